@@ -1,0 +1,34 @@
+/**
+ * What can go wrong for a client, by name. The names are API (PROTOCOL: `data.class`); codes and JSON belong to
+ * the rpc layer.
+ */
+export type HostErrorClass =
+  | "DeviceNotFound"
+  | "DeviceBusy"
+  | "DeviceNotReady"
+  | "DeviceBlocked"
+  | "ContextNotFound"
+  | "IoasNotFound"
+  | "IoasBusy"
+  | "RangeConflict"
+  | "NotSupported"
+  | "PermissionDenied"
+  | "LimitExceeded"
+  | "AlreadyExists"
+  | "KernelError"
+  | "NotHeld";
+
+/** A request that the host refuses; nothing has changed, or the model says what did. */
+export class HostError extends Error {
+  override readonly name = "HostError";
+  readonly errorClass: HostErrorClass;
+  /** Machine-readable detail beside the class, in wire form (no bigint): `errno`, `driver`, `blockers` … */
+  readonly data: Readonly<Record<string, unknown>>;
+
+  /** `message` is for people and says what to do next. */
+  constructor(errorClass: HostErrorClass, message: string, data: Readonly<Record<string, unknown>> = {}) {
+    super(message);
+    this.errorClass = errorClass;
+    this.data = data;
+  }
+}

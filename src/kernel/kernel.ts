@@ -1,0 +1,73 @@
+import type { ErrnoName } from "../uapi/errno.ts";
+
+/**
+ * A pointer inside an ioctl's struct: the 64-bit word at `offset` is to hold the address of `target`.
+ * The adapter fills the word in; the caller never sees an address.
+ */
+export interface Pointer {
+  readonly offset: number;
+  readonly target: Uint8Array;
+}
+
+/**
+ * The port at the system-call boundary: the few calls this daemon makes of a kernel. `linux/` makes them for real,
+ * `simulated/` answers the same numbers and the same bytes from memory, so everything above is one code for both.
+ *
+ * Every method throws SystemCallError (or rejects with it) when the call fails, and nothing else.
+ */
+export interface Kernel {
+  readonly backend: "linux" | "simulated";
+  /** The release as uname(2) prints it, e.g. "6.12.0". */
+  readonly release: string;
+
+  /** open(2) read-write and close-on-exec; the caller owns the descriptor. */
+  open(path: string): number;
+
+  /**
+   * close(2), off the event loop: the last close of a bound VFIO device resets it, which can take seconds.
+   * The descriptor is gone when the promise settles, also when it rejects.
+   */
+  close(fd: number): Promise<void>;
+
+  /**
+   * ioctl(2) on the event loop, for commands that never wait for hardware. `argument` is read and written in place.
+   * Returns the call's non-negative result.
+   */
+  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number;
+
+  /**
+   * The same off the event loop, for commands that may wait: BIND, ATTACH, DETACH, and anything that could queue
+   * behind one of them on a kernel lock. The buffers belong to the call until the promise settles.
+   */
+  slowIoctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): Promise<number>;
+
+  /** The text of a sysfs file. */
+  readFile(path: string): string;
+
+  /** The names in a sysfs directory, in no particular order. */
+  readDirectory(path: string): string[];
+
+  /** The target of a symbolic link as it stands in the link. */
+  readLink(path: string): string;
+
+  /** True when something exists at the path. */
+  exists(path: string): boolean;
+
+  /** Waits for slow calls under way and stops the adapter's threads. Open descriptors stay the caller's. */
+  shutdown(): Promise<void>;
+}
+
+/** A failed system call: which errno and which call. */
+export class SystemCallError extends Error {
+  override readonly name = "SystemCallError";
+  /** The errno's name, e.g. "EBUSY". */
+  readonly code: ErrnoName;
+  /** The system call or ioctl that failed, e.g. "open" or "ioctl 0x3b84". */
+  readonly call: string;
+
+  constructor(code: ErrnoName, call: string) {
+    super(`${call}: ${code}`);
+    this.code = code;
+    this.call = call;
+  }
+}
