@@ -20,6 +20,9 @@ export interface Kernel {
   /** The release as uname(2) prints it, e.g. "6.12.0". */
   readonly release: string;
 
+  /** This process's id, by which it finds itself in /proc. */
+  readonly pid: number;
+
   /** open(2) read-write and close-on-exec; the caller owns the descriptor. */
   open(path: string): number;
 

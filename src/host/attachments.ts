@@ -1,0 +1,142 @@
+import type { IovaRanges } from "../kernel/iommufd.ts";
+import type { Observer } from "./changes.ts";
+import { conflictsWith } from "./conflicts.ts";
+import type { Contexts } from "./contexts.ts";
+import { HostError } from "./errors.ts";
+import { attachFailure, errnoOf, kernelError } from "./failures.ts";
+import type { HeldDevice, HeldDevices } from "./held-devices.ts";
+import { type Ioas, IoasChange } from "./ioas.ts";
+import type { Knowledge } from "./knowledge.ts";
+import type { PlatformDevice } from "./platform.ts";
+import type { Verifier } from "./verifier.ts";
+
+export interface AttachmentsParts {
+  readonly devices: HeldDevices;
+  readonly contexts: Contexts;
+  readonly knowledge: Knowledge;
+  readonly verifier: Verifier;
+  readonly observer: Observer;
+  /** A clock in milliseconds. */
+  readonly now: () => number;
+}
+
+/** Attaches held devices to IO address spaces and detaches them. Rejects with HostError only. */
+export class Attachments {
+  readonly #parts: AttachmentsParts;
+
+  constructor(parts: AttachmentsParts) {
+    this.#parts = parts;
+  }
+
+  /** Attaches the device to an IOAS of its context, or moves it there. Resolves to the kernel's answer for that IOAS. */
+  async attach(device: string, ioasId: number): Promise<{ held: HeldDevice; answer: IovaRanges }> {
+    const { devices, contexts, verifier } = this.#parts;
+    const held = devices.require(device);
+    const ioas = contexts.ioas(held.context, ioasId);
+    // From now on, not from the device's turn on: an IOAS that is about to change cannot be destroyed.
+    const change = new IoasChange(ioas);
+    let alone: PlatformDevice | undefined;
+    try {
+      await devices.operate(held, async () => {
+        const cameIntoEmpty = held.ioas === null && ioas.devices.size === 0;
+        await this.#move(held, ioas, change);
+        if (cameIntoEmpty) alone = held.platform;
+      });
+    } catch (error) {
+      change.end();
+      // A failed replace may have touched both sides: ask the kernel.
+      if (change.hasEffect) await this.#check(held, change.ioases, "ATTACH_FAILED").catch(() => undefined);
+      throw error;
+    }
+    change.end();
+    change.ioases.delete(ioas);
+    await this.#check(held, change.ioases, "DEVICE_ATTACHED").catch(() => undefined);
+    const answer = await verifier.check(held.context, ioas, { event: "DEVICE_ATTACHED", device }, alone);
+    return { held, answer };
+  }
+
+  /** Detaches the device and keeps holding it. Resolves to where it was attached, null when it was not. */
+  async detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
+    const { devices, now } = this.#parts;
+    const held = devices.require(device);
+    let change: IoasChange | undefined;
+    const ioas = await devices
+      .operate(held, async () => {
+        const from = held.ioas;
+        if (from === null) return null;
+        const started = now();
+        change = new IoasChange(from);
+        change.hasEffect = true;
+        try {
+          await held.vfio.detach();
+        } catch (error) {
+          throw kernelError(error, "VFIO_DEVICE_DETACH_IOMMUFD_PT");
+        }
+        this.left(held, from, started);
+        return from;
+      })
+      .finally(() => change?.end());
+    if (ioas) await this.#check(held, [ioas], "DEVICE_DETACHED").catch(() => undefined);
+    return { held, ioas };
+  }
+
+  /** Notes that the kernel has detached the device. */
+  left(held: HeldDevice, ioas: Ioas, started: number): void {
+    held.ioas = null;
+    ioas.devices.delete(held.platform.device);
+    this.#report("DEVICE_DETACHED", held, ioas, started);
+  }
+
+  async #move(held: HeldDevice, ioas: Ioas, change: IoasChange): Promise<void> {
+    const { devices, now } = this.#parts;
+    const started = now();
+    const old = held.ioas;
+    if (old) {
+      change.include(old);
+      change.hasEffect = true;
+    }
+    try {
+      await held.vfio.attach(ioas.id);
+    } catch (error) {
+      throw this.#attachFailure(error, held, ioas);
+    }
+    change.hasEffect = true;
+    if (old === ioas) return;
+    // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
+    for (const each of old ? [held, ...devices.attachedSiblings(held)] : [held]) {
+      old?.devices.delete(each.platform.device);
+      each.ioas = ioas;
+      ioas.devices.add(each.platform.device);
+      this.#report("DEVICE_ATTACHED", each, ioas, started);
+    }
+  }
+
+  async #check(held: HeldDevice, ioases: Iterable<Ioas>, event: string): Promise<void> {
+    const cause = { event, device: held.platform.device };
+    for (const ioas of ioases) await this.#parts.verifier.check(held.context, ioas, cause);
+  }
+
+  #attachFailure(error: unknown, held: HeldDevice, ioas: Ioas): HostError {
+    const { devices, knowledge } = this.#parts;
+    const { device } = held.platform;
+    if (errnoOf(error) !== "EADDRINUSE") {
+      const elsewhere = devices.attachedSiblings(held).find((sibling) => sibling.ioas !== ioas);
+      return attachFailure(error, device, elsewhere?.platform.device);
+    }
+    const conflicts = ioas.allowList
+      ? conflictsWith(ioas.allowList, held.platform, knowledge.reserved(held.platform))
+      : [];
+    return new HostError(
+      "RangeConflict",
+      `${device} reserves ranges that IOAS ${ioas.id} promises to allow or has mapped; shrink the list with allow-ranges, or attach the device to another IOAS`,
+      { errno: "EADDRINUSE", conflicts },
+    );
+  }
+
+  #report(event: "DEVICE_ATTACHED" | "DEVICE_DETACHED", held: HeldDevice, ioas: Ioas, started: number): void {
+    const { observer, now } = this.#parts;
+    const { context, platform } = held;
+    const milliseconds = now() - started;
+    observer({ event, device: platform.device, context: context.name, ioas: ioas.id, milliseconds });
+  }
+}

@@ -1,0 +1,120 @@
+import { Iommufd, type IovaRanges } from "../kernel/iommufd.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import { VfioDevice } from "../kernel/vfio.ts";
+import { findBlockers } from "./blockers.ts";
+import { HostError } from "./errors.ts";
+import {
+  type BindEvidence,
+  bindFailure,
+  kernelError,
+  openDeviceFailure,
+  openIommufdFailure,
+} from "./failures.ts";
+import type { HeldDevices } from "./held-devices.ts";
+import type { Knowledge } from "./knowledge.ts";
+import type { Platform, PlatformDevice } from "./platform.ts";
+
+/** Takes devices from the platform into an iommufd. Every failure closes what it opened and is a HostError. */
+export class Binding {
+  readonly #kernel: Kernel;
+  readonly #platform: Platform;
+  readonly #knowledge: Knowledge;
+  readonly #devices: HeldDevices;
+
+  constructor(kernel: Kernel, platform: Platform, knowledge: Knowledge, devices: HeldDevices) {
+    this.#kernel = kernel;
+    this.#platform = platform;
+    this.#knowledge = knowledge;
+    this.#devices = devices;
+  }
+
+  /** @throws HostError DeviceNotFound */
+  find(device: string): PlatformDevice {
+    const found = this.#platform.find(device);
+    if (found) return found;
+    throw new HostError(
+      "DeviceNotFound",
+      `no device ${device} with an IOMMU group on this host; query-devices lists them`,
+      { device },
+    );
+  }
+
+  /** Opens the device's cdev and binds it. */
+  async bind(device: PlatformDevice, iommufd: Iommufd): Promise<{ vfio: VfioDevice; deviceId: number }> {
+    this.#refuseUnready(device);
+    const vfio = this.#open(device);
+    try {
+      return { vfio, deviceId: await vfio.bind(iommufd.fd) };
+    } catch (error) {
+      const failure = bindFailure(error, device, this.#evidence(device));
+      await vfio.close().catch(() => undefined);
+      throw failure;
+    }
+  }
+
+  /** What an IOAS allows that has only this device in it. Leaves nothing open, and nothing attached. */
+  async probe(device: PlatformDevice): Promise<IovaRanges> {
+    this.#refuseUnready(device);
+    const iommufd = this.#openIommufd();
+    try {
+      const ioas = iommufd.allocIoas();
+      const { vfio } = await this.bind(device, iommufd);
+      try {
+        await vfio.attach(ioas);
+        return await iommufd.iovaRanges(ioas);
+      } finally {
+        await vfio.close().catch(() => undefined);
+      }
+    } catch (error) {
+      throw error instanceof HostError ? error : kernelError(error, `the probe of ${device.device}`);
+    } finally {
+      await iommufd.close().catch(() => undefined);
+    }
+  }
+
+  #evidence(device: PlatformDevice): BindEvidence {
+    const host = this.#platform.devices().map((each) => ({
+      device: each,
+      regions: this.#knowledge.regions(each).regions,
+    }));
+    const group = host.map((each) => each.device).filter((each) => each.group === device.group);
+    return {
+      blockers: findBlockers(device, host),
+      heldElsewhere: group.map((each) => each.device).filter((name) => this.#devices.get(name) !== undefined),
+      openers: this.#platform.openers(group),
+    };
+  }
+
+  #openIommufd(): Iommufd {
+    try {
+      return Iommufd.open(this.#kernel);
+    } catch (error) {
+      throw openIommufdFailure(error);
+    }
+  }
+
+  #open(device: PlatformDevice): VfioDevice {
+    try {
+      return VfioDevice.open(this.#kernel, device.vfioDevice as string);
+    } catch (error) {
+      throw openDeviceFailure(error, device);
+    }
+  }
+
+  #refuseUnready({ device, driver, vfioDevice, cdev }: PlatformDevice): void {
+    if (vfioDevice === null) {
+      throw new HostError(
+        "DeviceNotReady",
+        `${device} is bound to ${driver ?? "no driver"}; bind it to vfio-pci first (driverctl set-override ${device} vfio-pci)`,
+        { driver },
+      );
+    }
+    if (!cdev) {
+      throw new HostError(
+        "DeviceNotReady",
+        `${device} has no /dev/vfio/devices/${vfioDevice}; it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
+        { driver, missing: "CONFIG_VFIO_DEVICE_CDEV" },
+      );
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import type { Iommufd } from "../kernel/iommufd.ts";
+import type { Ioas } from "./ioas.ts";
+
+export type Lease = "persistent" | "connection";
+
+/** One open /dev/iommu under a name: a space of object ids, its IO address spaces and the devices bound to it. */
+export class Context {
+  readonly name: string;
+  readonly lease: Lease;
+  readonly ioases = new Map<number, Ioas>();
+  /** Its iommufd was handed to others: they attach without telling us. */
+  readonly shared = false;
+  /** Being destroyed: nothing new begins in it. */
+  isClosing = false;
+  readonly #open: () => Iommufd;
+  #iommufd: Iommufd | null = null;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(name: string, lease: Lease, open: () => Iommufd) {
+    this.name = name;
+    this.lease = lease;
+    this.#open = open;
+  }
+
+  /** Opened when it is first needed, so that a host without iommufd can serve the rest. @throws HostError NotSupported */
+  open(): Iommufd {
+    this.#iommufd ??= this.#open();
+    return this.#iommufd;
+  }
+
+  get isOpen(): boolean {
+    return this.#iommufd !== null;
+  }
+
+  async close(): Promise<void> {
+    await this.#iommufd?.close();
+    this.#iommufd = null;
+  }
+
+  /** Runs an operation that the context's end has to wait for. */
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    const promise = operation();
+    this.#underWay.add(promise);
+    try {
+      return await promise;
+    } finally {
+      this.#underWay.delete(promise);
+    }
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+  }
+}

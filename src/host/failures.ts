@@ -1,0 +1,160 @@
+import { SystemCallError } from "../kernel/kernel.ts";
+import type { Blocker } from "./blockers.ts";
+import { HostError } from "./errors.ts";
+import type { PlatformDevice } from "./platform.ts";
+
+/**
+ * What a failed system call means for the client. An errno is evidence, not a diagnosis (a failed allocation inside an
+ * ATTACH was seen as ENOENT and EINVAL): each function first asks what the model knows, and what nobody can tell
+ * stays a KernelError with the errno.
+ */
+
+/** Rethrows what is not a failed system call. */
+function systemCallError(error: unknown): SystemCallError {
+  if (error instanceof SystemCallError) return error;
+  throw error;
+}
+
+/** An errno that says nothing more specific. `operation` is the ioctl's or call's name in the kernel's headers. */
+export function kernelError(error: unknown, operation: string): HostError {
+  const { code } = systemCallError(error);
+  return new HostError(
+    "KernelError",
+    `the kernel refused ${operation} with ${code}; its log may say why (dmesg)`,
+    {
+      errno: code,
+      operation,
+    },
+  );
+}
+
+/** open("/dev/iommu"). */
+export function openIommufdFailure(error: unknown): HostError {
+  const { code } = systemCallError(error);
+  if (["ENOENT", "ENODEV", "ENXIO"].includes(code)) {
+    return new HostError(
+      "NotSupported",
+      "this host has no /dev/iommu: its kernel is built without CONFIG_IOMMUFD (6.2 and later have it), or the module is not loaded (modprobe iommufd)",
+      { missing: "/dev/iommu", errno: code },
+    );
+  }
+  return kernelError(error, "open /dev/iommu");
+}
+
+/** open("/dev/vfio/devices/…"). */
+export function openDeviceFailure(error: unknown, device: PlatformDevice): HostError {
+  const { code } = systemCallError(error);
+  if (["ENOENT", "ENODEV", "ENXIO"].includes(code)) {
+    return new HostError(
+      "DeviceNotFound",
+      `${device.device} is leaving its VFIO driver; ask query-devices again`,
+      {
+        errno: code,
+      },
+    );
+  }
+  return kernelError(error, `open /dev/vfio/devices/${device.vfioDevice}`);
+}
+
+/** What may explain a refused bind. */
+export interface BindEvidence {
+  readonly blockers: readonly Blocker[];
+  /** Devices of the group that the daemon holds in another context. */
+  readonly heldElsewhere: readonly string[];
+  /** Other processes that have the cdev of the device, or of a sibling, open. */
+  readonly openers: readonly number[];
+}
+
+/**
+ * VFIO_DEVICE_BIND_IOMMUFD (`drivers/vfio/device_cdev.c: vfio_df_ioctl_bind_iommufd`, `drivers/iommu/iommufd/device.c:
+ * iommufd_device_bind`, `drivers/iommu/iommu.c: iommu_device_claim_dma_owner`). Two errno have many causes. EINVAL: an
+ * enforced 1:1 region, a device that is bound already, DMA that is not coherent. EPERM: a group that belongs to a host
+ * driver or to another context, interrupts that are not isolated.
+ */
+export function bindFailure(
+  error: unknown,
+  { device, group }: PlatformDevice,
+  evidence: BindEvidence,
+): HostError {
+  const { code } = systemCallError(error);
+  const direct = evidence.blockers.filter(({ reason }) => reason === "direct-mapping");
+  if (code === "EINVAL" && direct.length > 0) {
+    return new HostError("DeviceBlocked", `${device} cannot be given to user space: ${direct[0]?.detail}`, {
+      errno: code,
+      blockers: direct,
+    });
+  }
+  if (["EINVAL", "EPERM", "EBUSY"].includes(code)) {
+    const busy = whoIsInTheWay(evidence);
+    if (busy)
+      return new HostError("DeviceBusy", `${device} is busy: ${busy.detail}`, { errno: code, ...busy.data });
+  }
+  if (code === "EBUSY") {
+    const detail = `another process uses its group ${group} (fuser -v /dev/vfio/${group} tells which)`;
+    return new HostError("DeviceBusy", `${device} is busy: ${detail}`, { errno: code });
+  }
+  if (code === "EINVAL" || code === "EPERM") {
+    const blocker = code === "EINVAL" ? NO_COHERENT_DMA : NO_ISOLATED_MSI;
+    return new HostError("DeviceBlocked", `the kernel refuses ${device}: ${blocker.detail}`, {
+      errno: code,
+      blockers: [blocker],
+    });
+  }
+  if (code === "ENODEV") {
+    return new HostError("DeviceNotFound", `${device} has gone, or lost its IOMMU group`, { errno: code });
+  }
+  return kernelError(error, "VFIO_DEVICE_BIND_IOMMUFD");
+}
+
+const NO_COHERENT_DMA: Blocker = {
+  reason: "no-coherent-dma",
+  detail: "nothing else is in the way, so most likely its DMA is not cache-coherent",
+};
+
+const NO_ISOLATED_MSI: Blocker = {
+  reason: "no-isolated-msi",
+  detail:
+    "its interrupts are not isolated; enable interrupt remapping, or accept the risk with the iommufd module's allow_unsafe_interrupts",
+};
+
+function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence) {
+  const siblings = blockers.filter(({ reason }) => reason === "group-sibling");
+  if (siblings[0]) return { detail: siblings[0].detail, data: { blockers: siblings } };
+  if (heldElsewhere.length > 0) {
+    const detail = `${heldElsewhere.join(", ")} of the same group is held in another context; a group has one context`;
+    return { detail, data: { devices: heldElsewhere } };
+  }
+  if (openers.length > 0)
+    return { detail: `process ${openers.join(", ")} uses it`, data: { processes: openers } };
+  return undefined;
+}
+
+/** VFIO_DEVICE_ATTACH_IOMMUFD_PT, apart from EADDRINUSE (`drivers/iommu/iommufd/device.c: iommufd_device_change_pt`). */
+export function attachFailure(
+  error: unknown,
+  device: string,
+  siblingElsewhere: string | undefined,
+): HostError {
+  const { code } = systemCallError(error);
+  if (code === "EINVAL" && siblingElsewhere !== undefined) {
+    return new HostError(
+      "DeviceBusy",
+      `${device} shares its group with ${siblingElsewhere}, which is attached to another IOAS: a group has one IOAS; attach ${device} there, or detach ${siblingElsewhere} first`,
+      { errno: code, devices: [siblingElsewhere] },
+    );
+  }
+  if (code === "EBUSY") {
+    return new HostError("DeviceBusy", `${device} is being reset, or its group is in use; try again`, {
+      errno: code,
+    });
+  }
+  if (code === "ENODEV") {
+    return new HostError("DeviceNotFound", `${device} has gone; release it`, { errno: code });
+  }
+  return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+}
+
+/** The errno of a failed system call; undefined for any other error. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof SystemCallError ? error.code : undefined;
+}

@@ -1,0 +1,80 @@
+import type { VfioDevice } from "../kernel/vfio.ts";
+import type { Context } from "./context.ts";
+import { HostError } from "./errors.ts";
+import type { Ioas } from "./ioas.ts";
+import type { PlatformDevice } from "./platform.ts";
+import type { Turns } from "./turns.ts";
+
+/** A device that the daemon has bound into a context, and perhaps attached to an IOAS there. */
+export interface HeldDevice {
+  readonly platform: PlatformDevice;
+  readonly context: Context;
+  readonly vfio: VfioDevice;
+  /** Its object id in the context. */
+  readonly deviceId: number;
+  ioas: Ioas | null;
+}
+
+/** The devices that the daemon holds, by name. */
+export class HeldDevices {
+  readonly #turns: Turns;
+  readonly #held = new Map<string, HeldDevice>();
+
+  constructor(turns: Turns) {
+    this.#turns = turns;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  get(device: string): HeldDevice | undefined {
+    return this.#held.get(device);
+  }
+
+  add(held: HeldDevice): void {
+    this.#held.set(held.platform.device, held);
+  }
+
+  remove(held: HeldDevice): void {
+    this.#held.delete(held.platform.device);
+  }
+
+  inContext(context: Context): HeldDevice[] {
+    return [...this.#held.values()].filter((held) => held.context === context);
+  }
+
+  /** The devices of the same group that are attached anywhere, `held` itself not among them. */
+  attachedSiblings(held: HeldDevice): HeldDevice[] {
+    const { device, group } = held.platform;
+    return [...this.#held.values()].filter(
+      ({ platform, ioas }) => platform.group === group && platform.device !== device && ioas !== null,
+    );
+  }
+
+  /** @throws HostError DeviceBusy when the daemon holds it already */
+  refuseHeld(device: string): void {
+    const held = this.#held.get(device);
+    if (!held) return;
+    throw new HostError(
+      "DeviceBusy",
+      `${device} is held already, in context "${held.context.name}"; release it there first`,
+      { context: held.context.name },
+    );
+  }
+
+  /** @throws HostError NotHeld; the devices of a context that is being destroyed count as released */
+  require(device: string): HeldDevice {
+    const held = this.#held.get(device);
+    if (held && !held.context.isClosing) return held;
+    throw new HostError("NotHeld", `${device} is not held by this daemon; hold-device comes first`, {
+      device,
+    });
+  }
+
+  /** Runs an operation on a held device in its turn; its context outlives it. */
+  operate<T>(held: HeldDevice, operation: () => Promise<T>): Promise<T> {
+    const { device, group } = held.platform;
+    return held.context.run(() => this.#turns.take(device, group, operation));
+  }
+}

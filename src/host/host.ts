@@ -1,0 +1,238 @@
+import type { IovaRanges } from "../kernel/iommufd.ts";
+import type { Kernel } from "../kernel/kernel.ts";
+import type { RangeSet } from "../ranges/range-set.ts";
+import { allowRanges } from "./allow-list.ts";
+import { Attachments } from "./attachments.ts";
+import { Binding } from "./binding.ts";
+import { type Blocker, findBlockers } from "./blockers.ts";
+import type { CacheCounters } from "./cache-counters.ts";
+import type { Observer } from "./changes.ts";
+import type { Context, Lease } from "./context.ts";
+import { type ContextLimits, Contexts } from "./contexts.ts";
+import { errnoOf, kernelError } from "./failures.ts";
+import { type HeldDevice, HeldDevices } from "./held-devices.ts";
+import { Holdings } from "./holdings.ts";
+import type { Allowed, Ioas } from "./ioas.ts";
+import { Knowledge, type Reserved } from "./knowledge.ts";
+import { Platform, type PlatformDevice } from "./platform.ts";
+import type { Prediction } from "./prediction.ts";
+import { Turns } from "./turns.ts";
+import { Verifier } from "./verifier.ts";
+
+export interface HostOptions {
+  /** Told of every change, before the request that caused it is answered. */
+  readonly observer?: Observer;
+  readonly limits?: Partial<ContextLimits>;
+  /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
+  readonly resvIovaRangesIoctl?: number;
+  /** A clock in milliseconds, for the durations in changes. */
+  readonly now?: () => number;
+}
+
+/** A device of the host with what stands in its way, and the daemon's hold on it. */
+export interface DeviceReport {
+  readonly platform: PlatformDevice;
+  readonly held: HeldDevice | undefined;
+  readonly blockers: readonly Blocker[];
+}
+
+const LIMITS: ContextLimits = { contexts: 256, ioasesPerContext: 1024 };
+
+/**
+ * The daemon's model of the host, whole: every question and every operation that a client can ask for. Methods throw
+ * (or reject with) HostError, and then nothing has changed but what the message says.
+ */
+export class Host {
+  readonly kernel: Kernel;
+  readonly platform: Platform;
+  /** See HostOptions; null: no such ioctl is ever issued. */
+  readonly resvIovaRangesIoctl: number | null;
+  readonly #counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
+  readonly #turns = new Turns();
+  readonly #devices = new HeldDevices(this.#turns);
+  readonly #knowledge: Knowledge;
+  readonly #contexts: Contexts;
+  readonly #verifier: Verifier;
+  readonly #binding: Binding;
+  readonly #attachments: Attachments;
+  readonly #holdings: Holdings;
+
+  constructor(kernel: Kernel, options: HostOptions = {}) {
+    const { observer = () => {}, now = () => performance.now() } = options;
+    this.kernel = kernel;
+    this.resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
+    this.platform = new Platform(kernel);
+    this.#knowledge = new Knowledge(this.platform, this.#counters);
+    this.#verifier = new Verifier(this.platform, this.#knowledge, observer);
+    this.#contexts = new Contexts(kernel, this.#counters, observer, { ...LIMITS, ...options.limits });
+    this.#binding = new Binding(kernel, this.platform, this.#knowledge, this.#devices);
+    const shared = {
+      devices: this.#devices,
+      knowledge: this.#knowledge,
+      verifier: this.#verifier,
+      observer,
+      now,
+    };
+    this.#attachments = new Attachments({ ...shared, contexts: this.#contexts });
+    this.#holdings = new Holdings({
+      ...shared,
+      turns: this.#turns,
+      binding: this.#binding,
+      attachments: this.#attachments,
+    });
+  }
+
+  get cacheCounters(): Readonly<CacheCounters> {
+    return this.#counters;
+  }
+
+  /** How often the kernel's answer differed from the prediction beyond what an unknown aperture explains. */
+  get mismatches(): number {
+    return this.#verifier.mismatches;
+  }
+
+  get heldCount(): number {
+    return this.#devices.size;
+  }
+
+  /** Every device with an IOMMU group, sorted by name. */
+  devices(): DeviceReport[] {
+    const host = this.platform.devices().map((device) => ({
+      device,
+      regions: this.#knowledge.regions(device).regions,
+    }));
+    return host.map(({ device }) => ({
+      platform: device,
+      held: this.#devices.get(device.device),
+      blockers: findBlockers(device, host),
+    }));
+  }
+
+  /** @throws HostError DeviceNotFound */
+  find(device: string): PlatformDevice {
+    return this.#binding.find(device);
+  }
+
+  /** What is known of the ranges that the device takes out of an IOAS. @throws HostError DeviceNotFound */
+  async reserved(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
+    const platform = this.#binding.find(device);
+    const reserved = this.#knowledge.reserved(platform, await this.#listed(device));
+    if (reserved.cached) this.#counters.hits++;
+    else this.#counters.misses++;
+    return { platform, reserved };
+  }
+
+  contexts(): Context[] {
+    return this.#contexts.all();
+  }
+
+  /** @throws HostError ContextNotFound */
+  context(name: string): Context {
+    return this.#contexts.get(name);
+  }
+
+  /** @throws HostError ContextNotFound, IoasNotFound */
+  ioas(context: string, ioas: number): Ioas {
+    return this.#contexts.ioas(this.#contexts.get(context), ioas);
+  }
+
+  devicesIn(context: Context): HeldDevice[] {
+    return this.#devices.inContext(context);
+  }
+
+  /** The kernel's own answer (IOMMU_IOAS_IOVA_RANGES); a kept one comes without a promise. */
+  allowed(ioas: Ioas): Allowed | Promise<Allowed> {
+    const answer = ioas.allowed();
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error) => {
+      throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
+    });
+  }
+
+  /** What the sources say that an IOAS with these devices allows. */
+  predict(devices: Iterable<string>): Prediction {
+    return this.#verifier.predict(devices);
+  }
+
+  /** @throws HostError AlreadyExists, LimitExceeded, NotSupported */
+  createContext(name: string, lease: Lease): Context {
+    return this.#contexts.create(name, lease);
+  }
+
+  /** Releases the context's devices when nothing is under way in it any more, then closes it. */
+  async destroyContext(name: string): Promise<void> {
+    await this.#destroy(this.#contexts.get(name));
+  }
+
+  /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
+  async endLease(context: Context): Promise<void> {
+    if (!context.isClosing) await this.#destroy(context).catch(() => undefined);
+  }
+
+  /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
+  createIoas(context: string): Ioas {
+    return this.#contexts.createIoas(this.#contexts.get(context));
+  }
+
+  /** @throws HostError ContextNotFound, IoasNotFound, IoasBusy */
+  destroyIoas(context: string, ioas: number): void {
+    this.#contexts.destroyIoas(this.#contexts.get(context), this.ioas(context, ioas));
+  }
+
+  /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
+  async allowRanges(context: string, id: number, ranges: RangeSet): Promise<void> {
+    const ioas = this.ioas(context, id);
+    const attached = [...ioas.devices].flatMap((device) => this.platform.find(device) ?? []);
+    const devices = attached.map((platform) => ({ platform, reserved: this.#knowledge.reserved(platform) }));
+    await this.#contexts.get(context).run(() => allowRanges(ioas, ranges, devices));
+  }
+
+  async probe(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
+    const platform = await this.#holdings.probe(device);
+    return { platform, reserved: this.#knowledge.reserved(platform) };
+  }
+
+  hold(device: string, context: string): Promise<HeldDevice> {
+    return this.#holdings.hold(device, this.#contexts.get(context));
+  }
+
+  release(device: string): Promise<void> {
+    return this.#holdings.release(device);
+  }
+
+  attach(device: string, ioas: number): Promise<{ held: HeldDevice; answer: IovaRanges }> {
+    return this.#attachments.attach(device, ioas);
+  }
+
+  detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
+    return this.#attachments.detach(device);
+  }
+
+  /** Gives everything back, after what is under way. The host answers nothing afterwards. */
+  async close(): Promise<void> {
+    await Promise.all(
+      this.contexts()
+        .filter((context) => !context.isClosing)
+        .map((context) => this.#destroy(context)),
+    );
+    await this.#turns.settled();
+    await this.kernel.shutdown();
+  }
+
+  async #destroy(context: Context): Promise<void> {
+    await this.#holdings.releaseAll(context);
+    await this.#contexts.close(context);
+  }
+
+  /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */
+  async #listed(device: string): Promise<RangeSet | undefined> {
+    const held = this.#devices.get(device);
+    if (!held || this.resvIovaRangesIoctl === null) return undefined;
+    try {
+      return await held.context.open().resvIovaRanges(this.resvIovaRangesIoctl, held.deviceId);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,191 @@
+import type { IovaRanges } from "../kernel/iommufd.ts";
+import { FULL, type Range } from "../ranges/range.ts";
+import { RangeSet } from "../ranges/range-set.ts";
+import type { CacheCounters } from "./cache-counters.ts";
+import type { Platform, PlatformDevice } from "./platform.ts";
+import { parseReservedRegions, type Region, type ReservedRegions } from "./reserved-regions.ts";
+
+export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
+
+/** What is known of the ranges that one device takes out of an IOAS. */
+export interface Reserved {
+  /**
+   * "probe": the kernel's own answer for this device. "resv-iova-ranges": the IOMMU driver's list for it. "sysfs": the
+   * group's file. The latter two lack the aperture.
+   */
+  readonly source: "sysfs" | "probe" | "resv-iova-ranges";
+  readonly regions: readonly Region[];
+  /** The file was cut by the kernel: there may be regions that nobody shows. */
+  readonly truncated: boolean;
+  /** Excluded for certain, the aperture's outside included where the kernel has told it. */
+  readonly excluded: RangeSet;
+  /** Excluded by this device or by a sibling of its group: the group's file does not say which. */
+  readonly uncertain: RangeSet;
+  readonly aperture: Range | null;
+  readonly apertureSource: ApertureSource;
+  readonly alignment: bigint | null;
+  readonly cached: boolean;
+  /** Grows whenever the answer may have changed. */
+  readonly generation: number;
+}
+
+/** What the kernel told of a device that was alone in an IOAS. */
+interface Learnt extends IovaRanges {
+  readonly source: "probe" | "ioas";
+  readonly aperture: Range | null;
+  readonly device: PlatformDevice;
+}
+
+interface GroupFile extends ReservedRegions {
+  /** Who was in the group, on which drivers, when the file was read. */
+  readonly identity: string;
+}
+
+/**
+ * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel
+ * showed of a device alone in an IOAS (a probe, or a first attach). Both hold until the device changes its driver or
+ * disappears, which is checked against sysfs at every look, so nothing here can be stale.
+ */
+export class Knowledge {
+  readonly #platform: Platform;
+  readonly #counters: CacheCounters;
+  readonly #files = new Map<number, GroupFile>();
+  readonly #learnt = new Map<string, Learnt>();
+  readonly #generations = new Map<number, number>();
+
+  constructor(platform: Platform, counters: CacheCounters) {
+    this.#platform = platform;
+    this.#counters = counters;
+  }
+
+  /** The regions that the platform reports for the device's group. */
+  regions(device: PlatformDevice): ReservedRegions & { cached: boolean } {
+    const identity = this.#groupIdentity(device.group);
+    const known = this.#files.get(device.group);
+    if (known?.identity === identity) {
+      return { ...known, cached: true };
+    }
+    if (known) this.#forget(device.group);
+    const file = { ...parseReservedRegions(this.#platform.reservedRegions(device.group)), identity };
+    this.#files.set(device.group, file);
+    return { ...file, cached: false };
+  }
+
+  /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
+  reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
+    const { regions, truncated, cached } = this.regions(device);
+    const generation = this.#generations.get(device.group) ?? 1;
+    const enforced = RangeSet.from(regions.filter((region) => region.enforced));
+    const learnt = this.#learntOf(device);
+    const aperture = learnt?.aperture ?? this.#estimate(device);
+    const common = {
+      regions,
+      aperture,
+      apertureSource: learnt?.source ?? (aperture ? ("estimate" as const) : ("unknown" as const)),
+      alignment: learnt?.alignment ?? null,
+      cached,
+      generation,
+    };
+    if (listed) {
+      const excluded = listed.union(learnt?.ranges.invert() ?? RangeSet.EMPTY);
+      const own = ownRegions(regions, listed);
+      return {
+        ...common,
+        source: "resv-iova-ranges",
+        regions: own,
+        truncated: false,
+        excluded,
+        uncertain: RangeSet.EMPTY,
+      };
+    }
+    if (learnt) {
+      const excluded = learnt.ranges.invert();
+      const exact = { ...common, truncated: false, excluded, uncertain: RangeSet.EMPTY };
+      return learnt.source === "probe"
+        ? { ...exact, source: "probe", regions: ownRegions(regions, excluded) }
+        : { ...exact, source: "sysfs" };
+    }
+    const alone = this.#platform.members(device.group).length <= 1;
+    return {
+      ...common,
+      source: "sysfs",
+      truncated,
+      excluded: alone ? enforced : RangeSet.EMPTY,
+      uncertain: alone ? RangeSet.EMPTY : enforced,
+    };
+  }
+
+  /** Remembers what the kernel answered for an IOAS with this device alone in it. */
+  learn(device: PlatformDevice, answer: IovaRanges, source: "probe" | "ioas"): void {
+    const known = this.#learntOf(device);
+    if (known?.source === "probe" && source === "ioas" && known.ranges.equals(answer.ranges)) return;
+    const aperture = apertureOf(answer.ranges, this.regions(device).regions);
+    this.#learnt.set(device.device, { ...answer, source, aperture, device });
+    this.#bump(device.group);
+  }
+
+  #learntOf(device: PlatformDevice): Learnt | undefined {
+    const learnt = this.#learnt.get(device.device);
+    if (!learnt || sameDevice(learnt.device, device)) return learnt;
+    this.#learnt.delete(device.device);
+    this.#counters.invalidations++;
+    this.#bump(device.group);
+    return undefined;
+  }
+
+  /** Another device behind the same IOMMU, or VT-d's own register: a guess that the kernel has not confirmed. */
+  #estimate(device: PlatformDevice): Range | null {
+    for (const learnt of this.#learnt.values()) {
+      if (device.iommu !== null && learnt.device.iommu === device.iommu && learnt.aperture)
+        return learnt.aperture;
+    }
+    const capability = this.#platform.vtdCapability(device);
+    if (capability === null) return null;
+    // MGAW, bits 21:16, is the highest address bit (Intel VT-d specification, Capability Register).
+    const bits = ((capability >> 16n) & 0x3fn) + 1n;
+    return { start: 0n, last: bits >= 64n ? FULL.last : (1n << bits) - 1n };
+  }
+
+  #groupIdentity(group: number): string {
+    const members = this.#platform.members(group);
+    return members.map((name) => `${name}=${this.#platform.driver(name, group) ?? ""}`).join(" ");
+  }
+
+  #forget(group: number): void {
+    this.#files.delete(group);
+    this.#counters.invalidations++;
+    this.#bump(group);
+  }
+
+  #bump(group: number): void {
+    this.#generations.set(group, (this.#generations.get(group) ?? 1) + 1);
+  }
+}
+
+function sameDevice(a: PlatformDevice, b: PlatformDevice): boolean {
+  return (
+    a.device === b.device && a.group === b.group && a.driver === b.driver && a.vfioDevice === b.vfioDevice
+  );
+}
+
+/** Those parts of the group's regions that the kernel does enforce for this device; relaxable ones leave no trace. */
+function ownRegions(regions: readonly Region[], excluded: RangeSet): Region[] {
+  return regions.flatMap((region) => {
+    if (!region.enforced) return [region];
+    return [...excluded.intersect(RangeSet.from([region]))].map((part) => ({ ...region, ...part }));
+  });
+}
+
+/**
+ * The aperture behind an answer. Its ends are the ends of the answer, moved outwards over reserved regions that adjoin
+ * them: whether the aperture cuts such a region nobody can see, and it makes no difference to what is excluded.
+ */
+function apertureOf(allowed: RangeSet, regions: readonly Region[]): Range | null {
+  const hull = allowed.hull();
+  if (hull === null) return null;
+  const reach = allowed.union(RangeSet.from(regions.filter((region) => region.enforced)));
+  const outwards = [...reach].filter((range) => range.start <= hull.last && hull.start <= range.last);
+  const first = outwards[0] ?? hull;
+  const last = outwards.at(-1) ?? hull;
+  return { start: first.start, last: last.last };
+}

@@ -1,0 +1,132 @@
+import { basename } from "node:path/posix";
+import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
+
+const GROUPS = "/sys/kernel/iommu_groups";
+
+/** A device of this host that has an IOMMU group, as sysfs shows it at this moment. */
+export interface PlatformDevice {
+  /** The sysfs name, e.g. "0000:00:05.0". */
+  readonly device: string;
+  readonly group: number;
+  readonly driver: string | null;
+  /** The VFIO device's name, e.g. "vfio0"; null unless a VFIO driver is bound. */
+  readonly vfioDevice: string | null;
+  /** Whether the VFIO device has its node in /dev/vfio/devices. */
+  readonly cdev: boolean;
+  /** The IOMMU's name, e.g. "dmar0"; null where the kernel shows none. */
+  readonly iommu: string | null;
+}
+
+/** What sysfs says of devices and groups. Nothing is kept: every answer is read when it is asked for. */
+export class Platform {
+  readonly #kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** Every device in an IOMMU group, sorted by name. */
+  devices(): PlatformDevice[] {
+    return this.#groups()
+      .flatMap((group) => this.members(group).map((device) => this.#read(device, group)))
+      .sort((a, b) => (a.device < b.device ? -1 : 1));
+  }
+
+  /** The device of that name, or undefined when there is none or it has no IOMMU group. */
+  find(device: string): PlatformDevice | undefined {
+    const group = this.#groups().find((candidate) => this.#kernel.exists(this.#path(device, candidate)));
+    return group === undefined ? undefined : this.#read(device, group);
+  }
+
+  /** The names of the group's devices, sorted; empty when the group is gone. */
+  members(group: number): string[] {
+    return this.#list(`${GROUPS}/${group}/devices`).sort();
+  }
+
+  /** The driver that a group's device is bound to, or null. */
+  driver(device: string, group: number): string | null {
+    return this.#linkName(`${this.#path(device, group)}/driver`);
+  }
+
+  /** The text of the group's `reserved_regions`; empty when the group is gone. */
+  reservedRegions(group: number): string {
+    return this.#optional(() => this.#kernel.readFile(`${GROUPS}/${group}/reserved_regions`)) ?? "";
+  }
+
+  /** The capability register of the device's VT-d unit, or null behind any other IOMMU. */
+  vtdCapability(device: PlatformDevice): bigint | null {
+    const path = `${this.#path(device.device, device.group)}/iommu/intel-iommu/cap`;
+    const text = this.#optional(() => this.#kernel.readFile(path))?.trim();
+    return text !== undefined && /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : null;
+  }
+
+  /**
+   * The processes, other than this one, that have a cdev of the devices open, as far as /proc shows them to us. Reads
+   * every descriptor of the host: only for explaining a failure.
+   */
+  openers(devices: readonly PlatformDevice[]): number[] {
+    const nodes = new Set(devices.map(({ vfioDevice }) => `/dev/vfio/devices/${vfioDevice}`));
+    return this.#list("/proc")
+      .filter((name) => /^\d+$/.test(name) && Number(name) !== this.#kernel.pid)
+      .filter((pid) =>
+        this.#list(`/proc/${pid}/fd`).some((fd) =>
+          nodes.has(this.#optional(() => this.#kernel.readLink(`/proc/${pid}/fd/${fd}`)) ?? ""),
+        ),
+      )
+      .map(Number);
+  }
+
+  get hasIommufd(): boolean {
+    return this.#kernel.exists("/dev/iommu");
+  }
+
+  /** Whether this kernel makes cdevs at all (`drivers/vfio/device_cdev.c: vfio_cdev_init`), even with none in use. */
+  get hasVfioCdev(): boolean {
+    if (this.#kernel.exists("/dev/vfio/devices")) return true;
+    return this.#optional(() => /^\s*\d+ vfio-dev$/m.test(this.#kernel.readFile("/proc/devices"))) ?? false;
+  }
+
+  #groups(): number[] {
+    return this.#list(GROUPS)
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
+  }
+
+  #read(device: string, group: number): PlatformDevice {
+    const path = this.#path(device, group);
+    const vfioDevice = this.#list(`${path}/vfio-dev`).find((name) => name.startsWith("vfio")) ?? null;
+    return {
+      device,
+      group,
+      driver: this.driver(device, group),
+      vfioDevice,
+      cdev: vfioDevice !== null && this.#kernel.exists(`/dev/vfio/devices/${vfioDevice}`),
+      iommu: this.#linkName(`${path}/iommu`),
+    };
+  }
+
+  #path(device: string, group: number): string {
+    return `${GROUPS}/${group}/devices/${device}`;
+  }
+
+  #linkName(path: string): string | null {
+    const target = this.#optional(() => this.#kernel.readLink(path));
+    return target === undefined ? null : basename(target);
+  }
+
+  #list(path: string): string[] {
+    return this.#optional(() => this.#kernel.readDirectory(path)) ?? [];
+  }
+
+  /** Devices vanish while they are being read: what is gone is absent, not an error. */
+  #optional<T>(read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof SystemCallError && GONE.has(error.code)) return undefined;
+      throw error;
+    }
+  }
+}
+
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENODEV", "ENOTDIR", "ENXIO", "ESRCH", "EACCES"]);

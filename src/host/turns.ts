@@ -1,0 +1,40 @@
+import { HostError } from "./errors.ts";
+
+/**
+ * Who may work on a device. One operation a device at a time: a second one is refused at once, for waiting would make
+ * one client's answer depend on another's hardware. Devices of one group take turns instead: they are different
+ * devices to their users, and the kernel would queue them on the group's lock anyway.
+ */
+export class Turns {
+  readonly #busy = new Set<string>();
+  readonly #lastInGroup = new Map<number, Promise<unknown>>();
+
+  /** Resolves when no operation is under way. */
+  async settled(): Promise<void> {
+    while (this.#lastInGroup.size > 0) await Promise.all(this.#lastInGroup.values());
+  }
+
+  /** @throws HostError DeviceBusy when an operation on the device is under way */
+  async take<T>(device: string, group: number, operation: () => Promise<T>): Promise<T> {
+    if (this.#busy.has(device)) {
+      throw new HostError("DeviceBusy", `another request is working on ${device}; try again when it is done`);
+    }
+    this.#busy.add(device);
+    const before = this.#lastInGroup.get(group);
+    const turn = (async () => {
+      await before;
+      return operation();
+    })();
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#lastInGroup.set(group, settled);
+    try {
+      return await turn;
+    } finally {
+      this.#busy.delete(device);
+      if (this.#lastInGroup.get(group) === settled) this.#lastInGroup.delete(group);
+    }
+  }
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { pino } from "pino";
+import { Host } from "./host/host.ts";
+import type { Kernel } from "./kernel/kernel.ts";
+import { logChanges } from "./log.ts";
+import { HELP, type Options, parseOptions, UsageError } from "./options.ts";
+import { METHODS } from "./rpc/methods/index.ts";
+import { RpcServer } from "./rpc/server.ts";
+
+/** Serves until a signal comes. Exit status: 0 after a signal, 1 when it cannot serve, 2 for a wrong command line. */
+async function main(): Promise<void> {
+  const options = parseOptions(process.argv.slice(2), process.env, process.geteuid?.() ?? -1);
+  if (options === "help") process.stdout.write(HELP);
+  else if (options === "version") process.stdout.write(`iovad ${version()}\n`);
+  else await serve(options);
+}
+
+async function serve(options: Options): Promise<void> {
+  const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
+  const kernel = await openKernel(options.simulate);
+  const host = new Host(kernel, {
+    observer: logChanges(log),
+    ...(options.resvIovaRangesIoctl === undefined
+      ? {}
+      : { resvIovaRangesIoctl: options.resvIovaRangesIoctl }),
+  });
+  const server = new RpcServer({
+    methods: METHODS,
+    host,
+    backend: kernel.backend,
+    version: version(),
+    log,
+    limits: {
+      ...(options.maxRequest === undefined ? {} : { request: options.maxRequest }),
+      ...(options.maxConnections === undefined ? {} : { connections: options.maxConnections }),
+    },
+  });
+  await server.listen(options.socket);
+  log.info({ socket: options.socket, backend: kernel.backend, release: kernel.release }, "listening");
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.once(signal, async () => {
+      log.info({ signal }, "closing");
+      await server.close();
+      await host.close();
+      log.info("closed");
+      process.exit(0);
+    });
+  }
+}
+
+/** Each adapter is loaded only where it is used: the simulated host needs no native code. */
+async function openKernel(simulate: string | undefined): Promise<Kernel> {
+  if (simulate === undefined) {
+    const { LinuxKernel } = await import("./kernel/linux/linux-kernel.ts");
+    return new LinuxKernel();
+  }
+  const { SimulatedKernel } = await import("./kernel/simulated/simulated-kernel.ts");
+  const { parseTopology } = await import("./kernel/simulated/topology.ts");
+  try {
+    return new SimulatedKernel(parseTopology(JSON.parse(readFileSync(simulate, "utf8"))));
+  } catch (error) {
+    throw new UsageError(`--simulate ${simulate}: ${(error as Error).message}`);
+  }
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`iovad: ${error.message.replace(/\s*\n\s*/g, " ")}\n`);
+  process.exit(error instanceof UsageError ? 2 : 1);
+});
