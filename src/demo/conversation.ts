@@ -39,7 +39,9 @@ export async function converse(client: Client, print: Print): Promise<void> {
 
   const { devices } = await ask<{ devices: Device[] }>("What is there?", "query-devices");
   for (const { device, group, driver, assignable, blockers } of devices) {
-    const verdict = assignable ? "assignable" : `blocked: ${blockers.map(({ reason }) => reason).join(", ")}`;
+    const verdict = assignable
+      ? "assignable"
+      : `blocked: ${[...new Set(blockers.map(({ reason }) => reason))].join(", ")}`;
     print(`← ${device}  group ${String(group).padEnd(3)} ${(driver ?? "-").padEnd(11)} ${verdict}`);
   }
   const chosen = devices.filter(({ assignable }) => assignable).map(({ device }) => device);
@@ -49,11 +51,15 @@ export async function converse(client: Client, print: Print): Promise<void> {
     device: first,
   });
   for (const region of known.regions) print(`← ${text(region)} ${region.type}`);
-  print(`← aperture: ${known["aperture-source"]}`);
+  print(`← aperture: ${known.aperture ? text(known.aperture) : "none"}, by ${known["aperture-source"]}`);
 
-  const probed = await ask<Reserved>("sysfs has no aperture, the kernel has: ask it.", "probe-device", {
-    device: first,
-  });
+  const probed = await ask<Reserved>(
+    "sysfs shows no aperture, only the kernel knows it: ask.",
+    "probe-device",
+    {
+      device: first,
+    },
+  );
   print(`← reserved: ${probed.reserved.map(text).join(" ")}`);
   print(`← aperture: ${probed.aperture ? text(probed.aperture) : "none"}, by ${probed["aperture-source"]}`);
 

@@ -28,6 +28,8 @@ const daemon = spawn(
   [fileURLToPath(new URL("../main.js", import.meta.url)), "--simulate", topology, "--socket", values.socket],
   { stdio: ["ignore", "ignore", "pipe"] },
 );
+// However the demo ends, the daemon does not outlive it.
+process.once("exit", () => daemon.kill("SIGTERM"));
 await listening();
 
 const client = await Client.connect(values.socket);

@@ -15,7 +15,7 @@ export function picture(allowed: readonly Range[], regions: readonly (Range & { 
     const fill = (isUsable ? " " : "░").repeat(2);
     return [
       `${hex(part.start)} ├${"─".repeat(WIDTH)}┤`,
-      `${" ".repeat(18)} │${fill} ${label.padEnd(WIDTH - 15)}${size(part).padStart(9)} ${fill}│`,
+      `${" ".repeat(18)} │${fill} ${label.padEnd(WIDTH - 14)}${size(part).padStart(8)} ${fill}│`,
     ];
   });
   return [...lines, `${hex((1n << 64n) - 1n)} ├${"─".repeat(WIDTH)}┤`];

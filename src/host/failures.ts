@@ -1,4 +1,5 @@
 import { SystemCallError } from "../kernel/kernel.ts";
+import { formatRange } from "../ranges/range.ts";
 import type { Blocker } from "./blockers.ts";
 import { HostError } from "./errors.ts";
 import type { PlatformDevice } from "./platform.ts";
@@ -79,10 +80,15 @@ export function bindFailure(
   const { code } = systemCallError(error);
   const direct = evidence.blockers.filter(({ reason }) => reason === "direct-mapping");
   if (code === "EINVAL" && direct.length > 0) {
-    return new HostError("DeviceBlocked", `${device} cannot be given to user space: ${direct[0]?.detail}`, {
-      errno: code,
-      blockers: direct,
-    });
+    const regions = direct.flatMap(({ region }) => (region ? formatRange(region) : [])).join(", ");
+    return new HostError(
+      "DeviceBlocked",
+      `${device} cannot be given to user space: ${regions}: ${direct[0]?.detail}`,
+      {
+        errno: code,
+        blockers: direct,
+      },
+    );
   }
   if (["EINVAL", "EPERM", "EBUSY"].includes(code)) {
     const busy = whoIsInTheWay(evidence);

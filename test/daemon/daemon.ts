@@ -1,0 +1,77 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Client } from "../../src/demo/client.ts";
+
+const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
+
+/** One line of the daemon's log. */
+export type LogLine = Record<string, unknown> & { msg: string };
+
+/** The built daemon as a process of its own, in a directory of its own. */
+export class Daemon {
+  readonly socket: string;
+  readonly log: LogLine[] = [];
+  readonly #directory: string;
+  readonly #process: ChildProcess;
+  readonly #exited: Promise<number | null>;
+  readonly #clients: Client[] = [];
+
+  private constructor(directory: string, process: ChildProcess, socket: string) {
+    this.#directory = directory;
+    this.#process = process;
+    this.socket = socket;
+    this.#exited = once(process, "exit").then(([code]) => code);
+  }
+
+  /** Resolves when it listens. A topology goes into a file for `--simulate`. */
+  static async start(options: { topology?: object; args?: string[] } = {}): Promise<Daemon> {
+    const directory = mkdtempSync(join(tmpdir(), "iovad-"));
+    const socket = join(directory, "iovad.sock");
+    const args = [MAIN, "--socket", socket, ...(options.args ?? [])];
+    if (options.topology) {
+      const file = join(directory, "topology.json");
+      writeFileSync(file, JSON.stringify(options.topology));
+      args.push("--simulate", file);
+    }
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const daemon = new Daemon(directory, child, socket);
+    await daemon.#listening();
+    return daemon;
+  }
+
+  get pid(): number {
+    return this.#process.pid as number;
+  }
+
+  async client(): Promise<Client> {
+    const client = await Client.connect(this.socket);
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Sends a signal and resolves to the exit status. */
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
+    for (const client of this.#clients) client.close();
+    this.#process.kill(signal);
+    const code = await this.#exited;
+    rmSync(this.#directory, { recursive: true });
+    return code;
+  }
+
+  async #listening(): Promise<void> {
+    const { stderr } = this.#process;
+    if (!stderr) throw new Error("no stderr");
+    const lines = createInterface({ input: stderr });
+    await new Promise<void>((resolve, reject) => {
+      lines.on("line", (line) => {
+        this.log.push(line.startsWith("{") ? JSON.parse(line) : { msg: line });
+        if (this.log.at(-1)?.msg === "listening") resolve();
+      });
+      lines.on("close", () => reject(new Error(`the daemon has ended: ${JSON.stringify(this.log)}`)));
+    });
+  }
+}
