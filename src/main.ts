@@ -37,7 +37,6 @@ async function serve(options: Options): Promise<void> {
     },
   });
   await server.listen(options.socket);
-  log.info({ socket: options.socket, backend: kernel.backend, release: kernel.release }, "listening");
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, async () => {
       log.info({ signal }, "closing");
@@ -47,6 +46,7 @@ async function serve(options: Options): Promise<void> {
       process.exit(0);
     });
   }
+  log.info({ socket: options.socket, backend: kernel.backend, release: kernel.release }, "listening");
 }
 
 /** Each adapter is loaded only where it is used: the simulated host needs no native code. */

@@ -30,9 +30,28 @@ export class Attachments {
 
   /** Attaches the device to an IOAS of its context, or moves it there. Resolves to the kernel's answer for that IOAS. */
   async attach(device: string, ioasId: number): Promise<{ held: HeldDevice; answer: IovaRanges }> {
-    const { devices, contexts, verifier } = this.#parts;
+    const { devices, contexts } = this.#parts;
     const held = devices.require(device);
     const ioas = contexts.ioas(held.context, ioasId);
+    return held.context.run(async () => ({ held, answer: await this.#attach(held, ioas) }));
+  }
+
+  /** Detaches the device and keeps holding it. Resolves to where it was attached, null when it was not. */
+  async detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
+    const held = this.#parts.devices.require(device);
+    return held.context.run(async () => ({ held, ioas: await this.#detach(held) }));
+  }
+
+  /** Notes that the kernel has detached the device. */
+  left(held: HeldDevice, ioas: Ioas, started: number): void {
+    held.ioas = null;
+    ioas.devices.delete(held.platform.device);
+    this.#report("DEVICE_DETACHED", held, ioas, started);
+  }
+
+  async #attach(held: HeldDevice, ioas: Ioas): Promise<IovaRanges> {
+    const { devices, verifier } = this.#parts;
+    const { device } = held.platform;
     // From now on, not from the device's turn on: an IOAS that is about to change cannot be destroyed.
     const change = new IoasChange(ioas);
     let alone: PlatformDevice | undefined;
@@ -44,24 +63,25 @@ export class Attachments {
       });
     } catch (error) {
       change.end();
-      // A failed replace may have touched both sides: ask the kernel.
-      if (change.hasEffect) await this.#check(held, change.ioases, "ATTACH_FAILED").catch(() => undefined);
+      // A failed replace may have touched both sides, and a change that ended meanwhile left the look to this one.
+      await this.#check(held, change.ioases, "ATTACH_FAILED").catch(() => undefined);
       throw error;
     }
     change.end();
     change.ioases.delete(ioas);
-    await this.#check(held, change.ioases, "DEVICE_ATTACHED").catch(() => undefined);
-    const answer = await verifier.check(held.context, ioas, { event: "DEVICE_ATTACHED", device }, alone);
-    return { held, answer };
+    // Both look at once: later the id could be another object's.
+    const [answer] = await Promise.all([
+      verifier.check(held.context, ioas, { event: "DEVICE_ATTACHED", device }, alone),
+      this.#check(held, change.ioases, "DEVICE_ATTACHED").catch(() => undefined),
+    ]);
+    return answer;
   }
 
-  /** Detaches the device and keeps holding it. Resolves to where it was attached, null when it was not. */
-  async detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
+  async #detach(held: HeldDevice): Promise<Ioas | null> {
     const { devices, now } = this.#parts;
-    const held = devices.require(device);
     let change: IoasChange | undefined;
-    const ioas = await devices
-      .operate(held, async () => {
+    try {
+      return await devices.operate(held, async () => {
         const from = held.ioas;
         if (from === null) return null;
         const started = now();
@@ -74,23 +94,20 @@ export class Attachments {
         }
         this.left(held, from, started);
         return from;
-      })
-      .finally(() => change?.end());
-    if (ioas) await this.#check(held, [ioas], "DEVICE_DETACHED").catch(() => undefined);
-    return { held, ioas };
-  }
-
-  /** Notes that the kernel has detached the device. */
-  left(held: HeldDevice, ioas: Ioas, started: number): void {
-    held.ioas = null;
-    ioas.devices.delete(held.platform.device);
-    this.#report("DEVICE_DETACHED", held, ioas, started);
+      });
+    } finally {
+      change?.end();
+      await this.#check(held, change?.ioases ?? [], "DEVICE_DETACHED").catch(() => undefined);
+    }
   }
 
   async #move(held: HeldDevice, ioas: Ioas, change: IoasChange): Promise<void> {
     const { devices, now } = this.#parts;
     const started = now();
     const old = held.ioas;
+    // Not even an ioctl: on the way to the hwpt that the device is on already, Linux tries the IOAS's other ones, and
+    // drops the reservations of the whole group when one does not suit it (iommufd_device_do_replace, err_unresv).
+    if (old === ioas) return;
     if (old) {
       change.include(old);
       change.hasEffect = true;
@@ -101,7 +118,6 @@ export class Attachments {
       throw this.#attachFailure(error, held, ioas);
     }
     change.hasEffect = true;
-    if (old === ioas) return;
     // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
     for (const each of old ? [held, ...devices.attachedSiblings(held)] : [held]) {
       old?.devices.delete(each.platform.device);

@@ -10,7 +10,7 @@ import {
   openDeviceFailure,
   openIommufdFailure,
 } from "./failures.ts";
-import type { HeldDevices } from "./held-devices.ts";
+import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Knowledge } from "./knowledge.ts";
 import type { Platform, PlatformDevice } from "./platform.ts";
 
@@ -46,9 +46,8 @@ export class Binding {
     try {
       return { vfio, deviceId: await vfio.bind(iommufd.fd) };
     } catch (error) {
-      const failure = bindFailure(error, device, this.#evidence(device));
       await vfio.close().catch(() => undefined);
-      throw failure;
+      throw bindFailure(error, device, this.#evidence(device, iommufd));
     }
   }
 
@@ -72,15 +71,16 @@ export class Binding {
     }
   }
 
-  #evidence(device: PlatformDevice): BindEvidence {
+  #evidence(device: PlatformDevice, iommufd: Iommufd): BindEvidence {
     const host = this.#platform.devices().map((each) => ({
       device: each,
       regions: this.#knowledge.regions(each).regions,
     }));
     const group = host.map((each) => each.device).filter((each) => each.group === device.group);
+    const isElsewhere = (held: HeldDevice | undefined) => held && held.context.open() !== iommufd;
     return {
       blockers: findBlockers(device, host),
-      heldElsewhere: group.map((each) => each.device).filter((name) => this.#devices.get(name) !== undefined),
+      heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(this.#devices.get(name))),
       openers: this.#platform.openers(group),
     };
   }

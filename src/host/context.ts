@@ -10,8 +10,8 @@ export class Context {
   readonly ioases = new Map<number, Ioas>();
   /** Its iommufd was handed to others: they attach without telling us. */
   readonly shared = false;
-  /** Being destroyed: nothing new begins in it. */
-  isClosing = false;
+  /** The end of the context, from when it is asked for on. */
+  ending: Promise<void> | null = null;
   readonly #open: () => Iommufd;
   #iommufd: Iommufd | null = null;
   readonly #underWay = new Set<Promise<unknown>>();
@@ -28,12 +28,18 @@ export class Context {
     return this.#iommufd;
   }
 
+  /** Being destroyed: nothing new begins in it. */
+  get isClosing(): boolean {
+    return this.ending !== null;
+  }
+
   get isOpen(): boolean {
     return this.#iommufd !== null;
   }
 
+  /** close(2) frees the descriptor also when it reports an error, so there is nothing that a caller could do. */
   async close(): Promise<void> {
-    await this.#iommufd?.close();
+    await this.#iommufd?.close().catch(() => undefined);
     this.#iommufd = null;
   }
 

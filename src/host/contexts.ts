@@ -78,12 +78,9 @@ export class Contexts {
       context.ioases.delete(ioas);
       this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas });
     }
-    try {
-      await context.close();
-    } finally {
-      this.#contexts.delete(context.name);
-      this.#observer({ event: "CONTEXT_DESTROYED", context: context.name });
-    }
+    await context.close();
+    this.#contexts.delete(context.name);
+    this.#observer({ event: "CONTEXT_DESTROYED", context: context.name });
   }
 
   /** @throws HostError IoasNotFound */
@@ -115,16 +112,16 @@ export class Contexts {
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_ALLOC");
     }
-    const ioas = new Ioas(id, iommufd, this.#counters, () => context.shared);
+    const ioas = new Ioas(id, iommufd, context, this.#counters);
     context.ioases.set(id, ioas);
     this.#observer({ event: "IOAS_CREATED", context: context.name, ioas: id });
     return ioas;
   }
 
-  /** @throws HostError IoasBusy while a device is attached, or on the way */
+  /** @throws HostError IoasBusy while a device is attached, or a call is under way */
   destroyIoas(context: Context, ioas: Ioas): void {
     // IOMMU_DESTROY would wait for an attach under way (drivers/iommu/iommufd/main.c: iommufd_object_remove).
-    if (ioas.devices.size > 0 || ioas.isChanging) throw ioasBusy(context, ioas);
+    if (ioas.devices.size > 0 || ioas.isInUse) throw ioasBusy(context, ioas);
     try {
       context.open().destroy(ioas.id);
     } catch (error) {
@@ -150,10 +147,12 @@ export class Contexts {
 
 function ioasBusy(context: Context, ioas: Ioas, errno?: string): HostError {
   const devices = [...ioas.devices];
-  const who = devices.length > 0 ? `: ${devices.join(", ")}` : "";
-  return new HostError(
-    "IoasBusy",
-    `IOAS ${ioas.id} of context "${context.name}" has devices attached${who}; detach them first`,
-    { devices, ...(errno === undefined ? {} : { errno }) },
-  );
+  const why =
+    devices.length > 0
+      ? `has devices attached: ${devices.join(", ")}; detach them first`
+      : "is in use by another request; try again when that is done";
+  return new HostError("IoasBusy", `IOAS ${ioas.id} of context "${context.name}" ${why}`, {
+    devices,
+    ...(errno === undefined ? {} : { errno }),
+  });
 }

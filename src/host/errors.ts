@@ -22,7 +22,7 @@ export type HostErrorClass =
 export class HostError extends Error {
   override readonly name = "HostError";
   readonly errorClass: HostErrorClass;
-  /** Machine-readable detail beside the class, in wire form (no bigint): `errno`, `driver`, `blockers` … */
+  /** Machine-readable detail beside the class: `errno`, `driver`, `blockers` … Addresses are bigints. */
   readonly data: Readonly<Record<string, unknown>>;
 
   /** `message` is for people and says what to do next. */

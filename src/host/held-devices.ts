@@ -72,9 +72,8 @@ export class HeldDevices {
     });
   }
 
-  /** Runs an operation on a held device in its turn; its context outlives it. */
-  operate<T>(held: HeldDevice, operation: () => Promise<T>): Promise<T> {
-    const { device, group } = held.platform;
-    return held.context.run(() => this.#turns.take(device, group, operation));
+  /** Runs an operation on a held device in its turn. Rejects with HostError DeviceBusy when one is under way. */
+  operate<T>({ platform }: HeldDevice, operation: () => Promise<T>): Promise<T> {
+    return this.#turns.take(platform.device, platform.group, operation);
   }
 }

@@ -55,12 +55,12 @@ export class Holdings {
 
   /** Gives the device back; an attached one is detached by its closing. */
   async release(device: string): Promise<void> {
-    await this.#release(this.#parts.devices.require(device));
+    const held = this.#parts.devices.require(device);
+    await held.context.run(() => this.#release(held));
   }
 
-  /** Waits for what is under way in the context, then gives its devices back. Nothing begins in it any more. */
+  /** Waits for what is under way in the closing context, then gives its devices back. */
   async releaseAll(context: Context): Promise<void> {
-    context.isClosing = true;
     await context.settled();
     for (const held of this.#parts.devices.inContext(context)) await this.#release(held);
   }

@@ -166,7 +166,7 @@ export class Host {
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
   async endLease(context: Context): Promise<void> {
-    if (!context.isClosing) await this.#destroy(context).catch(() => undefined);
+    await this.#destroy(context).catch(() => undefined);
   }
 
   /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
@@ -210,18 +210,17 @@ export class Host {
 
   /** Gives everything back, after what is under way. The host answers nothing afterwards. */
   async close(): Promise<void> {
-    await Promise.all(
-      this.contexts()
-        .filter((context) => !context.isClosing)
-        .map((context) => this.#destroy(context)),
-    );
+    while (this.contexts().length > 0) {
+      await Promise.all(this.contexts().map((context) => this.#destroy(context)));
+    }
     await this.#turns.settled();
     await this.kernel.shutdown();
   }
 
-  async #destroy(context: Context): Promise<void> {
-    await this.#holdings.releaseAll(context);
-    await this.#contexts.close(context);
+  /** A context ends once, and everybody who asked for it waits for the same end. */
+  #destroy(context: Context): Promise<void> {
+    context.ending ??= this.#holdings.releaseAll(context).then(() => this.#contexts.close(context));
+    return context.ending;
   }
 
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */

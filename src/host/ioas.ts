@@ -1,6 +1,7 @@
-import type { Iommufd, IovaRanges } from "../kernel/iommufd.ts";
+import type { Iommufd, IovaRanges, Where } from "../kernel/iommufd.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import type { CacheCounters } from "./cache-counters.ts";
+import type { Context } from "./context.ts";
 
 /** The kernel's answer for one IOAS, and how fresh it is. */
 export interface Allowed extends IovaRanges {
@@ -23,18 +24,21 @@ export class Ioas {
   /** What the kernel answered at the last look; before the first attach it is everything. */
   lastSeen: RangeSet = RangeSet.ALL;
   readonly #iommufd: Iommufd;
+  readonly #context: Context;
   readonly #counters: CacheCounters;
-  readonly #isShared: () => boolean;
   #generation = 1;
   #kept: Allowed | null = null;
   /** Attaches, detaches and closes under way that will change the answer at a moment nobody knows. */
   #changes = 0;
+  /** Calls under way: until they are done, the id must not come to mean another object. */
+  #calls = 0;
+  #allowing: Promise<void> | null = null;
 
-  constructor(id: number, iommufd: Iommufd, counters: CacheCounters, isShared: () => boolean) {
+  constructor(id: number, iommufd: Iommufd, context: Context, counters: CacheCounters) {
     this.id = id;
     this.#iommufd = iommufd;
+    this.#context = context;
     this.#counters = counters;
-    this.#isShared = isShared;
   }
 
   get generation(): number {
@@ -45,9 +49,14 @@ export class Ioas {
     return this.#changes > 0;
   }
 
+  /** Whether a change or a call is under way. */
+  get isInUse(): boolean {
+    return this.isChanging || this.#calls > 0;
+  }
+
   /** The answer for a client: the kept one at once, else the kernel's. Throws SystemCallError. */
   allowed(): Allowed | Promise<Allowed> {
-    if (this.#kept && !this.#isShared()) {
+    if (this.#kept && !this.isChanging && !this.#context.shared) {
       this.#counters.hits++;
       return this.#kept;
     }
@@ -59,7 +68,7 @@ export class Ioas {
     const generation = this.#generation;
     const answer = { ...(await this.read()), generation };
     // Only an answer that no change has overlapped may be kept.
-    if (!this.isChanging && generation === this.#generation && !this.#isShared()) {
+    if (!this.isChanging && generation === this.#generation && !this.#context.shared) {
       this.#kept = { ...answer, cached: true };
     }
     return { ...answer, cached: false };
@@ -70,25 +79,45 @@ export class Ioas {
    * lock (`drivers/iommu/iommufd/io_pagetable.c: iova_rwsem`), so then it leaves the event loop.
    */
   read(): Promise<IovaRanges> {
-    return this.#iommufd.iovaRanges(this.id, this.isChanging ? "off-loop" : "on-loop");
+    return this.#call((where) => this.#iommufd.iovaRanges(this.id, where));
   }
 
   /** IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. Throws SystemCallError. */
   async allow(ranges: RangeSet): Promise<void> {
-    await this.#iommufd.allowIovas(this.id, ranges, this.isChanging ? "off-loop" : "on-loop");
-    this.allowList = ranges.isEmpty ? null : ranges;
+    // One at a time: of two in threads nobody could tell which list the kernel has kept.
+    while (this.#allowing) await this.#allowing;
+    const call = this.#call((where) => this.#iommufd.allowIovas(this.id, ranges, where)).then(() => {
+      this.allowList = ranges.isEmpty ? null : ranges;
+    });
+    this.#allowing = call
+      .catch(() => undefined)
+      .finally(() => {
+        this.#allowing = null;
+      });
+    await call;
   }
 
-  /** For IoasChange: until the change has ended nothing is kept. */
+  /** Off the loop, a call may begin late, so the context's descriptor and the id have to wait for it. */
+  async #call<T>(call: (where: Where) => Promise<T>): Promise<T> {
+    if (!this.isChanging) return call("on-loop");
+    this.#calls++;
+    try {
+      return await this.#context.run(() => call("off-loop"));
+    } finally {
+      this.#calls--;
+    }
+  }
+
+  /** For IoasChange: until the change has ended nothing is kept, and nothing that was kept is given out. */
   changeBegins(): void {
     this.#changes++;
-    this.#kept = null;
   }
 
   /** For IoasChange. */
   changeEnds(hasEffect: boolean): void {
     this.#changes--;
     if (!hasEffect) return;
+    this.#kept = null;
     this.#generation++;
     this.#counters.invalidations++;
   }

@@ -51,7 +51,8 @@ export class Knowledge {
   readonly #counters: CacheCounters;
   readonly #files = new Map<number, GroupFile>();
   readonly #learnt = new Map<string, Learnt>();
-  readonly #generations = new Map<number, number>();
+  /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
+  readonly #changes = new Map<number | string, number>();
 
   constructor(platform: Platform, counters: CacheCounters) {
     this.#platform = platform;
@@ -74,17 +75,16 @@ export class Knowledge {
   /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
   reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
     const { regions, truncated, cached } = this.regions(device);
-    const generation = this.#generations.get(device.group) ?? 1;
     const enforced = RangeSet.from(regions.filter((region) => region.enforced));
     const learnt = this.#learntOf(device);
-    const aperture = learnt?.aperture ?? this.#estimate(device);
+    const aperture = learnt ? learnt.aperture : this.#estimate(device);
     const common = {
       regions,
       aperture,
       apertureSource: learnt?.source ?? (aperture ? ("estimate" as const) : ("unknown" as const)),
       alignment: learnt?.alignment ?? null,
       cached,
-      generation,
+      generation: this.#generation(device),
     };
     if (listed) {
       const excluded = listed.union(learnt?.ranges.invert() ?? RangeSet.EMPTY);
@@ -93,6 +93,7 @@ export class Knowledge {
         ...common,
         source: "resv-iova-ranges",
         regions: own,
+        cached: false,
         truncated: false,
         excluded,
         uncertain: RangeSet.EMPTY,
@@ -118,10 +119,11 @@ export class Knowledge {
   /** Remembers what the kernel answered for an IOAS with this device alone in it. */
   learn(device: PlatformDevice, answer: IovaRanges, source: "probe" | "ioas"): void {
     const known = this.#learntOf(device);
-    if (known?.source === "probe" && source === "ioas" && known.ranges.equals(answer.ranges)) return;
+    const isNews = !known?.ranges.equals(answer.ranges) || known.alignment !== answer.alignment;
+    if (!isNews && (known.source === source || known.source === "probe")) return;
     const aperture = apertureOf(answer.ranges, this.regions(device).regions);
     this.#learnt.set(device.device, { ...answer, source, aperture, device });
-    this.#bump(device.group);
+    this.#changed(device.group, device.iommu);
   }
 
   #learntOf(device: PlatformDevice): Learnt | undefined {
@@ -129,7 +131,7 @@ export class Knowledge {
     if (!learnt || sameDevice(learnt.device, device)) return learnt;
     this.#learnt.delete(device.device);
     this.#counters.invalidations++;
-    this.#bump(device.group);
+    this.#changed(learnt.device.group, learnt.device.iommu);
     return undefined;
   }
 
@@ -154,11 +156,17 @@ export class Knowledge {
   #forget(group: number): void {
     this.#files.delete(group);
     this.#counters.invalidations++;
-    this.#bump(group);
+    this.#changed(group, null);
   }
 
-  #bump(group: number): void {
-    this.#generations.set(group, (this.#generations.get(group) ?? 1) + 1);
+  #generation({ group, iommu }: PlatformDevice): number {
+    return 1 + (this.#changes.get(group) ?? 0) + (this.#changes.get(iommu ?? "") ?? 0);
+  }
+
+  /** With an IOMMU, for all behind it: what one device learns is an estimate for the others. */
+  #changed(group: number, iommu: string | null): void {
+    const key = iommu ?? group;
+    this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1);
   }
 }
 

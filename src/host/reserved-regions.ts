@@ -27,8 +27,12 @@ const FULL_PAGE = 4095;
  */
 export function parseReservedRegions(text: string): ReservedRegions {
   const regions = new Map<string, Region>();
+  const isFull = text.length >= FULL_PAGE;
+  const lines = text.split("\n");
+  // What is left of a line that was cut can look like a whole one: "direct" of "direct-relaxable".
+  if (isFull) lines.pop();
   let unreadable = false;
-  for (const line of text.split("\n")) {
+  for (const line of lines) {
     if (line.trim() === "") continue;
     const [, start, last, type] = LINE.exec(line) ?? [];
     if (start === undefined || last === undefined || type === undefined) {
@@ -40,7 +44,7 @@ export function parseReservedRegions(text: string): ReservedRegions {
   }
   return {
     regions: [...regions.values()].sort(compareRegions),
-    truncated: unreadable || text.length >= FULL_PAGE,
+    truncated: unreadable || isFull,
   };
 }
 

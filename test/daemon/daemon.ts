@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Client } from "../../src/demo/client.ts";
 
-const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
+/** The built command. */
+export const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
 
 /** One line of the daemon's log. */
 export type LogLine = Record<string, unknown> & { msg: string };
@@ -15,6 +16,8 @@ export type LogLine = Record<string, unknown> & { msg: string };
 export class Daemon {
   readonly socket: string;
   readonly log: LogLine[] = [];
+  /** Everything printed on standard output. */
+  stdout = "";
   readonly #directory: string;
   readonly #process: ChildProcess;
   readonly #exited: Promise<number | null>;
@@ -24,13 +27,16 @@ export class Daemon {
     this.#directory = directory;
     this.#process = process;
     this.socket = socket;
-    this.#exited = once(process, "exit").then(([code]) => code);
+    this.#exited = once(process, "close").then(([code]) => code);
+    process.stdout?.on("data", (chunk) => {
+      this.stdout += chunk;
+    });
   }
 
   /** Resolves when it listens. A topology goes into a file for `--simulate`. */
-  static async start(options: { topology?: object; args?: string[] } = {}): Promise<Daemon> {
+  static async start(options: { topology?: object; socket?: string; args?: string[] } = {}): Promise<Daemon> {
     const directory = mkdtempSync(join(tmpdir(), "iovad-"));
-    const socket = join(directory, "iovad.sock");
+    const socket = options.socket ?? join(directory, "iovad.sock");
     const args = [MAIN, "--socket", socket, ...(options.args ?? [])];
     if (options.topology) {
       const file = join(directory, "topology.json");
@@ -53,12 +59,17 @@ export class Daemon {
     return client;
   }
 
-  /** Sends a signal and resolves to the exit status. */
+  /** Closes the clients, sends a signal and resolves to the exit status. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
     for (const client of this.#clients) client.close();
+    return this.signal(signal);
+  }
+
+  /** Sends a signal and resolves to the exit status, null when the signal killed it. */
+  async signal(signal: NodeJS.Signals): Promise<number | null> {
     this.#process.kill(signal);
     const code = await this.#exited;
-    rmSync(this.#directory, { recursive: true });
+    rmSync(this.#directory, { recursive: true, force: true });
     return code;
   }
 

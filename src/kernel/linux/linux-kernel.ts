@@ -1,0 +1,139 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { endianness, release } from "node:os";
+import { errnoName } from "../../uapi/errno.ts";
+import { type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { addressOf, loadLibc } from "./libc.ts";
+import type { BlockingCall } from "./thread.ts";
+import { ThreadPool } from "./thread-pool.ts";
+
+/** Architectures whose `_IOC_NONE` is 0, so that iommufd's and VFIO's numbers are those of `src/uapi`. */
+const ARCHITECTURES = ["x64", "arm64", "riscv64", "loong64"];
+
+/** Slow calls at a time: more than devices are ever bound at once, few enough in memory (8 to 12 MiB a thread). */
+const MAX_THREADS = 16;
+const IDLE_MILLISECONDS = 5_000;
+
+/**
+ * The kernel this process runs on.
+ *
+ * No call is repeated on EINTR: iommufd and VFIO sleep uninterruptibly in every command made here, and a repeated
+ * close(2) could close somebody else's descriptor.
+ */
+export class LinuxKernel implements Kernel {
+  readonly backend = "linux";
+  readonly release = release();
+  readonly pid = process.pid;
+  readonly #libc = loadLibc();
+  readonly #threads = new ThreadPool<BlockingCall>({
+    script: new URL("./thread.js", import.meta.url),
+    maxThreads: MAX_THREADS,
+    idleTimeout: IDLE_MILLISECONDS,
+  });
+  /** What calls under way point to. The garbage collector cannot see that the kernel still uses it. */
+  readonly #pinned = new Set<readonly Uint8Array[]>();
+  readonly #underWay = new Set<Promise<number>>();
+
+  /** Throws where ioctl numbers or byte order would be wrong. */
+  constructor() {
+    if (!ARCHITECTURES.includes(process.arch) || endianness() !== "LE") {
+      throw new Error(
+        `iovad does not run on ${process.arch}: it knows the ioctl numbers of ${ARCHITECTURES.join(", ")}, little-endian`,
+      );
+    }
+  }
+
+  open(path: string): number {
+    return check(this.#libc.open(path), "open");
+  }
+
+  async close(fd: number): Promise<void> {
+    const close: BlockingCall = { name: "close", fd };
+    // A descriptor has to go also when no thread can be had: then the loop waits.
+    check(await this.#block(close, []).catch(() => this.#libc.close(fd)), "close");
+  }
+
+  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number {
+    const buffers = fillIn(argument, pointers);
+    this.#pinned.add(buffers);
+    try {
+      return check(this.#libc.ioctl(fd, request, argument), ioctlName(request));
+    } finally {
+      this.#pinned.delete(buffers);
+    }
+  }
+
+  async slowIoctl(
+    fd: number,
+    request: number,
+    argument: Uint8Array,
+    ...pointers: Pointer[]
+  ): Promise<number> {
+    const buffers = fillIn(argument, pointers);
+    const call: BlockingCall = { name: "ioctl", fd, request, argument: addressOf(argument) };
+    const result = await this.#block(call, buffers).catch((reason: unknown) => {
+      // What pthread_create(3) says of the same; the ioctl has not been made.
+      throw Object.assign(new SystemCallError("EAGAIN", ioctlName(request)), { cause: reason });
+    });
+    return check(result, ioctlName(request));
+  }
+
+  readFile(path: string): string {
+    return systemCall(() => readFileSync(path, "utf8"));
+  }
+
+  readDirectory(path: string): string[] {
+    return systemCall(() => readdirSync(path));
+  }
+
+  readLink(path: string): string {
+    return systemCall(() => readlinkSync(path));
+  }
+
+  exists(path: string): boolean {
+    return existsSync(path);
+  }
+
+  async shutdown(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    await this.#threads.stop();
+  }
+
+  async #block(call: BlockingCall, buffers: readonly Uint8Array[]): Promise<number> {
+    const result = this.#threads.run(call);
+    this.#pinned.add(buffers);
+    this.#underWay.add(result);
+    try {
+      return await result;
+    } finally {
+      this.#pinned.delete(buffers);
+      this.#underWay.delete(result);
+    }
+  }
+}
+
+/** Writes each target's address into its word; returns every buffer the call touches. */
+function fillIn(argument: Uint8Array, pointers: readonly Pointer[]): readonly Uint8Array[] {
+  const view = new DataView(argument.buffer, argument.byteOffset, argument.byteLength);
+  for (const { offset, target } of pointers) view.setBigUint64(offset, addressOf(target), true);
+  return [argument, ...pointers.map(({ target }) => target)];
+}
+
+function ioctlName(request: number): string {
+  return `ioctl 0x${request.toString(16)}`;
+}
+
+function check(result: number, call: string): number {
+  if (result < 0) throw new SystemCallError(errnoName(-result), call);
+  return result;
+}
+
+/** Runs a synchronous function of node:fs; its error becomes a SystemCallError. */
+function systemCall<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    const { errno, syscall } = error as NodeJS.ErrnoException;
+    if (errno === undefined || syscall === undefined) throw error;
+    throw new SystemCallError(errnoName(-errno), syscall);
+  }
+}

@@ -1,0 +1,126 @@
+import { Worker } from "node:worker_threads";
+
+interface Call<Request> {
+  readonly request: Request;
+  resolve(result: number): void;
+  reject(reason: unknown): void;
+}
+
+interface Thread<Request> {
+  readonly worker: Worker;
+  call: Call<Request> | undefined;
+  retirement: NodeJS.Timeout | undefined;
+}
+
+export interface ThreadPoolOptions {
+  /** The script of a thread: answers each message it gets with a number. */
+  readonly script: URL;
+  /** Calls beyond this many at a time wait for a thread. */
+  readonly maxThreads: number;
+  /** How long a thread without work is kept, in milliseconds. */
+  readonly idleTimeout: number;
+}
+
+/**
+ * Threads for calls that block, one call per thread at a time, started when needed and retired when idle.
+ *
+ * A call that was rejected has not been made and never will be: its caller frees memory or reuses a descriptor on
+ * the strength of that. (General-purpose pools keep a task queued, or for ever pending, when a thread cannot start.)
+ */
+export class ThreadPool<Request> {
+  readonly #options: ThreadPoolOptions;
+  readonly #threads = new Set<Thread<Request>>();
+  readonly #idle: Thread<Request>[] = [];
+  readonly #queue: Call<Request>[] = [];
+
+  constructor(options: ThreadPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Threads alive, busy or idle. */
+  get size(): number {
+    return this.#threads.size;
+  }
+
+  /** Makes the call on a thread. Rejects, the call not made, when there is no thread to be had. */
+  run(request: Request): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const call = { request, resolve, reject };
+      const thread = this.#idle.pop();
+      if (thread !== undefined) this.#assign(thread, call);
+      else if (this.#threads.size < this.#options.maxThreads) this.#start(call);
+      else this.#queue.push(call);
+    });
+  }
+
+  /** Stops the threads. To be called when no call is under way. */
+  async stop(): Promise<void> {
+    this.#idle.length = 0;
+    await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
+  }
+
+  #start(call: Call<Request>): void {
+    let worker: Worker;
+    try {
+      // The process's own flags (loaders, inspector) are not for a thread of three lines. It opens no descriptor.
+      worker = new Worker(this.#options.script, { execArgv: [], trackUnmanagedFds: false });
+    } catch (error) {
+      // No room for one thread more: wait for one there is, if there is one.
+      if (this.#threads.size > 0) this.#queue.push(call);
+      else call.reject(error);
+      return;
+    }
+    const thread: Thread<Request> = { worker, call: undefined, retirement: undefined };
+    this.#threads.add(thread);
+    worker.on("message", (result: number) => this.#finish(thread, result));
+    // A thread dies on its way up (no memory, no file) or not at all: between the message and the system call
+    // nothing can throw. So a call it leaves behind has not been made.
+    let reason: unknown = new Error("the thread ended");
+    worker.on("error", (error) => {
+      reason = error;
+    });
+    worker.on("exit", () => this.#bury(thread, reason));
+    this.#assign(thread, call);
+  }
+
+  #assign(thread: Thread<Request>, call: Call<Request>): void {
+    clearTimeout(thread.retirement);
+    thread.call = call;
+    thread.worker.ref();
+    thread.worker.postMessage(call.request);
+  }
+
+  #finish(thread: Thread<Request>, result: number): void {
+    thread.call?.resolve(result);
+    thread.call = undefined;
+    const next = this.#queue.shift();
+    if (next !== undefined) {
+      this.#assign(thread, next);
+      return;
+    }
+    // An idle thread never keeps the process alive.
+    thread.worker.unref();
+    this.#idle.push(thread);
+    thread.retirement = setTimeout(() => this.#retire(thread), this.#options.idleTimeout).unref();
+  }
+
+  #retire(thread: Thread<Request>): void {
+    this.#forget(thread);
+    void thread.worker.terminate();
+  }
+
+  #bury(thread: Thread<Request>, reason: unknown): void {
+    this.#threads.delete(thread);
+    this.#forget(thread);
+    thread.call?.reject(reason);
+    const next = this.#queue.shift();
+    if (next !== undefined) this.#start(next);
+  }
+
+  /** From here on no call is given to the thread. */
+  #forget(thread: Thread<Request>): void {
+    clearTimeout(thread.retirement);
+    const index = this.#idle.indexOf(thread);
+    if (index >= 0) this.#idle.splice(index, 1);
+  }
+}

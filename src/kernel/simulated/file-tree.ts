@@ -1,0 +1,62 @@
+import { Errno } from "./errno.ts";
+
+/** What stands at a path. A directory's children are made when they are asked for. */
+export type Node =
+  | { readonly kind: "directory"; names(): Iterable<string>; child(name: string): Node | undefined }
+  | { readonly kind: "file"; readonly text: () => string }
+  | { readonly kind: "link"; readonly target: string }
+  | { readonly kind: "device" };
+
+type Directory = Extract<Node, { kind: "directory" }>;
+
+/** Linux follows this many symbolic links in one path. */
+const MAX_LINKS = 40;
+
+/** A directory of a few fixed entries; those that are undefined are not there. */
+export function directory(entries: Readonly<Record<string, Node | undefined>>): Directory {
+  return directoryOf(new Map(Object.entries(entries)), (entry) => entry);
+}
+
+/** A directory with an entry for each of `values` that `node` makes one for. */
+export function directoryOf<T>(
+  values: ReadonlyMap<string, T>,
+  node: (value: T, name: string) => Node | undefined,
+): Directory {
+  const child = (name: string) => {
+    const value = values.get(name);
+    return value === undefined ? undefined : node(value, name);
+  };
+  return { kind: "directory", names: () => [...values.keys()].filter((name) => child(name)), child };
+}
+
+export const file = (text: () => string): Node => ({ kind: "file", text });
+export const link = (target: string): Node => ({ kind: "link", target });
+
+/**
+ * Walks an absolute path, as path_resolution(7) has it; a link at its end is followed if `followLast`.
+ * Throws ENOENT, ENOTDIR, ELOOP.
+ */
+export function lookUp(root: Directory, path: string, followLast: boolean): Node {
+  const ahead = path.split("/").reverse();
+  const walked: Directory[] = [];
+  let node: Node = root;
+  let links = 0;
+  for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
+    if (node.kind !== "directory") throw new Errno("ENOTDIR");
+    if (name === "" || name === ".") continue;
+    if (name === "..") {
+      node = walked.pop() ?? root;
+      continue;
+    }
+    const next: Node | undefined = node.child(name);
+    if (next === undefined) throw new Errno("ENOENT");
+    if (next.kind === "link" && (followLast || ahead.length > 0)) {
+      if (++links > MAX_LINKS) throw new Errno("ELOOP");
+      ahead.push(...next.target.split("/").reverse());
+      continue;
+    }
+    walked.push(node);
+    node = next;
+  }
+  return node;
+}

@@ -1,0 +1,115 @@
+import type { Device } from "./device.ts";
+import { directory, directoryOf, file, link, type Node } from "./file-tree.ts";
+import type { Machine } from "./machine.ts";
+import { reservedRegionsText } from "./resv-regions.ts";
+import type { TopologyIommu } from "./topology.ts";
+import type { VfioDevice } from "./vfio-device.ts";
+
+/** The major number of "vfio-dev"; Linux takes one that is free. */
+const VFIO_MAJOR = 511;
+
+/** What of /dev, /proc and /sys Linux 6.12 shows of the machine, as far as devices, drivers and IOMMUs go. */
+export function fileSystemOf(machine: Machine) {
+  const devices = [...machine.devices.values()];
+  const iommus = new Map(devices.flatMap(({ iommu }) => (iommu ? [[iommu.name, iommu] as const] : [])));
+  const on = (bus: string) => devices.filter((device) => busOf(device) === bus);
+  const parents = new Set(devices.map(parentOf));
+  const under = (parent: string) => devices.filter((device) => parentOf(device) === parent);
+
+  return directory({
+    dev: lazily(() => devNodes(machine)),
+    proc: directory({ devices: file(() => characterDevices(machine)) }),
+    sys: directory({
+      bus: directory({ pci: bus(on("pci")), platform: bus(on("platform")) }),
+      devices: directory({
+        ...Object.fromEntries(
+          [...parents].map((parent) => [
+            parent,
+            directoryOf(byName(under(parent)), (device) => deviceDirectory(machine, device)),
+          ]),
+        ),
+        virtual: directory({ iommu: directoryOf(iommus, iommuDirectory) }),
+      }),
+      kernel: directory({
+        iommu_groups: directoryOf(
+          new Map([...machine.groups].map(([id, group]) => [String(id), group])),
+          (group) =>
+            directory({
+              devices: directoryOf(byName(group.devices), (device) =>
+                link(`../../../../devices/${parentOf(device)}/${device.name}`),
+              ),
+              reserved_regions: file(() => reservedRegionsText(group.devices.map(({ regions }) => regions))),
+            }),
+        ),
+      }),
+    }),
+  });
+}
+
+/** /dev: devtmpfs has a directory only while something is in it. */
+function devNodes({ kernel, hasVfioCdev, vfioDevices }: Machine) {
+  const node: Node = { kind: "device" };
+  return directory({
+    iommu: kernel.iommufd ? node : undefined,
+    vfio:
+      hasVfioCdev && vfioDevices.size > 0
+        ? directory({ devices: directoryOf(vfioDevices, () => node) })
+        : undefined,
+  });
+}
+
+/** /proc/devices: "vfio-dev" is there from the time the vfio module is, with or without devices. */
+function characterDevices({ hasVfioCdev }: Machine): string {
+  const lines = ["  1 mem", " 10 misc", ...(hasVfioCdev ? [`${VFIO_MAJOR} vfio-dev`] : [])];
+  return `Character devices:\n${lines.join("\n")}\n\nBlock devices:\n`;
+}
+
+/** /sys/bus/NAME: devices, and the drivers that have any. */
+function bus(members: readonly Device[]): Node {
+  const drivers = () => new Map(members.flatMap(({ driver }) => (driver ? [[driver, driver] as const] : [])));
+  return directory({
+    devices: directoryOf(byName(members), (device) =>
+      link(`../../../devices/${parentOf(device)}/${device.name}`),
+    ),
+    drivers: lazily(() =>
+      directoryOf(drivers(), (driver) =>
+        directoryOf(byName(members.filter((device) => device.driver === driver)), (device) =>
+          link(`../../../../devices/${parentOf(device)}/${device.name}`),
+        ),
+      ),
+    ),
+  });
+}
+
+/** /sys/devices/…/NAME. Without CONFIG_VFIO_DEVICE_CDEV a VFIO device has its directory, too, but no number. */
+function deviceDirectory({ hasVfioCdev }: Machine, device: Device): Node {
+  const { driver, group, iommu, vfio } = device;
+  const vfioDirectory = (each: VfioDevice) =>
+    directory({ dev: hasVfioCdev ? file(() => `${VFIO_MAJOR}:${each.number}\n`) : undefined });
+  return directory({
+    driver: driver === null ? undefined : link(`../../../bus/${busOf(device)}/drivers/${driver}`),
+    iommu: iommu === null ? undefined : link(`../../virtual/iommu/${iommu.name}`),
+    iommu_group: group === null ? undefined : link(`../../../kernel/iommu_groups/${group.id}`),
+    "vfio-dev": vfio === null ? undefined : directoryOf(new Map([[vfio.name, vfio]]), vfioDirectory),
+  });
+}
+
+/**
+ * /sys/devices/virtual/iommu/NAME: a VT-d unit, known by its name, shows how many address bits it translates, MGAW,
+ * in bits 21:16 of its capability register, less one (`drivers/iommu/intel/iommu.h: cap_mgaw`).
+ */
+function iommuDirectory({ name, aperture }: TopologyIommu): Node {
+  if (!/^dmar\d+$/.test(name)) return directory({});
+  const mgaw = aperture.last.toString(2).length - 1;
+  return directory({ "intel-iommu": directory({ cap: file(() => `${(mgaw << 16).toString(16)}\n`) }) });
+}
+
+const busOf = ({ isPci }: Device) => (isPci ? "pci" : "platform");
+const parentOf = ({ isPci, name }: Device) =>
+  isPci ? `pci${name.slice(0, name.lastIndexOf(":"))}` : "platform";
+const byName = (devices: readonly Device[]) => new Map(devices.map((device) => [device.name, device]));
+
+/** A directory whose entries come and go. */
+function lazily(current: () => ReturnType<typeof directory>): Node {
+  return { kind: "directory", names: () => current().names(), child: (name) => current().child(name) };
+}

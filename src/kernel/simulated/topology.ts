@@ -1,0 +1,200 @@
+import { z } from "zod";
+
+/** The word of a region's type, as Linux prints it in `reserved_regions`. */
+export type RegionType = "direct" | "direct-relaxable" | "reserved" | "msi";
+
+/** A reserved region of one device: bytes `start` to `last`, inclusive. */
+export interface TopologyRegion {
+  readonly start: bigint;
+  readonly last: bigint;
+  readonly type: RegionType;
+}
+
+/** An IOMMU: what it can translate (inclusive) and its smallest page, in bytes. */
+export interface TopologyIommu {
+  readonly name: string;
+  readonly aperture: { readonly start: bigint; readonly last: bigint };
+  readonly pageSize: number;
+}
+
+/** How long the calls take that wait for hardware, in milliseconds. */
+export interface Latency {
+  readonly bind: number;
+  readonly attach: number;
+  readonly detach: number;
+  readonly close: number;
+}
+
+export interface TopologyDevice {
+  readonly device: string;
+  /** Null, like `group`, for a device that no IOMMU translates for. */
+  readonly iommu: string | null;
+  readonly group: number | null;
+  readonly driver: string | null;
+  readonly regions: readonly TopologyRegion[];
+  readonly coherent: boolean;
+  readonly isolatedMsi: boolean;
+  readonly latency: Latency;
+}
+
+/** A simulated host. */
+export interface Topology {
+  readonly kernel: {
+    readonly release: string;
+    readonly iommufd: boolean;
+    readonly vfioCdev: boolean;
+    readonly resvIovaRanges: boolean;
+  };
+  readonly iommus: readonly TopologyIommu[];
+  readonly devices: readonly TopologyDevice[];
+}
+
+/** A topology file is wrong: `message` names the first place and what is wrong there, `problems` all of them. */
+export class TopologyError extends Error {
+  override readonly name = "TopologyError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems[0]);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads a topology file's JSON (PROTOCOL, section 6). Left out, a member means the ordinary host: everything
+ * supported, the whole address space translated in 4 KiB pages, no driver, no regions, no latency, and for a
+ * device behind an IOMMU the lowest group number that the file leaves free. Throws TopologyError.
+ */
+export function parseTopology(value: unknown): Topology {
+  const parsed = file.safeParse(value);
+  if (!parsed.success) throw new TopologyError(parsed.error.issues.map(problem));
+  const { kernel, iommus, devices } = parsed.data;
+  const groups = freeGroups(devices.map(({ group }) => group));
+  return {
+    kernel: {
+      release: kernel.release,
+      iommufd: kernel.iommufd,
+      vfioCdev: kernel["vfio-cdev"],
+      resvIovaRanges: kernel["resv-iova-ranges"],
+    },
+    iommus: iommus.map(({ name, aperture, "page-size": pageSize }) => ({ name, aperture, pageSize })),
+    devices: devices.map(({ "isolated-msi": isolatedMsi, "latency-ms": latency, ...device }) => ({
+      ...device,
+      group: device.iommu === null ? null : (device.group ?? groups.next().value),
+      isolatedMsi,
+      latency,
+    })),
+  };
+}
+
+const U64_MAX = (1n << 64n) - 1n;
+
+/** A larger JSON number has lost bits already. */
+const NO_ADDRESS = 'must be an address such as "0xfee00000", or a number up to 2^53-1';
+
+const address = z
+  .union([z.string().regex(/^0x[0-9a-f]+$/i, NO_ADDRESS), z.int(NO_ADDRESS).min(0, NO_ADDRESS)], NO_ADDRESS)
+  .transform(BigInt)
+  .refine((value) => value <= U64_MAX, "must fit in 64 bits");
+
+const ascending = (range: { start: bigint; last: bigint }, context: z.RefinementCtx) => {
+  if (range.start <= range.last) return;
+  const message = `0x${range.last.toString(16)} is below start 0x${range.start.toString(16)}`;
+  context.addIssue({ code: "custom", path: ["last"], message });
+};
+
+/** A name that can be a directory in sysfs. */
+const name = z
+  .string()
+  .max(255)
+  .regex(/^[\w:.@+,-]+$/, "must be a name as sysfs has them")
+  .refine((text) => !/^\.+$/.test(text), "must be a name as sysfs has them");
+
+const region = z
+  .strictObject({
+    start: address,
+    last: address,
+    type: z.enum(["direct", "direct-relaxable", "reserved", "msi"]),
+  })
+  .superRefine(ascending);
+
+const iommu = z.strictObject({
+  name,
+  aperture: z
+    .strictObject({ start: address, last: address })
+    .superRefine(ascending)
+    .default({ start: 0n, last: U64_MAX }),
+  "page-size": z
+    .int()
+    .min(1)
+    .max(2 ** 30)
+    .refine((size) => (size & (size - 1)) === 0, "must be a power of two")
+    .default(4096),
+});
+
+const milliseconds = z.int().min(0).max(3_600_000).default(0);
+
+const device = z.strictObject({
+  device: name,
+  iommu: z.string().nullable().default(null),
+  group: z.int().min(0).max(0x7fffffff).nullable().default(null),
+  driver: name.nullable().default(null),
+  regions: z.array(region).default([]),
+  coherent: z.boolean().default(true),
+  "isolated-msi": z.boolean().default(true),
+  "latency-ms": z
+    .strictObject({ bind: milliseconds, attach: milliseconds, detach: milliseconds, close: milliseconds })
+    .prefault({}),
+});
+
+const kernel = z.strictObject({
+  release: z.string().min(1).default("6.12.0"),
+  iommufd: z.boolean().default(true),
+  "vfio-cdev": z.boolean().default(true),
+  "resv-iova-ranges": z.boolean().default(false),
+});
+
+/** Every IOMMU, device and group is named once, and what refers to one finds it. */
+const file = z
+  .strictObject({
+    kernel: kernel.prefault({}),
+    iommus: z.array(iommu).default([]),
+    devices: z.array(device).default([]),
+  })
+  .superRefine(({ iommus, devices }, context) => {
+    const complain = (path: (string | number)[], message: string) =>
+      context.addIssue({ code: "custom", path, message });
+    const iommuNames = new Set<string>();
+    for (const [index, { name }] of iommus.entries()) {
+      if (iommuNames.has(name)) complain(["iommus", index, "name"], `${name} is there twice`);
+      iommuNames.add(name);
+    }
+    const deviceNames = new Set<string>();
+    const iommuOfGroup = new Map<number, string>();
+    for (const [index, { device, iommu, group }] of devices.entries()) {
+      const at = ["devices", index];
+      if (deviceNames.has(device)) complain([...at, "device"], `${device} is there twice`);
+      deviceNames.add(device);
+      if (iommu === null) {
+        if (group !== null) complain([...at, "group"], "a device without an IOMMU is in no group");
+        continue;
+      }
+      if (!iommuNames.has(iommu)) complain([...at, "iommu"], `no IOMMU is named ${iommu}`);
+      if (group === null) continue;
+      const other = iommuOfGroup.get(group) ?? iommu;
+      if (other !== iommu) complain([...at, "group"], `group ${group} is behind ${other} already`);
+      iommuOfGroup.set(group, other);
+    }
+  });
+
+/** "devices[0].regions[1].last: 0x0 is below start 0x1000", on one line. */
+function problem({ path, message }: { path: PropertyKey[]; message: string }): string {
+  const place = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
+  return `${place.replace(/^\./, "") || "topology"}: ${message}`.replace(/\s+/g, " ");
+}
+
+/** The group numbers that are not taken, ascending. */
+function* freeGroups(taken: readonly (number | null)[]): Generator<number, never> {
+  const used = new Set(taken);
+  for (let group = 0; ; group++) if (!used.has(group)) yield group;
+}

@@ -1,0 +1,111 @@
+import { type JSONRPCError, JSONRPCErrorCode, JSONRPCErrorException } from "json-rpc-2.0";
+import { HostError, type HostErrorClass } from "../host/errors.ts";
+import { formatAddress } from "../ranges/address.ts";
+
+/**
+ * The code of each error class. Codes and classes are API and never change their meaning; messages are for people
+ * and may.
+ */
+export const ERROR_CODES: Readonly<Record<HostErrorClass, number>> = {
+  DeviceNotFound: -32001,
+  DeviceBusy: -32002,
+  DeviceNotReady: -32003,
+  DeviceBlocked: -32004,
+  ContextNotFound: -32005,
+  IoasNotFound: -32006,
+  IoasBusy: -32007,
+  RangeConflict: -32008,
+  NotSupported: -32009,
+  PermissionDenied: -32010,
+  LimitExceeded: -32011,
+  AlreadyExists: -32012,
+  KernelError: -32013,
+  NotHeld: -32014,
+};
+
+/** When each class is used, for the generated reference. */
+export const ERROR_SUMMARIES: Readonly<Record<HostErrorClass, string>> = {
+  DeviceNotFound: "There is no such device, or it has no IOMMU group.",
+  DeviceBusy:
+    "The device is held already, by this daemon or another process, or a group sibling stands in the way.",
+  DeviceNotReady: "The device is not bound to a VFIO driver or has no cdev node; see data.driver.",
+  DeviceBlocked: "The platform rules the device out; see data.blockers.",
+  ContextNotFound: "There is no context of that name.",
+  IoasNotFound: "There is no IO address space of that id in the context.",
+  IoasBusy: "Devices are attached to the IO address space.",
+  RangeConflict: "The kernel excludes part of what was asked for; see data.conflicts.",
+  NotSupported: "This kernel or backend cannot do it; see data.missing.",
+  PermissionDenied: "The role of the peer does not allow the method.",
+  LimitExceeded: "A limit of the daemon was reached; see data.limit.",
+  AlreadyExists: "There is a context of that name already.",
+  KernelError: "The kernel refused for another reason; see data.errno and data.operation.",
+  NotHeld: "The daemon does not hold the device.",
+};
+
+/** What of a client's own text a message may repeat, in characters. */
+const ECHO_LIMIT = 64;
+
+/** Client text for a message: quoted, and cut when it is long. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > ECHO_LIMIT ? `${text.slice(0, ECHO_LIMIT)}…` : text);
+}
+
+/** -32602. Handlers throw it for what a schema cannot say. */
+export function invalidParams(message: string): JSONRPCErrorException {
+  return new JSONRPCErrorException(`Invalid params: ${message}`, JSONRPCErrorCode.InvalidParams);
+}
+
+/** -32601. */
+export function methodNotFound(name: string): JSONRPCError {
+  return {
+    code: JSONRPCErrorCode.MethodNotFound,
+    message: `Method not found: ${quote(name)}; query-commands lists the methods`,
+  };
+}
+
+/** -32600 that says which rule of JSON-RPC 2.0 the message breaks. */
+export function invalidRequest(message: string): JSONRPCError {
+  return { code: JSONRPCErrorCode.InvalidRequest, message: `Invalid Request: ${message}` };
+}
+
+/** -32700: the line is no JSON, or not even UTF-8. */
+export function parseError(message: string): JSONRPCError {
+  return { code: JSONRPCErrorCode.ParseError, message: `Parse error: ${message}` };
+}
+
+/** The one limit that is reported as an invalid request: nothing of the line was looked at. */
+export function lineTooLong(limit: number): JSONRPCError {
+  const data = { class: "LimitExceeded", limit: "request-size" };
+  return { ...invalidRequest(`a line may hold at most ${limit} bytes`), data };
+}
+
+/** LimitExceeded, for limits of this layer. `limit` names it in `data.limit`. */
+export function limitExceeded(limit: string, message: string): HostError {
+  return new HostError("LimitExceeded", message, { limit });
+}
+
+/** True for errors that clients are meant to see. Everything else is a fault of the daemon, to be logged. */
+export function isExpected(error: unknown): error is HostError | JSONRPCErrorException {
+  return error instanceof HostError || error instanceof JSONRPCErrorException;
+}
+
+/** What goes on the wire for anything thrown: of an unexpected error nothing but the fact. */
+export function toErrorObject(error: unknown): JSONRPCError {
+  if (error instanceof HostError) {
+    const data = { ...(toWire(error.data) as object), class: error.errorClass };
+    return { code: ERROR_CODES[error.errorClass], message: error.message, data };
+  }
+  if (error instanceof JSONRPCErrorException) return error.toObject();
+  return {
+    code: JSONRPCErrorCode.InternalError,
+    message: "Internal error: the daemon's log says more",
+  };
+}
+
+/** The host's data as JSON: an address is a bigint there. */
+function toWire(value: unknown): unknown {
+  if (typeof value === "bigint") return formatAddress(value);
+  if (Array.isArray(value)) return value.map(toWire);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toWire(member)]));
+}

@@ -1,0 +1,117 @@
+import { isUtf8 } from "node:buffer";
+
+/** Stands for a line longer than the limit, whose bytes are gone. */
+export const TOO_LONG = Symbol("a line over the limit");
+/** Stands for a line that is not valid UTF-8. */
+export const NOT_UTF8 = Symbol("a line that is not UTF-8");
+
+/** One line of the stream without its terminator, or what stands for it. */
+export type Line = string | typeof TOO_LONG | typeof NOT_UTF8;
+
+const LF = 0x0a;
+const NONE = Buffer.alloc(0);
+const CR = "\r";
+
+/**
+ * Cuts a byte stream into lines. How the stream is cut into chunks changes nothing: neither the lines, nor the cost,
+ * which is linear in the bytes.
+ *
+ * Lines end in LF or CRLF. Blank lines mean nothing and are left out. A line is too long when more than `limit` bytes
+ * stand before its LF; it is reported as soon as that is known and the rest of it is skipped without being stored.
+ */
+export class LineReader {
+  readonly #limit: number;
+  /** The line under way, in its first `#bytes` bytes. Grows by doubling: single bytes come in at a constant cost. */
+  #held = NONE;
+  #bytes = 0;
+  #skipping = false;
+
+  /** `limit` in bytes. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** The lines that `chunk` completes, and TOO_LONG for the one it makes too long. */
+  push(chunk: Buffer): Line[] {
+    const lines: Line[] = [];
+    const last = chunk.lastIndexOf(LF);
+    if (last >= 0) this.#pushLines(chunk.subarray(0, last), lines);
+    this.#hold(chunk.subarray(last + 1), lines);
+    return lines;
+  }
+
+  /** At the end of the stream: the last line, when it lacks its terminator. */
+  finish(): Line[] {
+    const lines: Line[] = [];
+    this.#complete(lines);
+    return lines;
+  }
+
+  /** Lines, the last without its LF; the first continues what is held. */
+  #pushLines(body: Buffer, lines: Line[]): void {
+    if (this.#bytes === 0 && !this.#skipping) {
+      this.#decodeMany(body, lines);
+      return;
+    }
+    const first = body.indexOf(LF);
+    this.#hold(first === -1 ? body : body.subarray(0, first), lines);
+    this.#complete(lines);
+    if (first >= 0) this.#decodeMany(body.subarray(first + 1), lines);
+  }
+
+  #hold(piece: Buffer, lines: Line[]): void {
+    if (this.#skipping || piece.length === 0) return;
+    const bytes = this.#bytes + piece.length;
+    if (bytes > this.#limit) {
+      lines.push(TOO_LONG);
+      this.#held = NONE;
+      this.#skipping = true;
+      return;
+    }
+    if (bytes > this.#held.length) {
+      const held = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#held.length));
+      this.#held.copy(held, 0, 0, this.#bytes);
+      this.#held = held;
+    }
+    piece.copy(this.#held, this.#bytes);
+    this.#bytes = bytes;
+  }
+
+  #complete(lines: Line[]): void {
+    if (!this.#skipping) decode(this.#held.subarray(0, this.#bytes), lines);
+    this.#held = NONE;
+    this.#bytes = 0;
+    this.#skipping = false;
+  }
+
+  /** Whole lines, the last without its LF. Decoding them at once costs a fraction of decoding them one by one. */
+  #decodeMany(body: Buffer, lines: Line[]): void {
+    if (body.length <= this.#limit && isUtf8(body)) {
+      for (const text of body.toString("utf8").split("\n")) accept(text, lines);
+      return;
+    }
+    for (let from = 0; from <= body.length; ) {
+      const lf = body.indexOf(LF, from);
+      const to = lf === -1 ? body.length : lf;
+      if (to - from > this.#limit) lines.push(TOO_LONG);
+      else decode(body.subarray(from, to), lines);
+      from = to + 1;
+    }
+  }
+}
+
+function decode(bytes: Buffer, lines: Line[]): void {
+  if (isUtf8(bytes)) accept(bytes.toString("utf8"), lines);
+  else lines.push(NOT_UTF8);
+}
+
+function accept(text: string, lines: Line[]): void {
+  const line = text.endsWith(CR) ? text.slice(0, -1) : text;
+  if (!isBlank(line)) lines.push(line);
+}
+
+/** Nothing but what JSON takes for white space. */
+function isBlank(line: string): boolean {
+  // Almost every line starts with a brace or a bracket, both above the blank.
+  return !(line.charCodeAt(0) > 0x20) && /^[ \t\r]*$/.test(line);
+}

@@ -1,0 +1,63 @@
+import type { z } from "zod";
+import type { HostErrorClass } from "../host/errors.ts";
+import type { Host } from "../host/host.ts";
+
+/** What a peer must be allowed to do: `observe` changes nothing on any device. */
+export type Role = "observe" | "control";
+
+/** The daemon as it tells about itself. */
+export interface DaemonInfo {
+  readonly name: string;
+  readonly version: string;
+  /** The version of the wire contract. */
+  readonly protocol: number;
+  readonly backend: "linux" | "simulated";
+  readonly startedAt: Date;
+  /** How many connections are open now. */
+  connections(): number;
+}
+
+/** The connection that a request came over. */
+export interface Connection {
+  /** Unique in the life of the daemon. */
+  readonly id: number;
+  /** Runs `callback` once when the connection is over and its last request has settled. */
+  onClose(callback: () => void): void;
+  /** Sends a notification, before the answer of the request under way. */
+  notify(method: string, params: object): void;
+}
+
+/** What a handler gets beside its params. */
+export interface Call {
+  readonly host: Host;
+  readonly daemon: DaemonInfo;
+  readonly connection: Connection;
+}
+
+/** Params of a method: an object that refuses members it does not know. */
+export type ParamsType = z.ZodObject<z.core.$ZodLooseShape, z.core.$strict>;
+
+/** One method: everything there is to know about it. Schemas and documentation are generated from it. */
+export interface Method<Params extends ParamsType = ParamsType, Result extends z.ZodType = z.ZodType> {
+  readonly name: string;
+  readonly role: Role;
+  /** One sentence. */
+  readonly summary: string;
+  readonly params: Params;
+  /** The result as it stands on the wire: what the handler returns must already be JSON. */
+  readonly result: Result;
+  /** The classes of error that the method gives, beside the standard ones. */
+  readonly errors: readonly HostErrorClass[];
+  /**
+   * Returns a promise only when it has to wait: anything else is answered on the spot. A result that is frozen is
+   * taken for immutable, and serialised once however often it is returned.
+   */
+  handler(params: z.output<Params>, call: Call): z.input<Result> | Promise<z.input<Result>>;
+}
+
+/** Ties the handler's types to the schemas. */
+export function defineMethod<Params extends ParamsType, Result extends z.ZodType>(
+  method: Method<Params, Result>,
+): Method<Params, Result> {
+  return method;
+}

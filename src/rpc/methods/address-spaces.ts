@@ -1,0 +1,209 @@
+import { z } from "zod";
+import type { Context } from "../../host/context.ts";
+import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import type { Allowed, Ioas } from "../../host/ioas.ts";
+import { formatAddress } from "../../ranges/address.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import { invalidParams } from "../errors.ts";
+import { defineMethod } from "../method.ts";
+import { context, contextName, deviceName, ioasId, rangeList, wireAddress, wireRanges } from "../types.ts";
+import { toWireRanges } from "./wire.ts";
+
+const lease = z.enum(["persistent", "connection"]);
+
+export const queryContexts = defineMethod({
+  name: "query-contexts",
+  role: "observe",
+  summary: "The open iommufd contexts, with what is in them.",
+  params: z.strictObject({}),
+  result: z.object({
+    contexts: z.array(
+      z.object({
+        context: contextName,
+        shared: z.boolean().meta({ description: "Its iommufd was handed over: others may change it unseen" }),
+        lease,
+        ioas: z.array(ioasId),
+        devices: z.array(deviceName),
+      }),
+    ),
+  }),
+  errors: [],
+  handler: (_params, { host }) => ({
+    contexts: host.contexts().map((each) => ({
+      context: each.name,
+      shared: each.shared,
+      lease: each.lease,
+      ioas: [...each.ioases.keys()],
+      devices: host.devicesIn(each).map(({ platform }) => platform.device),
+    })),
+  }),
+});
+
+export const queryIoas = defineMethod({
+  name: "query-ioas",
+  role: "observe",
+  summary: "The IO address spaces: of every context, of one, or just one.",
+  params: z.strictObject({ context: contextName.optional(), ioas: ioasId.optional() }),
+  result: z.object({
+    ioas: z.array(
+      z.object({
+        context: contextName,
+        ioas: ioasId,
+        devices: z.array(deviceName),
+        "allow-list": wireRanges.nullable(),
+        discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
+      }),
+    ),
+  }),
+  errors: ["ContextNotFound", "IoasNotFound"],
+  handler: (params, { host }) => {
+    if (params.ioas !== undefined) {
+      const within = host.context(params.context ?? DEFAULT_CONTEXT);
+      return { ioas: [toWireIoas(within, host.ioas(within.name, params.ioas))] };
+    }
+    const contexts = params.context === undefined ? host.contexts() : [host.context(params.context)];
+    return {
+      ioas: contexts.flatMap((within) => [...within.ioases.values()].map((ioas) => toWireIoas(within, ioas))),
+    };
+  },
+});
+
+function toWireIoas(within: Context, ioas: Ioas) {
+  return {
+    context: within.name,
+    ioas: ioas.id,
+    devices: [...ioas.devices],
+    "allow-list": ioas.allowList ? toWireRanges(ioas.allowList) : null,
+    discovered: false,
+  };
+}
+
+export const queryAllowedRanges = defineMethod({
+  name: "query-allowed-ranges",
+  role: "observe",
+  summary: "The IO virtual addresses that everything attached to an IOAS can use: the kernel's own answer.",
+  params: z.strictObject({ context, ioas: ioasId }),
+  result: z.object({
+    context: contextName,
+    ioas: ioasId,
+    ranges: wireRanges,
+    "iova-alignment": wireAddress.meta({
+      description: "Start and length of every mapping are multiples of it",
+    }),
+    devices: z.array(deviceName).meta({ description: "With none attached, a full range promises nothing" }),
+    cached: z.boolean(),
+    generation: z.int().meta({ description: "Grows by one whenever this answer may have changed" }),
+  }),
+  errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
+  handler: (params, { host }) => {
+    const ioas = host.ioas(params.context, params.ioas);
+    const answer = host.allowed(ioas);
+    return answer instanceof Promise
+      ? answer.then((allowed) => toWireAllowed(params.context, ioas, allowed))
+      : keptWireAllowed(params.context, ioas, answer);
+  },
+});
+
+/** The wire form of kept answers, for as long as they are kept; frozen, so that its text is kept as well. */
+const keptForms = new WeakMap<Allowed, ReturnType<typeof toWireAllowed>>();
+
+function keptWireAllowed(name: string, ioas: Ioas, allowed: Allowed) {
+  const kept = keptForms.get(allowed);
+  if (kept) return kept;
+  const form = Object.freeze(toWireAllowed(name, ioas, allowed));
+  keptForms.set(allowed, form);
+  return form;
+}
+
+function toWireAllowed(name: string, ioas: Ioas, { ranges, alignment, cached, generation }: Allowed) {
+  return {
+    context: name,
+    ioas: ioas.id,
+    ranges: toWireRanges(ranges),
+    "iova-alignment": formatAddress(alignment),
+    devices: [...ioas.devices],
+    cached,
+    generation,
+  };
+}
+
+export const createContext = defineMethod({
+  name: "create-context",
+  role: "control",
+  summary: "Opens an iommufd context of its own, as one guest needs it.",
+  params: z.strictObject({
+    context: contextName,
+    lease: lease.default("persistent").meta({
+      description: "connection: the context is destroyed when the connection that made it ends",
+    }),
+  }),
+  result: z.object({ context: contextName }),
+  errors: ["AlreadyExists", "LimitExceeded", "NotSupported", "KernelError"],
+  handler: ({ context: name, lease: chosen }, { host, connection }) => {
+    const created = host.createContext(name, chosen);
+    if (chosen === "connection") connection.onClose(() => host.endLease(created));
+    return { context: created.name };
+  },
+});
+
+export const destroyContext = defineMethod({
+  name: "destroy-context",
+  role: "control",
+  summary: "Releases a context's devices and closes it.",
+  params: z.strictObject({ context: contextName }),
+  result: z.object({}),
+  errors: ["ContextNotFound"],
+  handler: async ({ context: name }, { host }) => {
+    if (name === DEFAULT_CONTEXT) {
+      throw invalidParams(
+        'context: "default" stays as long as the daemon runs; release its devices and destroy its IOASes instead',
+      );
+    }
+    await host.destroyContext(name);
+    return {};
+  },
+});
+
+export const createIoas = defineMethod({
+  name: "create-ioas",
+  role: "control",
+  summary: "Makes an IO address space.",
+  params: z.strictObject({ context }),
+  result: z.object({ context: contextName, ioas: ioasId }),
+  errors: ["ContextNotFound", "LimitExceeded", "NotSupported", "KernelError"],
+  handler: ({ context: name }, { host }) => ({ context: name, ioas: host.createIoas(name).id }),
+});
+
+export const destroyIoas = defineMethod({
+  name: "destroy-ioas",
+  role: "control",
+  summary: "Destroys an IO address space that has no device attached.",
+  params: z.strictObject({ context, ioas: ioasId }),
+  result: z.object({}),
+  errors: ["ContextNotFound", "IoasNotFound", "IoasBusy", "KernelError"],
+  handler: ({ context: name, ioas }, { host }) => {
+    host.destroyIoas(name, ioas);
+    return {};
+  },
+});
+
+export const allowRanges = defineMethod({
+  name: "allow-ranges",
+  role: "control",
+  summary:
+    "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
+  params: z.strictObject({ context, ioas: ioasId, ranges: rangeList }),
+  result: z.object({ context: contextName, ioas: ioasId, ranges: wireRanges }),
+  errors: ["ContextNotFound", "IoasNotFound", "RangeConflict", "KernelError"],
+  handler: async ({ context: name, ioas, ranges }, { host }) => {
+    const wanted = RangeSet.from(ranges);
+    for (const { start, last } of wanted) {
+      if (start !== last) continue;
+      throw invalidParams(
+        `ranges: ${formatAddress(start)} stands alone, and the kernel refuses a range of one byte`,
+      );
+    }
+    await host.allowRanges(name, ioas, wanted);
+    return { context: name, ioas, ranges: toWireRanges(wanted) };
+  },
+});

@@ -1,0 +1,103 @@
+import { z } from "zod";
+import { formatAddress } from "../../ranges/address.ts";
+import { defineMethod } from "../method.ts";
+import { context, contextName, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";
+import { reservedResult } from "./host.ts";
+import { toWireRanges, toWireReserved } from "./wire.ts";
+
+const device = z.strictObject({ device: deviceName });
+
+export const probeDevice = defineMethod({
+  name: "probe-device",
+  role: "control",
+  summary:
+    "Asks the kernel for one device's reserved ranges and aperture: binds it, attaches it alone, reads, lets it go. Resets the device.",
+  params: device,
+  result: reservedResult,
+  errors: ["DeviceNotFound", "DeviceBusy", "DeviceNotReady", "DeviceBlocked", "NotSupported", "KernelError"],
+  handler: async ({ device }, { host }) => {
+    const { platform, reserved } = await host.probe(device);
+    return toWireReserved(platform, reserved);
+  },
+});
+
+export const holdDevice = defineMethod({
+  name: "hold-device",
+  role: "control",
+  summary: "Binds a device into a context. Until it is released nobody else can use it.",
+  params: z.strictObject({ device: deviceName, context }),
+  result: z.object({
+    device: deviceName,
+    context: contextName,
+    "device-id": z.int().meta({ description: "The device's object id in the context" }),
+  }),
+  errors: [
+    "DeviceNotFound",
+    "DeviceBusy",
+    "DeviceNotReady",
+    "DeviceBlocked",
+    "ContextNotFound",
+    "NotSupported",
+    "KernelError",
+  ],
+  handler: async ({ device, context: name }, { host }) => {
+    const held = await host.hold(device, name);
+    return { device, context: held.context.name, "device-id": held.deviceId };
+  },
+});
+
+export const releaseDevice = defineMethod({
+  name: "release-device",
+  role: "control",
+  summary: "Gives a device back. An attached one is detached.",
+  params: device,
+  result: device,
+  errors: ["NotHeld", "DeviceBusy"],
+  handler: async ({ device }, { host }) => {
+    await host.release(device);
+    return { device };
+  },
+});
+
+export const attachDevice = defineMethod({
+  name: "attach-device",
+  role: "control",
+  summary:
+    "Attaches a held device to an IOAS of its context. An attached one moves, its attached siblings with it.",
+  params: z.strictObject({ device: deviceName, ioas: ioasId }),
+  result: z.object({
+    device: deviceName,
+    context: contextName,
+    ioas: ioasId,
+    ranges: wireRanges.meta({ description: "What the IOAS allows with the device in it" }),
+    "iova-alignment": wireAddress,
+  }),
+  errors: ["NotHeld", "IoasNotFound", "DeviceBusy", "RangeConflict", "DeviceNotFound", "KernelError"],
+  handler: async ({ device, ioas }, { host }) => {
+    const { held, answer } = await host.attach(device, ioas);
+    return {
+      device,
+      context: held.context.name,
+      ioas,
+      ranges: toWireRanges(answer.ranges),
+      "iova-alignment": formatAddress(answer.alignment),
+    };
+  },
+});
+
+export const detachDevice = defineMethod({
+  name: "detach-device",
+  role: "control",
+  summary: "Detaches a device from its IOAS and keeps holding it.",
+  params: device,
+  result: z.object({
+    device: deviceName,
+    context: contextName,
+    ioas: ioasId.nullable().meta({ description: "Where it was attached; null when it was not" }),
+  }),
+  errors: ["NotHeld", "DeviceBusy", "KernelError"],
+  handler: async ({ device }, { host }) => {
+    const { held, ioas } = await host.detach(device);
+    return { device, context: held.context.name, ioas: ioas?.id ?? null };
+  },
+});

@@ -1,0 +1,86 @@
+import { z } from "zod";
+import { EVENTS } from "../events.ts";
+import { defineMethod, type Method } from "../method.ts";
+import { jsonSchema, methodSchemas } from "../schema/json-schema.ts";
+import { openRpcDocument } from "../schema/openrpc.ts";
+
+const noParams = z.strictObject({});
+const schema = z
+  .record(z.string(), z.unknown())
+  .meta({ id: "JsonSchema", description: "A JSON Schema, draft-07" });
+
+export const queryVersion = defineMethod({
+  name: "query-version",
+  role: "observe",
+  summary: "Who answers, and which version of the contract it keeps.",
+  params: noParams,
+  result: z.object({
+    name: z.string(),
+    version: z.string().meta({ description: "Of the daemon" }),
+    protocol: z.int().meta({ description: "Of the wire contract, as in the greeting" }),
+  }),
+  errors: [],
+  handler: (_params, { daemon: { name, version, protocol } }) => ({ name, version, protocol }),
+});
+
+/** The methods that describe all methods, themselves among them: hence the table comes in as a function. */
+export function introspection(table: () => readonly Method[]): readonly Method[] {
+  return [queryCommands(table), querySchema(table), discover(table)];
+}
+
+function queryCommands(table: () => readonly Method[]) {
+  return defineMethod({
+    name: "query-commands",
+    role: "observe",
+    summary: "Every method, with the role that it takes.",
+    params: noParams,
+    result: z.object({
+      commands: z.array(
+        z.object({ name: z.string(), role: z.enum(["observe", "control"]), summary: z.string() }),
+      ),
+    }),
+    errors: [],
+    handler: () => ({ commands: table().map(({ name, role, summary }) => ({ name, role, summary })) }),
+  });
+}
+
+function querySchema(table: () => readonly Method[]) {
+  const answer = once(() => ({
+    methods: Object.fromEntries(table().map((method) => [method.name, methodSchemas(method)])),
+    events: Object.fromEntries(EVENTS.map(({ name, params }) => [name, { params: jsonSchema(params) }])),
+  }));
+  return defineMethod({
+    name: "query-schema",
+    role: "observe",
+    summary: "The JSON Schemas of every method and event.",
+    params: noParams,
+    result: z.object({
+      methods: z.record(z.string(), z.object({ params: schema, result: schema })),
+      events: z.record(z.string(), z.object({ params: schema })),
+    }),
+    errors: [],
+    handler: answer,
+  });
+}
+
+function discover(table: () => readonly Method[]) {
+  const answer = once(() => openRpcDocument(table()));
+  return defineMethod({
+    name: "rpc.discover",
+    role: "observe",
+    summary: "The methods as an OpenRPC 1.4 document.",
+    params: noParams,
+    result: z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
+    errors: [],
+    handler: answer,
+  });
+}
+
+/** Made when first asked for, as the table is not complete earlier; frozen, to be serialised once. */
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= Object.freeze(make());
+    return made;
+  };
+}

@@ -1,0 +1,47 @@
+import { z } from "zod";
+import { defineMethod } from "../method.ts";
+
+const count = z.int().nonnegative();
+
+export const queryStatus = defineMethod({
+  name: "query-status",
+  role: "observe",
+  summary: "How the daemon is doing, and what the kernel under it can do.",
+  params: z.strictObject({}),
+  result: z.object({
+    backend: z.enum(["linux", "simulated"]),
+    kernel: z.object({
+      release: z.string(),
+      iommufd: z.boolean().meta({ description: "Whether the host has /dev/iommu" }),
+      "vfio-cdev": z.boolean().meta({ description: "Whether the kernel makes VFIO device nodes" }),
+      "resv-iova-ranges": z
+        .boolean()
+        .meta({ description: "Whether the proposed per-device ioctl is in use" }),
+    }),
+    "uptime-seconds": z.number().nonnegative(),
+    contexts: count,
+    "held-devices": count,
+    connections: count,
+    cache: z.object({ hits: count, misses: count, invalidations: count }),
+    mismatches: count.meta({
+      description:
+        "How often the kernel's answer differed from the prediction in a way that an unknown aperture does not explain",
+    }),
+  }),
+  errors: [],
+  handler: (_params, { host, daemon }) => ({
+    backend: daemon.backend,
+    kernel: {
+      release: host.kernel.release,
+      iommufd: host.platform.hasIommufd,
+      "vfio-cdev": host.platform.hasVfioCdev,
+      "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
+    },
+    "uptime-seconds": Math.floor((Date.now() - daemon.startedAt.getTime()) / 1000),
+    contexts: host.contexts().length,
+    "held-devices": host.heldCount,
+    connections: daemon.connections(),
+    cache: { ...host.cacheCounters },
+    mismatches: host.mismatches,
+  }),
+});

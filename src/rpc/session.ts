@@ -1,0 +1,180 @@
+import type { Socket } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { createJSONRPCErrorResponse, createJSONRPCNotification, type JSONRPCError } from "json-rpc-2.0";
+import type { Logger } from "pino";
+import { lineTooLong, parseError } from "./errors.ts";
+import { type Line, LineReader, NOT_UTF8, TOO_LONG } from "./framing.ts";
+import type { Answer, JsonRpc } from "./jsonrpc.ts";
+import type { Call, Connection, DaemonInfo } from "./method.ts";
+
+export interface SessionLimits {
+  /** Bytes in one line of a client. */
+  readonly request: number;
+  /** Bytes that may wait for a client that does not read, before it is cut off. */
+  readonly queue: number;
+}
+
+/** How long one session may keep the event loop before the others get a turn. */
+const TURN_MS = 2;
+/** Characters of answers that are gathered for one write. */
+const WRITE_SIZE = 64 * 1024;
+
+/**
+ * One connection, from greeting to close. Requests are executed one after the other and answered in order. Nothing is
+ * read while an answer waits to be taken, so a client that does not read stops only itself.
+ */
+export class Session implements Connection {
+  readonly id: number;
+  readonly #socket: Socket;
+  readonly #rpc: JsonRpc;
+  readonly #limits: SessionLimits;
+  readonly #log: Logger;
+  #callbacks: (() => void)[] | undefined = [];
+  /** Lines gathered for the next write. */
+  #out = "";
+  /** The loop over a chunk is running: what is sent now is written together with its answers. */
+  #gathering = false;
+  /** Between the first and the last request of a chunk, also while one of them has to wait. */
+  #busy = false;
+  #closing = false;
+
+  constructor(id: number, socket: Socket, rpc: JsonRpc, limits: SessionLimits, log: Logger) {
+    this.id = id;
+    this.#socket = socket;
+    this.#rpc = rpc;
+    this.#limits = limits;
+    this.#log = log;
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#callbacks) this.#callbacks.push(callback);
+    else callback();
+  }
+
+  notify(method: string, params: object): void {
+    this.#send(JSON.stringify(createJSONRPCNotification(method, params)));
+    if (!this.#gathering) this.#flush();
+  }
+
+  /** Serves until the connection is over and its last request has settled. Never rejects. */
+  async run(daemon: DaemonInfo, host: Call["host"]): Promise<void> {
+    const socket = this.#socket;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    // A reset may come at any time, also while nothing reads.
+    socket.on("error", (error) => this.#log.debug({ connection: this.id, err: error }, "connection failed"));
+    this.notify("greeting", greeting(daemon));
+    try {
+      await this.#serve({ host, daemon, connection: this });
+    } catch (error) {
+      this.#log.debug({ connection: this.id, err: error }, "connection ended early");
+    }
+    if (this.#closing) socket.destroySoon();
+    else socket.end();
+    await closed;
+    const callbacks = this.#callbacks ?? [];
+    this.#callbacks = undefined;
+    for (const callback of callbacks) callback();
+  }
+
+  /** Finishes the request under way, sends what is left and ends the connection. */
+  close(): void {
+    this.#closing = true;
+    // A session that waits for input is woken by this; one that is busy sees the flag after the request under way.
+    if (!this.#busy) this.#socket.destroySoon();
+  }
+
+  /** Gives up on what the client has not taken. */
+  abort(): void {
+    this.#socket.destroy();
+  }
+
+  async #serve(call: Call): Promise<void> {
+    const reader = new LineReader(this.#limits.request);
+    // The iterator reads on only when asked to; it must not close the side that still has answers to send.
+    for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
+      await this.#answerAll(reader.push(chunk), call);
+      if (this.#over()) return;
+    }
+    await this.#answerAll(reader.finish(), call);
+  }
+
+  async #answerAll(lines: readonly Line[], call: Call): Promise<void> {
+    let turnEnds = performance.now() + TURN_MS;
+    this.#busy = true;
+    this.#gathering = true;
+    for (const line of lines) {
+      const answer = this.#answer(line, call);
+      const text = answer instanceof Promise ? await this.#pause(answer) : answer;
+      if (text !== undefined) this.#send(text);
+      if (this.#out.length >= WRITE_SIZE) this.#flush();
+      if (this.#socket.writableNeedDrain) await this.#pause(this.#drained());
+      if (performance.now() > turnEnds) {
+        await this.#pause(nextTurn());
+        turnEnds = performance.now() + TURN_MS;
+      }
+      if (this.#over()) break;
+    }
+    this.#gathering = false;
+    this.#flush();
+    if (this.#socket.writableNeedDrain) await this.#drained();
+    this.#busy = false;
+  }
+
+  /** Waits, and lets neither answers nor notifications wait with it. */
+  async #pause<T>(promise: Promise<T>): Promise<T> {
+    this.#flush();
+    this.#gathering = false;
+    const result = await promise;
+    this.#gathering = true;
+    return result;
+  }
+
+  #answer(line: Line, call: Call): Answer {
+    if (line === TOO_LONG) return failure(lineTooLong(this.#limits.request));
+    if (line === NOT_UTF8) return failure(parseError("the line is not valid UTF-8"));
+    return this.#rpc.answer(line, call);
+  }
+
+  #over(): boolean {
+    return this.#closing || this.#socket.destroyed;
+  }
+
+  #send(text: string): void {
+    this.#out += `${text}\n`;
+  }
+
+  #flush(): void {
+    if (this.#out === "") return;
+    const text = this.#out;
+    this.#out = "";
+    if (!this.#socket.writable) return;
+    if (this.#socket.writableLength > this.#limits.queue) {
+      this.#log.warn({ connection: this.id }, "client does not read; connection cut off");
+      this.#socket.destroy();
+      return;
+    }
+    this.#socket.write(text);
+  }
+
+  /** Settles also when the connection ends instead. */
+  #drained(): Promise<void> {
+    const socket = this.#socket;
+    return new Promise((resolve) => {
+      const settle = () => {
+        socket.off("drain", settle).off("close", settle);
+        resolve();
+      };
+      socket.once("drain", settle).once("close", settle);
+      if (socket.destroyed) settle();
+    });
+  }
+}
+
+function failure(error: JSONRPCError): string {
+  const { code, message, data } = error;
+  return JSON.stringify(createJSONRPCErrorResponse(null, code, message, data));
+}
+
+function greeting({ name, version, protocol, backend }: DaemonInfo) {
+  return { service: name, version, protocol, backend };
+}

@@ -1,0 +1,128 @@
+import { z } from "zod";
+import { formatAddress, parseAddress } from "../ranges/address.ts";
+import type { Range } from "../ranges/range.ts";
+
+/** The bits of a u64 and no more, whatever the leading zeros. Written so that no text makes it backtrack far. */
+const ADDRESS_INPUT = /^0x(0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
+const ADDRESS_OUTPUT = /^0x(0|[1-9a-f][0-9a-f]{0,15})$/;
+
+/** An address, size or alignment as clients may write it; decoded to a bigint. */
+export const address = z
+  .union(
+    [
+      z.string().regex(ADDRESS_INPUT, { error: refuseAddress }),
+      z.int({ error: refuseAddress }).nonnegative({ error: refuseAddress }),
+    ],
+    { error: refuseAddress },
+  )
+  .transform((given) => (typeof given === "string" ? parseAddress(given) : BigInt(given)))
+  .meta({
+    id: "AddressInput",
+    description:
+      "A u64: hexadecimal digits after 0x, of either case and with any leading zeros, or an integer up to 2^53-1",
+  });
+
+function refuseAddress({ input }: { input?: unknown }): string {
+  if (input === undefined) return "this member is required";
+  return typeof input === "number" && input > Number.MAX_SAFE_INTEGER
+    ? 'a number above 2^53-1 has already lost bits: write it as a string, "0x" and hexadecimal digits'
+    : 'expected an address of at most 64 bits, as in "0xfee00000", or an integer from 0 to 2^53-1';
+}
+
+/** A range as clients may write it. */
+export const range = z
+  .strictObject({ start: address, last: address })
+  .refine(({ start, last }) => start <= last, { error: "start lies above last (both are inclusive)" })
+  .meta({ id: "RangeInput", description: "Addresses from start to last, both inclusive; start <= last" });
+
+/** Ranges as clients may write them. */
+export const rangeList = z
+  .array(range)
+  .meta({ id: "RangeListInput", description: "Ranges in any order; they may overlap and touch" });
+
+/** The name of a context. */
+export const contextName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+    error: "expected a name of 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
+  })
+  .meta({ id: "ContextName", description: "The name of one open /dev/iommu" });
+
+/** The context that a request means: `default` when it names none. */
+export const context = contextName.default("default");
+
+/** The kernel's object id of an IO address space. iommufd ids are u32 and start at 1. */
+export const ioasId = z
+  .int({ error: idExpected })
+  .min(1, { error: idExpected })
+  .max(2 ** 32 - 1, { error: idExpected })
+  .meta({ id: "IoasId", description: "The kernel's object id of an IO address space in its context" });
+
+function idExpected({ input }: { input?: unknown }): string {
+  return input === undefined ? "this member is required" : "expected an integer from 1 to 4294967295";
+}
+
+/** The sysfs name of a device: one path component, which is why slashes and dot names are refused. */
+export const deviceName = z
+  .string()
+  .regex(/^(?!\.{1,2}$)[A-Za-z0-9_.:@-]{1,64}$/, {
+    error: "expected a device's sysfs name, as in 0000:00:05.0",
+  })
+  .meta({ id: "DeviceName", description: "The sysfs name of a device", examples: ["0000:00:05.0"] });
+
+/** An address in an answer. */
+export const wireAddress = z
+  .string()
+  .regex(ADDRESS_OUTPUT)
+  .meta({
+    id: "Address",
+    description: "A u64: lower-case hexadecimal after 0x, not padded",
+    examples: ["0xfee00000"],
+  });
+
+/** A range in an answer. */
+export const wireRange = z
+  .object({ start: wireAddress, last: wireAddress })
+  .meta({ id: "Range", description: "Addresses from start to last, both inclusive" });
+
+/** A list of ranges in an answer. */
+export const wireRanges = z
+  .array(wireRange)
+  .meta({ id: "RangeList", description: "Ranges, ascending; no two overlap or touch" });
+
+/** A reserved region in an answer. */
+export const wireRegion = z
+  .object({
+    start: wireAddress,
+    last: wireAddress,
+    type: z.string().meta({
+      description: "The kernel's word for it",
+      examples: ["direct", "direct-relaxable", "reserved", "msi"],
+    }),
+    enforced: z.boolean().meta({ description: "False for direct-relaxable, which user space may map over" }),
+  })
+  .meta({ id: "Region", description: "A region that the platform reserves" });
+
+/** Why a range is excluded, in an answer. */
+export const wireCause = z
+  .union([
+    z.object({
+      device: deviceName,
+      group: z.int().nonnegative(),
+      kind: z.enum(["region", "aperture", "reserved-elsewhere"]),
+      type: z.string().optional(),
+    }),
+    z.object({ kind: z.literal("reserved-elsewhere") }),
+    z.object({ kind: z.literal("host"), host: z.string() }),
+  ])
+  .meta({ id: "Cause", description: "Why a range is excluded, and whose fault it is" });
+
+/** An excluded range with its causes, in an answer. */
+export const wireExclusion = z
+  .object({ start: wireAddress, last: wireAddress, causes: z.array(wireCause) })
+  .meta({ id: "Exclusion", description: "An excluded range; every cause holds for the whole of it" });
+
+/** A range in the form it has in answers. */
+export function toWireRange({ start, last }: Range): z.output<typeof wireRange> {
+  return { start: formatAddress(start), last: formatAddress(last) };
+}

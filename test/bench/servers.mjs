@@ -1,0 +1,82 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const here = (path) => new URL(path, import.meta.url).pathname;
+
+const TOPOLOGY = {
+  iommus: [{ name: "dmar0", aperture: { start: "0x0", last: "0x7fffffffff" } }],
+  devices: [
+    {
+      device: "0000:00:05.0",
+      iommu: "dmar0",
+      driver: "vfio-pci",
+      regions: [{ start: "0xfee00000", last: "0xfeefffff", type: "msi" }],
+    },
+  ],
+};
+
+/** A server process that listens on a socket of its own: {pid, path, stop()}. */
+async function start(args) {
+  const directory = mkdtempSync(join(tmpdir(), "iovad-bench-"));
+  const path = join(directory, "socket");
+  const child = spawn(process.execPath, args(path, directory), { stdio: ["ignore", "ignore", "pipe"] });
+  for await (const line of createInterface({ input: child.stderr })) if (line.includes('"listening"')) break;
+  child.stderr.resume();
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { pid: child.pid, path, stop };
+}
+
+export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
+
+/** The built daemon on a simulated host with one device behind a 39-bit IOMMU. */
+export const startDaemon = (...options) =>
+  start((path, directory) => {
+    const topology = join(directory, "topology.json");
+    writeFileSync(topology, JSON.stringify(TOPOLOGY));
+    return [
+      here("../../dist/main.js"),
+      "--socket",
+      path,
+      "--simulate",
+      topology,
+      "--log-level",
+      "info",
+      ...options,
+    ];
+  });
+
+/** A connection that sends text and resolves when `lines` more lines have come back. */
+export async function open(path) {
+  const socket = connect(path);
+  await once(socket, "connect");
+  let missing = 0;
+  let done = () => {};
+  let text = "";
+  let keeping = false;
+  socket.on("data", (chunk) => {
+    if (keeping) text += chunk;
+    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) missing--;
+    if (missing <= 0) done(text);
+  });
+  const exchange = (bytes, lines, keep = false) =>
+    new Promise((resolve) => {
+      missing += lines;
+      keeping = keep;
+      text = "";
+      done = resolve;
+      if (missing <= 0) done(text);
+      else socket.write(bytes);
+    });
+  return { exchange, end: () => socket.end(), socket };
+}
+
+export const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];

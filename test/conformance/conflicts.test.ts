@@ -1,0 +1,100 @@
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { IOMMU_IOAS_UNMAP, iommu_ioas_unmap } from "../../src/uapi/iommufd.ts";
+import { kernelUnderTest } from "./kernel-under-test.ts";
+import { ATTACHED, EVERYTHING, outcome, Session } from "./session.ts";
+
+const { kernel, devices } = await kernelUnderTest();
+const session = new Session(kernel, devices);
+let iommufd: number;
+let device: number;
+let ioas: number;
+
+beforeEach(async () => {
+  iommufd = session.openIommufd();
+  ioas = session.allocIoas(iommufd);
+  device = session.openDevice(0);
+  await session.bind(device, iommufd);
+});
+afterEach(() => session.end());
+afterAll(() => kernel.shutdown());
+
+const ranges = () => session.ranges(iommufd, ioas);
+const attach = (to: number) => outcome(() => session.attach(device, to));
+
+describe("the list of allowed ranges", () => {
+  it("can be what IOVA_RANGES says, to the byte, and not more", async () => {
+    await session.attach(device, ioas);
+    session.allow(iommufd, ioas, ranges());
+    const allow = (start: bigint, last: bigint) =>
+      outcome(() => session.allow(iommufd, ioas, [[start, last]]));
+    expect(await allow(0xfedffff0n, 0xfee00000n)).toBe("EADDRINUSE");
+    expect(await allow(0xfeefffffn, 0xfef0000fn)).toBe("EADDRINUSE");
+    expect(await allow(0xfee10000n, 0xfee1ffffn)).toBe("EADDRINUSE");
+    expect(await allow(0x7ffffffff0n, 0x8000000000n)).toBe("EADDRINUSE");
+    expect(await allow(0x0n, 0x7fffffffffn)).toBe("EADDRINUSE");
+    expect(await allow(0xfedffff0n, 0xfedfffffn)).toBe("OK");
+  });
+
+  it("refuses a device whose reservations it does not leave free, which stays unattached", async () => {
+    session.allow(iommufd, ioas, [[0xfeefffffn, 0xfef00000n]]);
+    expect(await attach(ioas)).toBe("EADDRINUSE");
+    session.allow(iommufd, ioas, [[0x7fffffffffn, 0x8000000000n]]);
+    expect(await attach(ioas)).toBe("EADDRINUSE");
+    expect(session.rangesAndAlignment(iommufd, ioas)).toEqual({ ranges: EVERYTHING, alignment: 1n });
+    expect(session.allocIoas(iommufd)).toBe(3);
+    session.allow(iommufd, ioas, ATTACHED);
+    expect(await attach(ioas)).toBe("OK");
+    expect(ranges()).toEqual(ATTACHED);
+  });
+
+  it("stays as it was when a new one is refused", async () => {
+    session.allow(iommufd, ioas, [[0xfee00000n, 0xfee00fffn]]);
+    const refused: [bigint, bigint][][] = [
+      [[0x1000n, 0x1000n]],
+      [
+        [0x1000n, 0x2000n],
+        [0x2000n, 0x3000n],
+      ],
+    ];
+    for (const list of refused) {
+      expect(await outcome(() => session.allow(iommufd, ioas, list))).toBe("EINVAL");
+    }
+    expect(await attach(ioas)).toBe("EADDRINUSE");
+    session.allow(iommufd, ioas, []);
+    expect(await attach(ioas)).toBe("OK");
+    expect(await outcome(() => session.allow(iommufd, ioas, [[0xfee00000n, 0xfee00fffn]]))).toBe(
+      "EADDRINUSE",
+    );
+  });
+
+  it("does not follow a device that is detached", async () => {
+    session.allow(iommufd, ioas, [[0x1000n, 0x1fffn]]);
+    await session.attach(device, ioas);
+    await session.detach(device);
+    session.allow(iommufd, ioas, [[0xfee00000n, 0xfee00fffn]]);
+    expect(await attach(ioas)).toBe("EADDRINUSE");
+  });
+});
+
+describe("a mapping", () => {
+  it.each([
+    ["in a region that the device reserves", 0xfee00000n, 0x1000],
+    ["beyond the aperture", 0x8000000000n, 0x1000],
+    ["not aligned to the IOMMU's page", 0x1001n, 64],
+  ])("%s refuses the device until it is unmapped", async (_where, iova, length) => {
+    session.map(iommufd, ioas, iova, Buffer.alloc(length));
+    expect(await attach(ioas)).toBe("EADDRINUSE");
+    expect(session.rangesAndAlignment(iommufd, ioas)).toEqual({ ranges: EVERYTHING, alignment: 1n });
+    const unmap = iommu_ioas_unmap.encode({ ioas_id: ioas, iova, length: BigInt(length) });
+    session.ioctl(iommufd, IOMMU_IOAS_UNMAP, unmap);
+    expect(await attach(ioas)).toBe("OK");
+  });
+
+  it("in a reserved range is EINVAL while the device is attached", async () => {
+    await session.attach(device, ioas);
+    expect(await outcome(() => session.map(iommufd, ioas, 0xfee00000n, Buffer.alloc(0x1000)))).toBe("EINVAL");
+    expect(await outcome(() => session.map(iommufd, ioas, 0x8000000000n, Buffer.alloc(0x1000)))).toBe(
+      "EINVAL",
+    );
+  });
+});

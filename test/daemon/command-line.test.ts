@@ -1,0 +1,217 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Client } from "../../src/demo/client.ts";
+import { Daemon, MAIN } from "./daemon.ts";
+
+const TOPOLOGY = { devices: [] };
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "iovad-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Runs a command line that is expected to end by itself. */
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+    encoding: "utf8",
+    timeout: 20_000,
+  });
+  return { status, stdout, stderr };
+}
+
+function file(name: string, content: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+describe("the command line", () => {
+  it("prints its help and its version on standard output", () => {
+    expect(run("--help")).toMatchObject({
+      status: 0,
+      stderr: "",
+      stdout: expect.stringContaining("--socket PATH"),
+    });
+    expect(run("--version")).toEqual({ status: 0, stderr: "", stdout: "iovad 0.1.0\n" });
+  });
+
+  it.each([
+    ["an option that does not exist", ["--sokcet", "x"], "--sokcet"],
+    ["an option without its value", ["--socket"], "--socket"],
+    ["an argument that belongs to no option", ["now"], "now"],
+    ["a log level that does not exist", ["--log-level", "loud"], "--log-level takes one of trace"],
+    ["a request size that is no number", ["--max-request", "1MB"], "--max-request takes a whole number"],
+    ["a request size too small to be useful", ["--max-request", "1"], "--max-request takes a whole number"],
+    ["no connections", ["--max-connections", "0"], "--max-connections takes a whole number"],
+    ["an ioctl of another driver", ["--resv-iova-ranges-ioctl", "0x5401"], "from 0x3b80"],
+    [
+      "the ioctl that starts dirty tracking",
+      ["--resv-iova-ranges-ioctl", "0x3b8b"],
+      "mainline Linux uses 0x3b8b",
+    ],
+    [
+      "the ioctl of iommufd's self-test",
+      ["--resv-iova-ranges-ioctl", "0x3ba0"],
+      "mainline Linux uses 0x3ba0",
+    ],
+  ])("refuses %s with one line and status 2", (_what, args, message) => {
+    const { status, stdout, stderr } = run(...args);
+    expect(stderr).toMatch(/^iovad: [^\n]*\n$/);
+    expect(stderr).toContain(message);
+    expect(stdout).toBe("");
+    expect(status).toBe(2);
+  });
+
+  it.each([
+    ["is missing", () => join(directory, "missing.json"), "ENOENT"],
+    ["is not JSON", () => file("bad.json", "{"), "JSON"],
+    ["has an unknown member", () => file("extra.json", '{"cpus": 4}'), "cpus"],
+    ["has a range upside down", () => file("range.json", UPSIDE_DOWN), "devices[0].regions[0].last"],
+  ])("refuses a topology that %s with one line and status 2", (_what, path, message) => {
+    const simulate = path();
+    const { status, stderr } = run("--socket", join(directory, "s"), "--simulate", simulate);
+    expect(stderr).toMatch(/^iovad: [^\n]*\n$/);
+    expect(stderr).toContain(simulate);
+    expect(stderr).toContain(message);
+    expect(status).toBe(2);
+    expect(existsSync(join(directory, "s"))).toBe(false);
+  });
+});
+
+const UPSIDE_DOWN = JSON.stringify({
+  iommus: [{ name: "dmar0" }],
+  devices: [{ device: "a", iommu: "dmar0", regions: [{ start: "0x2000", last: "0x1000", type: "msi" }] }],
+});
+
+describe("the socket", () => {
+  it("is open to its owner and group, in a directory that others cannot enter", async () => {
+    const topology = file("topology.json", JSON.stringify(TOPOLOGY));
+    const socket = join(directory, "new", "iovad.sock");
+    const daemon = await Daemon.start({ socket, args: ["--simulate", topology] });
+    expect(statSync(socket).mode & 0o777).toBe(0o660);
+    expect(statSync(dirname(socket)).mode & 0o777).toBe(0o750);
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it("is not taken from a daemon that listens on it", async () => {
+    const daemon = await Daemon.start({ topology: TOPOLOGY });
+    const topology = file("topology.json", JSON.stringify(TOPOLOGY));
+    const second = run("--socket", daemon.socket, "--simulate", topology);
+    expect(second).toEqual({ status: 1, stdout: "", stderr: expect.stringMatching(/^iovad: [^\n]*\n$/) });
+    expect(second.stderr).toContain(daemon.socket);
+    const client = await daemon.client();
+    expect(await client.call("query-version")).toMatchObject({ name: "iovad" });
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it("is taken over from a daemon that was killed", async () => {
+    const socket = join(directory, "iovad.sock");
+    const killed = await Daemon.start({ topology: TOPOLOGY, socket });
+    expect(await killed.stop("SIGKILL")).toBe(null);
+    expect(existsSync(socket)).toBe(true);
+    const daemon = await Daemon.start({ topology: TOPOLOGY, socket });
+    const client = await daemon.client();
+    expect(await client.call("query-version")).toMatchObject({ name: "iovad" });
+    expect(await daemon.stop()).toBe(0);
+  });
+});
+
+describe("a signal", () => {
+  it.each(["SIGTERM", "SIGINT"] as const)(
+    "%s ends the daemon with status 0 and removes the socket",
+    async (signal) => {
+      const daemon = await Daemon.start({ topology: TOPOLOGY });
+      expect(await daemon.stop(signal)).toBe(0);
+      expect(existsSync(daemon.socket)).toBe(false);
+      expect(daemon.stdout).toBe("");
+    },
+  );
+
+  it("lets the request under way finish, and gives everything back", async () => {
+    const daemon = await Daemon.start({ topology: SLOW });
+    const client = await daemon.client();
+    await client.call("create-ioas");
+    const held = client.call("hold-device", { device: "0000:00:05.0" });
+    const other = await daemon.client();
+    // Refused because the bind is under way.
+    await expect(other.call("probe-device", { device: "0000:00:05.0" })).rejects.toMatchObject({
+      code: -32002,
+    });
+    const stopped = daemon.signal("SIGTERM");
+    expect(await held).toMatchObject({ device: "0000:00:05.0" });
+    expect(await stopped).toBe(0);
+    expect(daemon.log.map(({ msg }) => msg)).toEqual(
+      expect.arrayContaining(["closing", "DEVICE_HELD", "DEVICE_RELEASED", "closed"]),
+    );
+  });
+});
+
+const SLOW = {
+  iommus: [{ name: "dmar0" }],
+  devices: [{ device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci", "latency-ms": { bind: 500 } }],
+};
+
+describe("the log", () => {
+  it("has one line for every change of state, with device, context, ioas and duration", async () => {
+    const daemon = await Daemon.start({ topology: SLOW });
+    const client = await daemon.client();
+    const device = "0000:00:05.0";
+    await client.call("create-context", { context: "guest" });
+    const { ioas } = await client.call<{ ioas: number }>("create-ioas", { context: "guest" });
+    await client.call("hold-device", { device, context: "guest" });
+    await client.call("attach-device", { device, ioas });
+    await client.call("detach-device", { device });
+    await client.call("release-device", { device });
+    await client.call("destroy-context", { context: "guest" });
+    expect(await daemon.stop()).toBe(0);
+    const ms = expect.any(Number);
+    const changes = daemon.log
+      .filter(({ msg }) => /^[A-Z_]+$/.test(msg))
+      .map(({ level, time, ...rest }) => rest);
+    expect(changes).toEqual([
+      { msg: "CONTEXT_CREATED", context: "guest" },
+      { msg: "IOAS_CREATED", context: "guest", ioas },
+      { msg: "DEVICE_HELD", device, context: "guest", ms },
+      { msg: "DEVICE_ATTACHED", device, context: "guest", ioas, ms },
+      { msg: "DEVICE_DETACHED", device, context: "guest", ioas, ms },
+      { msg: "DEVICE_RELEASED", device, context: "guest", ms },
+      { msg: "IOAS_DESTROYED", context: "guest", ioas },
+      { msg: "CONTEXT_DESTROYED", context: "guest" },
+      { msg: "CONTEXT_DESTROYED", context: "default" },
+    ]);
+  });
+
+  it("never repeats a client's input at length", async () => {
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--log-level", "trace"] });
+    const client = await daemon.client();
+    const long = "x".repeat(100_000);
+    await expect(client.call(long)).rejects.toMatchObject({ code: -32601 });
+    await expect(client.call("query-devices", { [long]: long })).rejects.toMatchObject({ code: -32602 });
+    await expect(client.call("hold-device", { device: long })).rejects.toMatchObject({ code: -32602 });
+    expect(await daemon.stop()).toBe(0);
+    expect(JSON.stringify(daemon.log)).not.toContain("x".repeat(200));
+  });
+});
+
+describe("a host without iommufd", () => {
+  it("serves what needs none, and says what is missing for the rest", async () => {
+    const daemon = await Daemon.start({
+      topology: { kernel: { iommufd: false, "vfio-cdev": false }, ...TOPOLOGY },
+    });
+    const client = await Client.connect(daemon.socket);
+    expect(await client.call("query-status")).toMatchObject({
+      kernel: { iommufd: false, "vfio-cdev": false },
+    });
+    expect(await client.call("query-devices")).toEqual({ devices: [] });
+    await expect(client.call("create-ioas")).rejects.toMatchObject({
+      code: -32009,
+      data: { class: "NotSupported", missing: "/dev/iommu" },
+    });
+    client.close();
+    expect(await daemon.stop()).toBe(0);
+  });
+});

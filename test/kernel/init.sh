@@ -1,0 +1,36 @@
+#!/bin/bash
+# Process 1 of the lab's guest. The root is the host's, read-only; what has to be written lives in tmpfs; the answer
+# goes to /run/lab, a directory of the host's. No status file there means that the guest died on the way.
+set -euo pipefail
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+mount -t proc proc /proc
+# Nothing but the shell itself is left once the power goes.
+trap 'echo o >/proc/sysrq-trigger; while :; do :; done' EXIT
+mount -t sysfs sysfs /sys
+mount -t debugfs debugfs /sys/kernel/debug
+mount -t tmpfs tmpfs /run
+mkdir /dev/shm /run/lab /run/checkout
+mount -t tmpfs tmpfs /dev/shm
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 lab /run/lab
+# Written by lab.sh: path, node, devices, arguments.
+source /run/lab/boot
+
+# A checkout below /tmp must not vanish under the tmpfs.
+mount --bind "$checkout" /run/checkout
+mount -t tmpfs tmpfs /tmp
+[[ -e $checkout ]] || { mkdir -p "$checkout"; mount --bind /run/checkout "$checkout"; }
+
+for device in "${devices[@]}"; do
+  echo vfio-pci >"/sys/bus/pci/devices/$device/driver_override"
+  echo "$device" >/sys/bus/pci/drivers_probe
+  [[ -d /sys/bus/pci/devices/$device/vfio-dev ]] || { echo "lab: $device did not bind to vfio-pci"; exit 1; }
+done
+
+cd "$checkout"
+export HOME=/tmp CI=1 NO_COLOR=1 IOVAD_KERNEL=linux IOVAD_LAB_BOOT="$boot"
+# The runner config loader is the one that writes nothing beside the configuration file; without a terminal, vitest
+# prints plain lines.
+"$node" node_modules/vitest/vitest.mjs run --config test/kernel/vitest.config.ts --configLoader runner \
+  --outputFile.json=/run/lab/report.json "${arguments[@]}" </dev/null 2>&1 | cat && status=0 || status=$?
+echo "$status" >/run/lab/status

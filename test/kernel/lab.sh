@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# The lab: runs the conformance suite and test/kernel on a real Linux with an emulated IOMMU.
+#
+#   test/kernel/lab.sh [BOOT...] [-- VITEST-ARGUMENT...]
+#
+# Without a BOOT, every line of test/kernel/boots is run. Needs no root. Passes only when tests ran and all passed:
+# what is missing, a guest that dies and a run of no tests are failures.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+checkout=$(cd "$here/../.." && pwd)
+limit=${IOVAD_LAB_TIMEOUT:-300}
+
+missing=$("$here/requirements.sh") || {
+  echo "lab: not run, packages are missing: apt-get install -y --no-install-recommends $missing" >&2
+  exit 1
+}
+
+names=()
+while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
+(($#)) && shift
+arguments=("$@")
+((${#names[@]})) || mapfile -t names < <(grep -v '^#' "$here/boots" | cut -d' ' -f1)
+
+share=$(mktemp -d)
+qemu=
+cleanup() {
+  [[ -z $qemu ]] || kill "$qemu" 2>/dev/null || true
+  rm -rf "$share"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
+boot() {
+  local name kernel append devices hardware
+  IFS='|' read -r name kernel append devices hardware < <(grep "^$1 " "$here/boots") ||
+    { echo "lab: no boot named $1 in test/kernel/boots" >&2; exit 2; }
+  name=$1
+  mkdir "$share/$name"
+  local image
+  image=$("$here/build-kernel.sh" $kernel)
+  {
+    declare -p checkout arguments
+    read -ra devices <<<"$devices"
+    declare -p devices
+    printf 'boot=%q\nnode=%q\n' "$name" "$(command -v node)"
+  } >"$share/$name/boot"
+  # KVM is not the default because where it exists in a nested machine it may hang or abort.
+  timeout --kill-after=5 "$limit" qemu-system-x86_64 -accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -smp 2 -m 2G \
+    -M q35,kernel-irqchip=split -nodefaults -no-user-config -display none -serial stdio -no-reboot \
+    -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
+    -device virtio-9p-pci,fsdev=root,mount_tag=root,addr=1e.0 \
+    -fsdev "local,id=lab,path=$share/$name,security_model=none" \
+    -device virtio-9p-pci,fsdev=lab,mount_tag=lab,addr=1d.0 \
+    $hardware -kernel "$image" -append "console=ttyS0 quiet panic=-1 root=root rootfstype=9p ro init=$here/init.sh \
+rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $append" \
+    </dev/null > >(sed -u 's/\r$//') 2>&1 &
+  qemu=$!
+  wait "$qemu" || echo "lab: QEMU ended with status $? (124: the limit of $limit s)"
+  qemu=
+}
+
+# verdict NAME: "passed" or "FAILED", then the tests passed, failed and skipped. A pass takes the guest's word (its exit
+# status) and its report.
+verdict() {
+  node -e '
+    const { readFileSync } = require("node:fs");
+    const read = (name) => { try { return readFileSync(`${process.argv[1]}/${name}`, "utf8"); } catch { return ""; } };
+    const { numPassedTests: passes = 0, numFailedTests: failures = 0, numPendingTests: skips = 0 } =
+      JSON.parse(read("report.json") || "{}");
+    const passed = read("status").trim() === "0" && passes > 0 && failures === 0;
+    console.log(passed ? "passed" : "FAILED", passes, failures, skips);
+    process.exitCode = passed ? 0 : 1;
+  ' "$share/$1"
+}
+
+failed=0
+rows=()
+for name in "${names[@]}"; do
+  echo "lab: boot $name"
+  start=$SECONDS
+  boot "$name"
+  row=$(verdict "$name") || failed=1
+  rows+=("$name $row $((SECONDS - start))")
+done
+
+printf '\n%-14s %8s %8s %8s %8s %8s\n' boot verdict passed failed skipped seconds
+for row in "${rows[@]}"; do
+  # shellcheck disable=SC2086
+  printf '%-14s %8s %8s %8s %8s %8s\n' $row
+done
+exit "$failed"

@@ -1,0 +1,80 @@
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { parseParams } from "../../src/rpc/params.ts";
+import { context, ioasId, rangeList } from "../../src/rpc/types.ts";
+
+const PARAMS = z.strictObject({
+  context,
+  ioas: ioasId,
+  ranges: rangeList,
+  direction: z.enum(["up", "down"]).optional(),
+});
+const GOOD = { ioas: 1, ranges: [] };
+
+function refusal(params: unknown): { code: number; message: string } {
+  try {
+    parseParams(PARAMS, params);
+  } catch (error) {
+    // Whatever was wrong, the next good params are taken.
+    expect(parseParams(PARAMS, GOOD)).toEqual({ ...GOOD, context: "default" });
+    return error as { code: number; message: string };
+  }
+  throw new Error("the params were taken");
+}
+
+describe("parseParams", () => {
+  it("decodes addresses and fills in defaults", () => {
+    expect(parseParams(PARAMS, { ioas: 3, ranges: [{ start: "0x0", last: 4095 }] })).toEqual({
+      context: "default",
+      ioas: 3,
+      ranges: [{ start: 0n, last: 4095n }],
+    });
+  });
+
+  it.each([
+    ["a missing member", { ranges: [] }, "ioas: this member is required"],
+    [
+      "a missing member deep inside",
+      { ioas: 1, ranges: [{ start: 1 }] },
+      "ranges[0].last: this member is required",
+    ],
+    ["a bad address", { ...GOOD, ranges: [{ start: "1", last: 2 }] }, "ranges[0].start: expected an address"],
+    ["an inverted range", { ...GOOD, ranges: [{ start: 2, last: 1 }] }, "ranges[0]: start lies above last"],
+    ["a lossy number", { ...GOOD, ranges: [{ start: 0, last: 2 ** 60 }] }, "already lost bits"],
+    ["1e999", JSON.parse('{"ioas":1e999,"ranges":[]}'), "ioas: expected an integer from 1"],
+    ["a bad name", { ...GOOD, context: "a b" }, "context: expected a name"],
+    ["a word that is no choice", { ...GOOD, direction: "left" }, "direction: "],
+    ["an unknown member", { ...GOOD, rangse: [] }, 'unknown member "rangse"'],
+    [
+      "an unknown member deep inside",
+      { ...GOOD, ranges: [{ start: 1, last: 2, end: 3 }] },
+      'ranges[0]: unknown member "end"',
+    ],
+    ["an array", [1], "expected an object"],
+  ])("names the member at fault and what was expected: %s", (_what, params, message) => {
+    const error = refusal(params);
+    expect(error.code).toBe(-32602);
+    expect(error.message).toContain(message);
+  });
+
+  it.each([
+    ["a long name", { ...GOOD, ["x".repeat(100_000)]: 1 }],
+    ["a long value", { ...GOOD, context: "x".repeat(100_000) }],
+    ["a long word", { ...GOOD, direction: "x".repeat(100_000) }],
+    [
+      "a thousand unknown members",
+      { ...GOOD, ...Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`x${i}`, 1])) },
+    ],
+    [
+      "a thousand bad ranges",
+      { ...GOOD, ranges: Array.from({ length: 1000 }, () => ({ start: "?", last: "?" })) },
+    ],
+  ])("never repeats the input at length: %s", (_what, params) => {
+    expect(refusal(params).message.length).toBeLessThan(600);
+  });
+
+  it("says how many faults it leaves out", () => {
+    const ranges = Array.from({ length: 10 }, () => null);
+    expect(refusal({ ioas: 1, ranges }).message).toContain("and 7 more");
+  });
+});

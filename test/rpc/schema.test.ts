@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync } from "node:fs";
+import openRpcMetaSchema from "@open-rpc/meta-schema";
+import { Ajv, type AnySchemaObject } from "ajv";
+import draft07 from "ajv/dist/refs/json-schema-draft-07.json" with { type: "json" };
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { defineMethod, type Method } from "../../src/rpc/method.ts";
+import { METHODS } from "../../src/rpc/methods/index.ts";
+import { schemaFiles } from "../../src/rpc/schema/files.ts";
+import { methodSchemas } from "../../src/rpc/schema/json-schema.ts";
+import { openRpcDocument } from "../../src/rpc/schema/openrpc.ts";
+import { address, wireRanges } from "../../src/rpc/types.ts";
+
+/**
+ * OpenRPC's schema for 1.4. The package has that of 1.3, from which it differs in this one rule; it refers to a
+ * schema of JSON Schemas that is draft-07 under another name.
+ */
+function validateOpenRpc() {
+  const { $schema: _, ...metaSchema } = structuredClone(openRpcMetaSchema) as AnySchemaObject;
+  metaSchema.properties.openrpc = { type: "string", pattern: "^1\\.4\\.\\d+$" };
+  const ajv = new Ajv({ strict: false, validateFormats: false });
+  const { $id: __, ...jsonSchema } = draft07 as AnySchemaObject;
+  ajv.addSchema(jsonSchema, "https://meta.json-schema.tools");
+  ajv.addSchema(
+    { definitions: { JSONSchemaObject: { properties: { $ref: { type: "string" } } } } },
+    "https://meta.json-schema.tools/",
+  );
+  return ajv.compile(metaSchema);
+}
+
+describe("the method table", () => {
+  it("names every method once, verb first, in kebab-case", () => {
+    const names = METHODS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    for (const name of names) expect(name).toMatch(/^(rpc\.discover|[a-z]+(-[a-z]+)+)$/);
+  });
+
+  it("calls every query an observation", () => {
+    for (const { name, role } of METHODS)
+      if (name.startsWith("query-")) expect([name, role]).toEqual([name, "observe"]);
+  });
+
+  it("says in one sentence or two what each method does", () => {
+    for (const { summary } of METHODS) expect(summary).toMatch(/^[A-Z].*\.$/);
+  });
+
+  it("has params that refuse unknown members", () => {
+    for (const { name, params } of METHODS) {
+      expect([name, params.safeParse({ "no-such-member": 1 }).error?.issues.at(-1)?.code]).toEqual([
+        name,
+        "unrecognized_keys",
+      ]);
+    }
+  });
+
+  it("names its members in kebab-case", () => {
+    const names = [...JSON.stringify(METHODS.map(methodSchemas)).matchAll(/"properties":\{"([^"]+)"/g)];
+    expect(names.length).toBeGreaterThan(METHODS.length);
+    for (const [, name] of names) expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+  });
+});
+
+describe("the JSON Schemas", () => {
+  it.each(METHODS.map((method) => [method.name, method] as const))(
+    "of %s are valid and strict",
+    (_name, method) => {
+      const { params, result } = methodSchemas(method);
+      const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+      expect(() => [ajv.compile(params), ajv.compile(result)]).not.toThrow();
+      expect(params).toMatchObject({ type: "object", additionalProperties: false });
+    },
+  );
+
+  it("describe what clients may write, before it is decoded", () => {
+    const { params } = methodSchemas({ params: z.strictObject({ start: address }), result: z.unknown() });
+    const valid = new Ajv({ allowUnionTypes: true }).compile(params);
+    for (const start of ["0xFEE00000", "0x000", 4096]) expect(valid({ start })).toBe(true);
+    for (const start of ["1", -1, 2 ** 53, null]) expect(valid({ start })).toBe(false);
+    expect(valid({ start: 1, last: 2 })).toBe(false);
+  });
+});
+
+describe("the OpenRPC document", () => {
+  const validate = validateOpenRpc();
+
+  it("validates against OpenRPC's schema", () => {
+    validate(openRpcDocument(METHODS));
+    expect(validate.errors).toBeNull();
+  });
+
+  it("would not, were a method without a name (the schema does look)", () => {
+    const document = openRpcDocument(METHODS) as { methods: { name?: string }[] };
+    delete document.methods[0]?.name;
+    expect(validate(document)).toBe(false);
+  });
+
+  it("has a component behind every reference", () => {
+    const text = JSON.stringify(openRpcDocument(METHODS));
+    const { components } = JSON.parse(text);
+    const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path]) => path as string);
+    expect(references.length).toBeGreaterThan(0);
+    for (const path of references) {
+      const [first, second, name] = path.split("/");
+      expect([first, second]).toEqual(["components", "schemas"]);
+      expect(Object.keys(components.schemas)).toContain(name);
+    }
+  });
+
+  it("says which params are required", () => {
+    const document = openRpcDocument([method("m", { one: address, two: address.optional() })]);
+    expect(document).toMatchObject({
+      methods: [
+        {
+          params: [
+            { name: "one", required: true },
+            { name: "two", required: false },
+          ],
+        },
+      ],
+    });
+  });
+
+  it("cannot be made of two types that bear one name", () => {
+    const first = method("a", { x: z.string().meta({ id: "Twice" }) });
+    const second = method("b", { x: z.number().meta({ id: "Twice" }) });
+    expect(() => openRpcDocument([first, second])).toThrow("two types call themselves Twice");
+  });
+});
+
+describe("the files under schemas/", () => {
+  const root = new URL("../../schemas/", import.meta.url);
+
+  it("are those that the code generates (run npm run schemas)", () => {
+    const checkedIn = readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(root.pathname.length).replace(/^\//, ""));
+    const generated = schemaFiles(METHODS);
+    expect(checkedIn.sort(), "run npm run schemas").toEqual([...generated.keys()].sort());
+    for (const [path, text] of generated) {
+      expect(readFileSync(new URL(path, root), "utf8") === text, `${path}: run npm run schemas`).toBe(true);
+    }
+  });
+});
+
+function method(name: string, params: z.core.$ZodLooseShape): Method {
+  return defineMethod({
+    name,
+    role: "observe",
+    summary: "A stub.",
+    params: z.strictObject(params),
+    result: wireRanges,
+    errors: [],
+    handler: () => [],
+  });
+}

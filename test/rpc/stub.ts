@@ -1,0 +1,185 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { z } from "zod";
+import { HostError } from "../../src/host/errors.ts";
+import type { Host } from "../../src/host/host.ts";
+import { LineReader } from "../../src/rpc/framing.ts";
+import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
+import { type Limits, RpcServer } from "../../src/rpc/server.ts";
+import { range } from "../../src/rpc/types.ts";
+
+/** The rpc layer hands the host on and never looks at it. */
+export const NO_HOST = {} as Host;
+
+/** Something that happens once, and can be waited for. */
+export function latch() {
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+/** Methods that show what the layer does with them. `log` has the names of those that ran, in order. */
+export function stubMethods() {
+  const log: string[] = [];
+  const gate = latch();
+  const entered = latch();
+  const connections: Connection[] = [];
+  const method = (name: string, handler: Method["handler"]): Method =>
+    defineMethod({
+      name,
+      role: "observe",
+      summary: `Stub ${name}.`,
+      params: z.strictObject({ value: z.unknown().optional(), range: range.optional() }),
+      result: z.unknown(),
+      errors: ["IoasNotFound"],
+      handler(params, call) {
+        log.push(name);
+        return handler(params, call);
+      },
+    });
+  const methods: Method[] = [
+    method("echo", ({ value }) => ({ value })),
+    method("echo-later", async ({ value }) => ({ value })),
+    method("wait", async () => {
+      entered.open();
+      await gate.opened;
+      return { waited: true };
+    }),
+    method("count", () => ({ ran: log.length })),
+    method("refuse", () => {
+      throw new HostError("IoasNotFound", "no IOAS 7 in default", { ioas: 7 });
+    }),
+    method("refuse-later", async () => {
+      throw new HostError("IoasNotFound", "no IOAS 7 in default", { ioas: 7 });
+    }),
+    method("fail", () => {
+      throw new TypeError("secret in /etc/shadow");
+    }),
+    method("not-json", () => ({ value: 1n })),
+    method("spin", () => {
+      const until = performance.now() + 1;
+      while (performance.now() < until);
+      return {};
+    }),
+    method("big", () => ({ text: "x".repeat(100_000) })),
+    method("tell", (_params, { connection }) => {
+      connection.notify("TOLD", { by: connection.id });
+      return {};
+    }),
+    method("watch", (_params, { connection }) => {
+      connections.push(connection);
+      return {};
+    }),
+    method("frozen", () => FROZEN),
+  ];
+  return { methods, log, gate, entered, connections };
+}
+
+const FROZEN = Object.freeze({ kept: ["é", 1] });
+
+/** A server in a directory of its own. */
+export async function startServer(limits: Partial<Limits> = {}) {
+  const directory = mkdtempSync(join(tmpdir(), "iovad-rpc-"));
+  const path = join(directory, "s");
+  const stub = stubMethods();
+  const server = new RpcServer({
+    methods: stub.methods,
+    host: NO_HOST,
+    backend: "simulated",
+    version: "1.2.3",
+    log: pino({ level: "silent" }),
+    limits,
+  });
+  await server.listen(path);
+  const clients: Client[] = [];
+  return {
+    ...stub,
+    path,
+    server,
+    /** A client that has read its greeting. */
+    async connect(): Promise<Client> {
+      const client = new Client(path);
+      clients.push(client);
+      await client.next();
+      return client;
+    },
+    async stop(): Promise<void> {
+      stub.gate.open();
+      for (const client of clients) client.socket.destroy();
+      await server.close();
+      rmSync(directory, { recursive: true });
+    },
+  };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+export type Message = any;
+
+/** A client that keeps what it reads until it is asked for. */
+export class Client {
+  readonly socket: Socket;
+  /** Settles when the server has ended its side, or the connection was cut. */
+  readonly ended: Promise<void>;
+  readonly #reader = new LineReader(2 ** 30);
+  readonly #lines: Message[] = [];
+  #wake = () => {};
+  #over = false;
+
+  constructor(path: string) {
+    this.socket = connect({ path, allowHalfOpen: true });
+    this.socket.on("error", () => {});
+    this.socket.on("data", (chunk) => {
+      for (const line of this.#reader.push(chunk as Buffer)) this.#lines.push(JSON.parse(String(line)));
+      this.#wake();
+    });
+    this.ended = new Promise((resolve) => {
+      const end = () => {
+        this.#over = true;
+        this.#wake();
+        resolve();
+      };
+      this.socket.on("end", end).on("close", end);
+    });
+  }
+
+  send(...messages: unknown[]): void {
+    this.write(messages.map((message) => `${JSON.stringify(message)}\n`).join(""));
+  }
+
+  write(bytes: string | Uint8Array): void {
+    this.socket.write(bytes);
+  }
+
+  /** The next message; undefined when there will be none. */
+  async next(): Promise<Message> {
+    while (this.#lines.length === 0) {
+      if (this.#over) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#lines.shift();
+  }
+
+  /** All messages until the server ends. */
+  async rest(): Promise<Message[]> {
+    await this.ended;
+    return this.#lines.splice(0);
+  }
+
+  /** A request that must be answered, to see that the connection still works. */
+  async stillWorks(): Promise<boolean> {
+    this.send(request("probe", "echo", { value: "still here" }));
+    const answer = await this.next();
+    return answer?.id === "probe" && answer.result.value === "still here";
+  }
+}
+
+export function request(id: unknown, method: string, params?: object) {
+  return { jsonrpc: "2.0", id, method, ...(params ? { params } : {}) };
+}
