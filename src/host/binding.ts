@@ -14,6 +14,9 @@ import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Knowledge } from "./knowledge.ts";
 import type { Platform, PlatformDevice } from "./platform.ts";
 
+/** How many names of missing devices a message has; its data has all. */
+const LISTED = 8;
+
 /** Takes devices from the platform into an iommufd. Every failure closes what it opened and is a HostError. */
 export class Binding {
   readonly #kernel: Kernel;
@@ -36,6 +39,22 @@ export class Binding {
       "DeviceNotFound",
       `no device ${device} with an IOMMU group on this host; query-devices lists them`,
       { device },
+    );
+  }
+
+  /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
+  findAll(names: Iterable<string>): PlatformDevice[] {
+    const wanted = [...new Set(names)];
+    const found = this.#platform.findAll(wanted);
+    const missing = wanted.filter((name) => !found.has(name));
+    if (missing.length === 0) return wanted.flatMap((name) => found.get(name) ?? []);
+    const [first] = missing;
+    if (first !== undefined && missing.length === 1) return [this.find(first)];
+    const listed = missing.slice(0, LISTED).join(", ") + (missing.length > LISTED ? ", …" : "");
+    throw new HostError(
+      "DeviceNotFound",
+      `no devices ${listed} with an IOMMU group on this host; query-devices lists them`,
+      { devices: missing },
     );
   }
 

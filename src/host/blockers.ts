@@ -35,13 +35,14 @@ export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegio
   const blockers: Blocker[] = [];
   const own = host.find(({ device }) => device.device === subject.device)?.regions ?? [];
   for (const region of own.filter(({ type }) => type === "direct")) {
-    const devices = host.filter(({ regions }) => regions.some((other) => sameRegion(other, region)));
+    const carriers = host
+      .filter(({ regions }) => regions.some((other) => sameRegion(other, region)))
+      .map(({ device }) => device);
     blockers.push({
       reason: "direct-mapping",
-      detail:
-        "firmware demands a 1:1 mapping of this region for a device of the group, so the kernel gives none of the group to user space; look for a firmware setting that drops it (RMRR, IVMD, IORT RMR)",
+      detail: `firmware demands a 1:1 mapping of this region ${extent(carriers, subject)}, so the kernel gives none of the group to user space; look for a firmware setting that drops it (RMRR, IVMD, IORT RMR)`,
       region,
-      devices: devices.map(({ device }) => device.device),
+      devices: carriers.map(({ device }) => device),
     });
   }
   if (subject.vfioDevice === null) {
@@ -68,6 +69,15 @@ export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegio
     });
   }
   return blockers;
+}
+
+/** Whether a region is one device's or the board's: a group's file lists it for all of the group. */
+function extent(carriers: readonly PlatformDevice[], subject: PlatformDevice): string {
+  const groups = new Set(carriers.map(({ group }) => group)).size;
+  if (groups > 1) return `on ${carriers.length} devices in ${groups} groups, as if for the whole board`;
+  return carriers.length > 1
+    ? `on group ${subject.group} only, for one or more of its ${carriers.length} devices`
+    : "on this device only";
 }
 
 function sameRegion(a: Region, b: Region): boolean {

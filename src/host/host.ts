@@ -117,9 +117,22 @@ export class Host {
   async reserved(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
     const platform = this.#binding.find(device);
     const reserved = this.#knowledge.reserved(platform, await this.#listed(device));
-    if (reserved.cached) this.#counters.hits++;
-    else this.#counters.misses++;
+    this.#counters[reserved.cached ? "hits" : "misses"]++;
     return { platform, reserved };
+  }
+
+  /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
+  findAll(names: Iterable<string>): PlatformDevice[] {
+    return this.#binding.findAll(names);
+  }
+
+  /** As {@link reserved}, of many devices for planning; the cache's counters do not move. */
+  reservedOf(devices: readonly PlatformDevice[]) {
+    const ask = async (platform: PlatformDevice) => ({
+      platform,
+      reserved: this.#knowledge.reserved(platform, await this.#listed(platform.device)),
+    });
+    return Promise.all(devices.map(ask));
   }
 
   contexts(): Context[] {

@@ -119,8 +119,8 @@ export class Knowledge {
   /** Remembers what the kernel answered for an IOAS with this device alone in it. */
   learn(device: PlatformDevice, answer: IovaRanges, source: "probe" | "ioas"): void {
     const known = this.#learntOf(device);
-    const isNews = !known?.ranges.equals(answer.ranges) || known.alignment !== answer.alignment;
-    if (!isNews && (known.source === source || known.source === "probe")) return;
+    const isSame = known?.alignment === answer.alignment && known.ranges.equals(answer.ranges);
+    if (isSame && (known.source === source || known.source === "probe")) return;
     const aperture = apertureOf(answer.ranges, this.regions(device).regions);
     this.#learnt.set(device.device, { ...answer, source, aperture, device });
     this.#changed(device.group, device.iommu);

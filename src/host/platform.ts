@@ -38,6 +38,13 @@ export class Platform {
     return group === undefined ? undefined : this.#read(device, group);
   }
 
+  /** Those that there are, by name. */
+  findAll(names: readonly string[]): Map<string, PlatformDevice> {
+    // A few are looked for in every group; for many it is cheaper to read every device.
+    const found = names.length <= 8 ? names.flatMap((name) => this.find(name) ?? []) : this.devices();
+    return new Map(found.map((device) => [device.device, device]));
+  }
+
   /** The names of the group's devices, sorted; empty when the group is gone. */
   members(group: number): string[] {
     return this.#list(`${GROUPS}/${group}/devices`).sort();

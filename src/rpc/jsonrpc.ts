@@ -97,6 +97,7 @@ export class JsonRpc {
       : this.#encode(response);
   }
 
+  /** A handler that waits answers by the engine's promise; any other is done before the engine returns. */
   #add(method: Method): void {
     this.#engine.addMethodAdvanced(method.name, (request, exchange) => {
       const result = method.handler(parseParams(method.params, request.params), exchange.call);

@@ -3,7 +3,7 @@ import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 
 /** What a peer must be allowed to do: `observe` changes nothing on any device. */
-export type Role = "observe" | "control";
+type Role = "observe" | "control";
 
 /** The daemon as it tells about itself. */
 export interface DaemonInfo {

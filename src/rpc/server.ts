@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { limitExceeded, toErrorObject } from "./errors.ts";
 import { JsonRpc, type MessageLimits } from "./jsonrpc.ts";
 import type { Call, DaemonInfo, Method } from "./method.ts";
+import { disablePretenuring } from "./pretenuring.ts";
 import { PROTOCOL, SERVICE } from "./protocol.ts";
 import { Session, type SessionLimits } from "./session.ts";
 import { type BoundSocket, listenAt } from "./socket-path.ts";
@@ -10,11 +11,9 @@ import { type BoundSocket, listenAt } from "./socket-path.ts";
 export interface Limits extends MessageLimits, SessionLimits {
   /** Connections at a time. */
   readonly connections: number;
-  /** Milliseconds that clients get to take their last answers when the server closes. */
-  readonly closing: number;
 }
 
-export const DEFAULT_LIMITS: Limits = {
+const DEFAULT_LIMITS: Limits = {
   request: 1024 * 1024,
   batch: 100,
   nesting: 64,
@@ -66,6 +65,7 @@ export class RpcServer {
    * @throws Error with a message for the command line when it cannot, as listenAt does
    */
   async listen(path: string): Promise<void> {
+    disablePretenuring();
     this.#bound = await listenAt(this.#server, path);
     this.#server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
@@ -75,11 +75,7 @@ export class RpcServer {
     this.#bound?.release();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const session of this.#sessions.keys()) session.close();
-    const patience = setTimeout(() => {
-      for (const session of this.#sessions.keys()) session.abort();
-    }, this.#limits.closing);
     await Promise.all([closed, ...this.#sessions.values()]);
-    clearTimeout(patience);
   }
 
   #accept(socket: Socket): void {

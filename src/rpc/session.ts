@@ -12,6 +12,8 @@ export interface SessionLimits {
   readonly request: number;
   /** Bytes that may wait for a client that does not read, before it is cut off. */
   readonly queue: number;
+  /** Milliseconds that a client gets to take what is left when the session closes. */
+  readonly closing: number;
 }
 
 /** How long one session may keep the event loop before the others get a turn. */
@@ -37,6 +39,8 @@ export class Session implements Connection {
   /** Between the first and the last request of a chunk, also while one of them has to wait. */
   #busy = false;
   #closing = false;
+  /** Ends the wait for the client to read. */
+  #wake = () => {};
 
   constructor(id: number, socket: Socket, rpc: JsonRpc, limits: SessionLimits, log: Logger) {
     this.id = id;
@@ -48,7 +52,15 @@ export class Session implements Connection {
 
   onClose(callback: () => void): void {
     if (this.#callbacks) this.#callbacks.push(callback);
-    else callback();
+    else this.#tell(callback);
+  }
+
+  #tell(callback: () => void): void {
+    try {
+      callback();
+    } catch (err) {
+      this.#log.error({ connection: this.id, err }, "cleaning up after a connection failed");
+    }
   }
 
   notify(method: string, params: object): void {
@@ -68,24 +80,27 @@ export class Session implements Connection {
     } catch (error) {
       this.#log.debug({ connection: this.id, err: error }, "connection ended early");
     }
-    if (this.#closing) socket.destroySoon();
+    if (this.#closing) this.#end();
     else socket.end();
     await closed;
     const callbacks = this.#callbacks ?? [];
     this.#callbacks = undefined;
-    for (const callback of callbacks) callback();
+    for (const callback of callbacks) this.#tell(callback);
   }
 
   /** Finishes the request under way, sends what is left and ends the connection. */
   close(): void {
     this.#closing = true;
-    // A session that waits for input is woken by this; one that is busy sees the flag after the request under way.
-    if (!this.#busy) this.#socket.destroySoon();
+    this.#wake();
+    // A session that waits for input is woken by its end; one that is busy sees the flag after the request under way.
+    if (!this.#busy) this.#end();
   }
 
-  /** Gives up on what the client has not taken. */
-  abort(): void {
-    this.#socket.destroy();
+  #end(): void {
+    if (this.#socket.destroyed) return;
+    const patience = setTimeout(() => this.#socket.destroy(), this.#limits.closing);
+    this.#socket.once("close", () => clearTimeout(patience));
+    this.#socket.destroySoon();
   }
 
   async #serve(call: Call): Promise<void> {
@@ -156,16 +171,16 @@ export class Session implements Connection {
     this.#socket.write(text);
   }
 
-  /** Settles also when the connection ends instead. */
+  /** Settles also when the connection ends or is to end. */
   #drained(): Promise<void> {
     const socket = this.#socket;
     return new Promise((resolve) => {
-      const settle = () => {
-        socket.off("drain", settle).off("close", settle);
+      this.#wake = () => {
+        socket.off("drain", this.#wake).off("close", this.#wake);
         resolve();
       };
-      socket.once("drain", settle).once("close", settle);
-      if (socket.destroyed) settle();
+      socket.once("drain", this.#wake).once("close", this.#wake);
+      if (this.#over()) this.#wake();
     });
   }
 }

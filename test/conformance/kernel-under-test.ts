@@ -11,7 +11,7 @@ const MSI = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
 const ISA = { start: "0x0", last: "0xffffff", type: "direct-relaxable" };
 
 /** The lab's guest as a topology. */
-const LAB = {
+export const LAB = {
   iommus: [{ name: "dmar0", aperture: { start: "0x0", last: "0x7fffffffff" }, "page-size": 4096 }],
   devices: [
     { device: "0000:00:00.0", iommu: "dmar0", group: 0, regions: [MSI] },

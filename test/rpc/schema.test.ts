@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import openRpcMetaSchema from "@open-rpc/meta-schema";
+import { OpenRPCSpecificationSchema1_4 } from "@open-rpc/spec";
 import { Ajv, type AnySchemaObject } from "ajv";
 import draft07 from "ajv/dist/refs/json-schema-draft-07.json" with { type: "json" };
 import { describe, expect, it } from "vitest";
@@ -11,13 +11,9 @@ import { methodSchemas } from "../../src/rpc/schema/json-schema.ts";
 import { openRpcDocument } from "../../src/rpc/schema/openrpc.ts";
 import { address, wireRanges } from "../../src/rpc/types.ts";
 
-/**
- * OpenRPC's schema for 1.4. The package has that of 1.3, from which it differs in this one rule; it refers to a
- * schema of JSON Schemas that is draft-07 under another name.
- */
+/** OpenRPC's schema for 1.4. It refers to a schema of JSON Schemas that is draft-07 under another name. */
 function validateOpenRpc() {
-  const { $schema: _, ...metaSchema } = structuredClone(openRpcMetaSchema) as AnySchemaObject;
-  metaSchema.properties.openrpc = { type: "string", pattern: "^1\\.4\\.\\d+$" };
+  const { $schema: _, ...metaSchema } = OpenRPCSpecificationSchema1_4 as AnySchemaObject;
   const ajv = new Ajv({ strict: false, validateFormats: false });
   const { $id: __, ...jsonSchema } = draft07 as AnySchemaObject;
   ajv.addSchema(jsonSchema, "https://meta.json-schema.tools");

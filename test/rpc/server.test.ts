@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Limits } from "../../src/rpc/server.ts";
 import { Client, latch, type Message, request, startServer } from "./stub.ts";
@@ -175,6 +176,9 @@ describe("the end of a connection", () => {
     const told: string[] = [];
     const over = latch();
     connections[0]?.onClose(() => told.push("first"));
+    connections[0]?.onClose(() => {
+      throw new Error("a callback that fails keeps no other from its turn");
+    });
     connections[0]?.onClose(over.open);
     client.socket.destroy();
     const other = await connect();
@@ -287,6 +291,18 @@ describe("close", () => {
     await server.entered.opened;
     const closed = server.server.close();
     server.gate.open();
+    expect(await client.rest()).toEqual([{ jsonrpc: "2.0", id: 1, result: { waited: true } }]);
+    await closed;
+  });
+
+  it("waits for a request under way however long it takes", async () => {
+    const patient = await start({ closing: 1 });
+    const client = await patient.connect();
+    client.send(request(1, "wait"));
+    await patient.entered.opened;
+    const closed = patient.server.close();
+    await sleep(30);
+    patient.gate.open();
     expect(await client.rest()).toEqual([{ jsonrpc: "2.0", id: 1, result: { waited: true } }]);
     await closed;
   });

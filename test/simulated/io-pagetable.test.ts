@@ -107,6 +107,15 @@ describe("reserved, allowed and mapped ranges", () => {
     expect(pagetable.map(undefined, 0n, 0x1000n)).toBe(0x20000n);
     expect(() => pagetable.map(undefined, 0n, 0x1000n)).toThrow("ENOSPC");
   });
+
+  it("let a mapping without an address lie across allowed ranges that touch", () => {
+    const pagetable = new IoPagetable();
+    pagetable.setAllowed([
+      { start: 0x1000n, last: 0x1fffn },
+      { start: 0x2000n, last: 0x2fffn },
+    ]);
+    expect(pagetable.map(undefined, 0n, 0x2000n)).toBe(0x1000n);
+  });
 });
 
 describe("a domain", () => {

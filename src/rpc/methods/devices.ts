@@ -51,7 +51,7 @@ export const releaseDevice = defineMethod({
   role: "control",
   summary: "Gives a device back. An attached one is detached.",
   params: device,
-  result: device,
+  result: z.object({ device: deviceName }),
   errors: ["NotHeld", "DeviceBusy"],
   handler: async ({ device }, { host }) => {
     await host.release(device);

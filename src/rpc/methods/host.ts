@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { DeviceReport } from "../../host/host.ts";
 import { defineMethod } from "../method.ts";
 import { contextName, deviceName, ioasId, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
-import { toWireBlocker, toWireReserved } from "./wire.ts";
+import { qemuRegions, toWireBlocker, toWireReserved } from "./wire.ts";
 
 const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
 
@@ -89,6 +89,7 @@ export const reservedResult = z
       description:
         "All enforced ranges and, when the aperture is known or estimated, everything outside it: the list for the owner of a stage-1 table",
     }),
+    "qemu-reserved-regions": qemuRegions,
     aperture: wireRange.nullable(),
     "aperture-source": z.enum(["probe", "ioas", "estimate", "unknown"]),
     "iova-alignment": wireAddress.nullable(),

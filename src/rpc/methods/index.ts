@@ -9,9 +9,13 @@ import {
   queryContexts,
   queryIoas,
 } from "./address-spaces.ts";
+import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { introspection, queryVersion } from "./introspection.ts";
+import { checkLayoutMethod } from "./layout.ts";
+import { explainRange, findFreeRange, predictAllowedRanges } from "./planning.ts";
+import { queryHostProfile } from "./profile.ts";
 import { queryStatus } from "./status.ts";
 
 /** Every method of the daemon, by section: the one table that the schemas and the documentation come from. */
@@ -37,4 +41,12 @@ export const METHODS: readonly Method[] = [
   releaseDevice,
   attachDevice,
   detachDevice,
+
+  predictAllowedRanges,
+  checkLayoutMethod,
+  explainRange,
+  findFreeRange,
+  intersectRanges,
+  invertRanges,
+  queryHostProfile,
 ];

@@ -1,12 +1,20 @@
-import type { z } from "zod";
+import { z } from "zod";
 import type { Blocker } from "../../host/blockers.ts";
 import type { Reserved } from "../../host/knowledge.ts";
 import type { PlatformDevice } from "../../host/platform.ts";
 import type { Region } from "../../host/reserved-regions.ts";
+import type { Exclusion } from "../../plan/attribution.ts";
+import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import { toWireRange, type wireRange, type wireRegion } from "../types.ts";
+import {
+  toWireRange,
+  type wireCause,
+  type wireExclusion,
+  type wireRange,
+  type wireRegion,
+} from "../types.ts";
 
 /** Ranges in the form they have in answers. */
 export function toWireRanges(ranges: Iterable<Range>): z.input<typeof wireRange>[] {
@@ -26,18 +34,32 @@ export function toWireBlocker({ reason, detail, region, devices }: Blocker) {
   };
 }
 
+export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
+  return { ...toWireRange({ start, last }), causes: causes as z.input<typeof wireCause>[] };
+}
+
+/** Reserved ranges as QEMU's command line takes them. */
+export const qemuRegions = z.array(z.string()).meta({
+  description:
+    "What is reserved, in QEMU's text form 0xLOW:0xHIGH:TYPE, TYPE 1 for msi and 0 for the rest: for the property reserved-regions of virtio-iommu",
+  examples: [["0xfee00000:0xfeefffff:1"]],
+});
+
 /** The answer of `query-reserved-ranges` and `probe-device`. */
 export function toWireReserved({ device, group }: PlatformDevice, reserved: Reserved) {
   const { aperture, regions } = reserved;
   const outside = aperture ? RangeSet.from([aperture]).invert() : RangeSet.EMPTY;
   const enforced = RangeSet.from(regions.filter((region) => region.enforced));
+  const all = reserved.excluded.union(enforced).union(outside);
+  const msi = regions.filter(({ type }) => type === "msi");
   return {
     device,
     group,
     source: reserved.source,
     scope: reserved.source === "sysfs" ? ("group" as const) : ("device" as const),
     regions: regions.map(toWireRegion),
-    reserved: toWireRanges(reserved.excluded.union(enforced).union(outside)),
+    reserved: toWireRanges(all),
+    "qemu-reserved-regions": qemuReservedRegions(all, msi),
     aperture: aperture ? toWireRange(aperture) : null,
     "aperture-source": reserved.apertureSource,
     "iova-alignment": reserved.alignment === null ? null : formatAddress(reserved.alignment),

@@ -1,0 +1,58 @@
+/** Something that the kernel has not told: of a device here, or of another host. */
+export type Gap =
+  | {
+      readonly device: string;
+      /** "ready": a probe would tell; "unbound": no VFIO driver is bound; "blocked": firmware forbids it for good. */
+      readonly state: "ready" | "unbound" | "blocked";
+    }
+  | { readonly host: string; readonly hint?: string | undefined };
+
+/** How many names a hint lists, and how much it repeats of another host's. */
+const NAME_LIMIT = 4;
+const ECHO_LIMIT = 200;
+
+/** What the reader can do to make an answer exact; undefined when it is. */
+export function hintFor(gaps: readonly Gap[]): string | undefined {
+  const ready = devicesThatAre("ready", gaps);
+  const unbound = devicesThatAre("unbound", gaps);
+  const blocked = devicesThatAre("blocked", gaps);
+  const hosts = gaps.flatMap((gap) => ("host" in gap ? [gap] : []));
+  const advice: string[] = [];
+  if (ready.length > 0) {
+    advice.push(
+      `probe ${listed(ready)} to learn ${one(ready, "its aperture", "their apertures")} (probe-device)`,
+    );
+  }
+  if (unbound.length > 0) {
+    const them = one(unbound, "it to learn its aperture", "them to learn their apertures");
+    advice.push(`bind ${listed(unbound)} to vfio-pci and probe ${them}`);
+  }
+  if (blocked.length > 0) {
+    advice.push(`leave out ${listed(blocked)}, which no guest can have (query-devices tells why)`);
+  }
+  advice.push(...hosts.slice(0, NAME_LIMIT).map(hostAdvice));
+  if (hosts.length > NAME_LIMIT) advice.push(`and so on for ${hosts.length - NAME_LIMIT} more hosts`);
+  return advice.length > 0 ? advice.join("; ") : undefined;
+}
+
+function devicesThatAre(state: string, gaps: readonly Gap[]): string[] {
+  const devices = gaps.flatMap((gap) => ("device" in gap && gap.state === state ? [gap.device] : []));
+  return [...new Set(devices)].sort();
+}
+
+function hostAdvice({ host, hint }: { host: string; hint?: string | undefined }): string {
+  if (hint === undefined)
+    return `take the list of host ${host} from its query-host-profile, with a word on exactness`;
+  return `on host ${host}: ${hint.length > ECHO_LIMIT ? `${hint.slice(0, ECHO_LIMIT)}…` : hint}`;
+}
+
+function listed(devices: readonly string[]): string {
+  const all = devices.length <= NAME_LIMIT + 1;
+  const before = all ? devices.slice(0, -1) : devices.slice(0, NAME_LIMIT);
+  const last = all ? `${devices.at(-1)}` : `${devices.length - NAME_LIMIT} more`;
+  return before.length > 0 ? `${before.join(", ")} and ${last}` : last;
+}
+
+function one(devices: readonly string[], singular: string, plural: string): string {
+  return devices.length === 1 ? singular : plural;
+}

@@ -1,0 +1,85 @@
+import { alignRangeInwards } from "../ranges/align.ts";
+import type { Range } from "../ranges/range.ts";
+import { RangeSet } from "../ranges/range-set.ts";
+import type { Exclusion } from "./attribution.ts";
+import { exclusions, type Plan } from "./plan.ts";
+
+/** A part of a guest's address space that devices are to reach. */
+export interface Window extends Range {
+  readonly name: string;
+  /** Whether the guest needs it. Without, as for a PCI hole, devices only lose the way to each other's BARs. */
+  readonly required: boolean;
+}
+
+export interface CheckedWindow extends Window {
+  readonly fits: boolean;
+  /** It starts or ends off the alignment that mappings must have. */
+  readonly misaligned: boolean;
+  readonly conflicts: readonly Exclusion[];
+}
+
+export interface CheckedLayout {
+  /** Whether every required window fits. */
+  readonly fits: boolean;
+  readonly windows: readonly CheckedWindow[];
+}
+
+/**
+ * Checks the windows against a plan; they may overlap each other. `spend` is told of every conflict, and may throw:
+ * many windows over the same exclusions have many.
+ */
+export function checkLayout(
+  plan: Plan,
+  windows: readonly Window[],
+  spend: (conflict: Exclusion) => void,
+): CheckedLayout {
+  const colliding = windows.filter((window) => !plan.ranges.covers(window));
+  const excluded: Exclusion[] = [];
+  for (const exclusion of exclusions(plan, RangeSet.from(colliding))) {
+    spend(exclusion);
+    excluded.push(exclusion);
+  }
+  const checked = windows.map((window) => {
+    const misaligned = plan.alignment !== null && !isAligned(window, plan.alignment);
+    const conflicts = plan.ranges.covers(window) ? [] : conflictsOf(window, excluded, spend);
+    return { ...window, fits: !misaligned && conflicts.length === 0, misaligned, conflicts };
+  });
+  return { fits: checked.every(({ fits, required }) => fits || !required), windows: checked };
+}
+
+function isAligned(window: Range, alignment: bigint): boolean {
+  const aligned = alignRangeInwards(window, alignment);
+  return aligned !== null && aligned.start === window.start && aligned.last === window.last;
+}
+
+/** `excluded` is ascending and disjoint. */
+function conflictsOf(
+  { start, last }: Range,
+  excluded: readonly Exclusion[],
+  spend: (conflict: Exclusion) => void,
+): Exclusion[] {
+  const conflicts: Exclusion[] = [];
+  for (let i = firstReaching(excluded, start); i < excluded.length; i++) {
+    const exclusion = excluded[i] as Exclusion;
+    if (exclusion.start > last) break;
+    spend(exclusion);
+    conflicts.push({
+      start: exclusion.start > start ? exclusion.start : start,
+      last: exclusion.last < last ? exclusion.last : last,
+      causes: exclusion.causes,
+    });
+  }
+  return conflicts;
+}
+
+/** The index of the first exclusion that ends at `address` or above it. */
+function firstReaching(excluded: readonly Exclusion[], address: bigint): number {
+  let low = 0;
+  let high = excluded.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((excluded[middle] as Exclusion).last < address) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,41 @@
+import { alignRangeInwards } from "../ranges/align.ts";
+import type { Window } from "./layout.ts";
+
+/** "  0000000100000000-000000027fffffff (prio 0, ram): pc.ram @0000000080000000 KVM" */
+const LINE = /^([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:nv-)?([a-z/]+)\): (.+)$/i;
+/** What `softmmu/memory.c: mtree_print_flatview` says of one space, and of the view that several may share. */
+const VIEW = /^\s*FlatView #/;
+const SPACE = /^\s*AS "([^"]*)"/;
+/** The address space of a device that has no IOMMU of the guest's in front of it. */
+const SYSTEM_SPACE = "memory";
+
+/**
+ * The windows of a running QEMU, from the text of its monitor's `info mtree -f`: what VFIO maps for a device.
+ *
+ * That is RAM and ROM in the address space "memory" (`hw/vfio/common.c: vfio_listener_skipped_section`), less the
+ * incomplete pages at both ends (`vfio_get_section_iova_range`). A failed mapping of RAM or ROM is fatal to QEMU; one of
+ * a device's BAR (`ramd`) is not, so those are not required. Text without views is taken for lines of the right one.
+ *
+ * @param pageSize of the host, in bytes
+ */
+export function parseMtree(text: string, pageSize: bigint): Window[] {
+  return systemView(text).flatMap((line) => {
+    const [, low, high, type, name] = LINE.exec(line.trim()) ?? [];
+    if (low === undefined || high === undefined || name === undefined) return [];
+    if (type !== "ram" && type !== "rom" && type !== "ramd") return [];
+    const range = { start: BigInt(`0x${low}`), last: BigInt(`0x${high}`) };
+    const mapped = range.start <= range.last ? alignRangeInwards(range, pageSize) : null;
+    // Bit 63 marks what a BAR shows while the guest finds out its size.
+    if (mapped === null || mapped.start >> 63n === 1n) return [];
+    return [{ ...mapped, name: name.replace(/ KVM$/, ""), required: type !== "ramd" }];
+  });
+}
+
+/** The lines of the view that shows the address space "memory". */
+function systemView(text: string): string[] {
+  const lines = text.split(/\r?\n/);
+  const starts = lines.flatMap((line, index) => (VIEW.test(line) ? [index] : []));
+  if (starts.length === 0) return lines;
+  const views = starts.map((start, n) => lines.slice(start, starts[n + 1]));
+  return views.find((view) => view.some((line) => SPACE.exec(line)?.[1] === SYSTEM_SPACE)) ?? [];
+}

@@ -1,0 +1,147 @@
+import { z } from "zod";
+import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import type { Host } from "../../host/host.ts";
+import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
+import { machineWindows } from "../../plan/machines.ts";
+import { parseMtree } from "../../plan/mtree.ts";
+import { formatAddress } from "../../ranges/address.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import { invalidParams, limitExceeded } from "../errors.ts";
+import { defineMethod } from "../method.ts";
+import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
+import { layoutParams, WINDOW_LIMIT } from "./layout-params.ts";
+import { exactness, toWireExactness } from "./planning.ts";
+import { causeBudget } from "./planning-limits.ts";
+import { planFor, sources } from "./sources.ts";
+import { toWireExclusion } from "./wire.ts";
+
+const paramsType = z.strictObject({
+  ...layoutParams,
+  ...sources,
+  enforce: z.boolean().default(false).meta({
+    description:
+      "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does. Takes an ioas and the role control",
+  }),
+});
+type Params = z.output<typeof paramsType>;
+
+/** The least that a host's page has: QEMU maps whole ones, whatever the IOMMU could do. */
+const PAGE_SIZE = 4096n;
+
+export const checkLayoutMethod = defineMethod({
+  name: "check-layout",
+  role: "observe",
+  summary: "Whether a guest's memory map fits, and for every window that does not, what forbids it.",
+  params: paramsType,
+  result: z.object({
+    fits: z.boolean().meta({ description: "Whether every required window fits" }),
+    ...exactness,
+    "iova-alignment": wireAddress.nullable(),
+    windows: z.array(
+      z.object({
+        name: z.string(),
+        start: wireAddress,
+        last: wireAddress,
+        required: z.boolean().meta({
+          description:
+            "False for PCI holes and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
+        }),
+        fits: z.boolean(),
+        misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
+        conflicts: z.array(wireExclusion),
+      }),
+    ),
+    enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
+  }),
+  errors: [
+    "DeviceNotFound",
+    "ContextNotFound",
+    "IoasNotFound",
+    "RangeConflict",
+    "LimitExceeded",
+    "KernelError",
+  ],
+  handler: async (params, { host }) => {
+    if (params.enforce && params.ioas === undefined) {
+      throw invalidParams("enforce: takes the ioas that is to keep the layout");
+    }
+    const { devices, context, ioas, hosts } = params;
+    const plan = await planFor({ devices, context, ioas, hosts }, host);
+    const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
+    const windows = windowsOf(params, pageSize);
+    const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
+    const checked = checkLayout(plan, windows, causeBudget());
+    const enforced = params.enforce && checked.fits;
+    if (enforced) await enforce(params, promise, host);
+    return {
+      fits: checked.fits,
+      ...toWireExactness(plan),
+      "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
+      windows: checked.windows.map(toWireWindow),
+      enforced,
+    };
+  },
+});
+
+/** All windows of the params, in the order machine or mtree, then layout. */
+function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint): Window[] {
+  if (machine && mtree !== undefined) {
+    throw invalidParams("mtree: contradicts machine; give the guest that runs, or the one that is planned");
+  }
+  if (!machine && mtree === undefined && layout === undefined) {
+    throw invalidParams("layout: give windows here, or a machine, or an mtree");
+  }
+  const windows = [
+    ...(machine ? windowsOfMachine(machine) : []),
+    ...(mtree === undefined ? [] : windowsOfMtree(mtree, pageSize)),
+    ...(layout ?? []),
+  ];
+  if (windows.length <= WINDOW_LIMIT) return windows;
+  throw limitExceeded("windows", `${windows.length} windows, and ${WINDOW_LIMIT} are the most`);
+}
+
+function windowsOfMachine(machine: NonNullable<Params["machine"]>): Window[] {
+  try {
+    return machineWindows(machine);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalidParams(`machine: ${error.message}`);
+    throw error;
+  }
+}
+
+function windowsOfMtree(mtree: string, pageSize: bigint): Window[] {
+  const windows = parseMtree(mtree, pageSize);
+  if (windows.length > 0) return windows;
+  throw invalidParams(
+    'mtree: no RAM of an address space "memory" in it; expected what the monitor of QEMU prints for "info mtree -f"',
+  );
+}
+
+/** What the kernel is to keep usable. @throws JSONRPCErrorException -32602 for what it would refuse or misread */
+function promiseOf(windows: readonly Window[]): RangeSet {
+  const promise = RangeSet.from(windows.filter(({ required }) => required));
+  if (promise.isEmpty) throw invalidParams("enforce: a layout without required windows asks for nothing");
+  for (const { start, last } of promise) {
+    if (start === last) {
+      throw invalidParams(`enforce: ${formatAddress(start)} stands alone, and the kernel refuses one byte`);
+    }
+  }
+  return promise;
+}
+
+/** Rejects with HostError RangeConflict when the IOAS has changed since the check. */
+async function enforce({ context, ioas }: Params, promise: RangeSet, host: Host): Promise<void> {
+  // ROLE CHECK: everything else in this method observes; what follows takes the role control.
+  await host.allowRanges(context ?? DEFAULT_CONTEXT, ioas as number, promise);
+}
+
+function toWireWindow({ name, start, last, required, fits, misaligned, conflicts }: CheckedWindow) {
+  return {
+    name,
+    ...toWireRange({ start, last }),
+    required,
+    fits,
+    misaligned,
+    conflicts: conflicts.map(toWireExclusion),
+  };
+}

@@ -1,0 +1,48 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+import { formatAddress } from "../../ranges/address.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import { defineMethod } from "../method.ts";
+import { deviceName, wireAddress, wireExclusion, wireRanges } from "../types.ts";
+import { exactness, excludedBy, toWireExactness } from "./planning.ts";
+import { hostName, PROFILE_VERSION } from "./profile-type.ts";
+import { planFor, sources } from "./sources.ts";
+import { toWireExclusion, toWireRanges } from "./wire.ts";
+
+export const queryHostProfile = defineMethod({
+  name: "query-host-profile",
+  role: "observe",
+  summary:
+    "What this host allows, in one value for the planning methods of another host (their member hosts): to find a layout that can migrate.",
+  params: z.strictObject({
+    devices: sources.devices.meta({ description: "Every device of the host when left out" }),
+    host: hostName.optional().meta({ description: "The name to bear; the host's own when left out" }),
+  }),
+  result: z
+    .object({
+      "schema-version": z.literal(PROFILE_VERSION),
+      host: hostName,
+      kernel: z.object({ release: z.string() }),
+      devices: z.array(deviceName),
+      allowed: wireRanges,
+      "iova-alignment": wireAddress.nullable(),
+      ...exactness,
+      excluded: z.array(wireExclusion),
+    })
+    .meta({ id: "HostProfile" }),
+  errors: ["DeviceNotFound", "LimitExceeded"],
+  handler: async ({ devices, host: name }, { host }) => {
+    const chosen = devices ? host.findAll(devices) : host.platform.devices();
+    const plan = await planFor({}, host, chosen);
+    return {
+      "schema-version": PROFILE_VERSION,
+      host: name ?? hostname(),
+      kernel: { release: host.kernel.release },
+      devices: chosen.map(({ device }) => device),
+      allowed: toWireRanges(plan.ranges),
+      "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
+      ...toWireExactness(plan),
+      excluded: excludedBy(plan, RangeSet.ALL).map(toWireExclusion),
+    };
+  },
+});

@@ -1,0 +1,103 @@
+// Predicts what an IOAS with 1,000 devices of 50 reserved regions each would allow, and who excludes the rest: once from
+// what is known of the devices, once as a whole request, from the line of JSON to the line of JSON on a simulated host.
+// Goal: well under a second. Run after a build: `node test/bench/plan.mjs`.
+import { fileURLToPath } from "node:url";
+import { Host } from "../../dist/host/host.js";
+import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
+import { parseTopology } from "../../dist/kernel/simulated/topology.js";
+import { exclusions, makePlan } from "../../dist/plan/plan.js";
+import { deviceSource } from "../../dist/plan/sources.js";
+import { JsonRpc } from "../../dist/rpc/jsonrpc.js";
+import { METHODS } from "../../dist/rpc/methods/index.js";
+
+const DEVICES = 1000;
+const REGIONS = 50;
+const ROUNDS = 7;
+const WARM_UPS = 2;
+
+/** @returns {Promise<{devices: number, regions: number, exclusions: number, planMilliseconds: number, requestMilliseconds: number}>} medians */
+export async function benchPlan() {
+  const host = new Host(new SimulatedKernel(parseTopology(topology())));
+  const known = await host.reservedOf(host.platform.devices());
+  const request = predictRequest(known.map(({ platform }) => platform.device));
+  const planTimes = [];
+  const requestTimes = [];
+  let count = 0;
+  for (let round = -WARM_UPS; round < ROUNDS; round++) {
+    const began = performance.now();
+    count = [...exclusions(makePlan(known.map(deviceSource)))].length;
+    const planned = performance.now();
+    const answer = await request(host);
+    const answered = performance.now();
+    assertSame(answer, count);
+    if (round < 0) continue;
+    planTimes.push(planned - began);
+    requestTimes.push(answered - planned);
+  }
+  return {
+    devices: DEVICES,
+    regions: DEVICES * REGIONS,
+    exclusions: count,
+    planMilliseconds: median(planTimes),
+    requestMilliseconds: median(requestTimes),
+  };
+}
+
+/** Every device has the MSI window and 49 regions of its own, many of which overlap others'. */
+function topology() {
+  const random = xorshift(88172645463325252n);
+  const devices = Array.from({ length: DEVICES }, (_, n) => ({
+    device: `0000:${hex(n >> 5, 2)}:${hex(n & 31, 2)}.0`,
+    iommu: "dmar0",
+    driver: "vfio-pci",
+    regions: [
+      { start: "0xfee00000", last: "0xfeefffff", type: "msi" },
+      ...Array.from({ length: REGIONS - 1 }, () => {
+        const start = (random() >> 20n) << 12n;
+        return { start: `0x${hex(start)}`, last: `0x${hex(start + (random() >> 24n))}`, type: "reserved" };
+      }),
+    ],
+  }));
+  return { iommus: [{ name: "dmar0" }], devices };
+}
+
+function predictRequest(devices) {
+  const rpc = new JsonRpc(METHODS, { batch: 1, nesting: 64 }, (_message, error) => {
+    throw error;
+  });
+  const method = "predict-allowed-ranges";
+  const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { devices } });
+  return (host) => rpc.answer(line, { host });
+}
+
+function assertSame(answer, count) {
+  const { result, error } = JSON.parse(answer);
+  if (error || result.excluded.length !== count) {
+    throw new Error(`${count} exclusions were expected: ${error?.message ?? result.excluded.length}`);
+  }
+}
+
+function xorshift(seed) {
+  let state = seed;
+  return () => {
+    state ^= BigInt.asUintN(64, state << 13n);
+    state ^= state >> 7n;
+    state ^= BigInt.asUintN(64, state << 17n);
+    return state;
+  };
+}
+
+function hex(value, digits = 1) {
+  return value.toString(16).padStart(digits, "0");
+}
+
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const result = await benchPlan();
+  console.log(
+    `${result.devices} devices with ${result.regions} regions, ${result.exclusions} exclusions: planned in ${result.planMilliseconds.toFixed(0)} ms, whole request ${result.requestMilliseconds.toFixed(0)} ms`,
+  );
+}

@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { describe, it } from "vitest";
+import { HostError } from "../../src/host/errors.ts";
+import type { Host } from "../../src/host/host.ts";
+import { RangeSet } from "../../src/ranges/range-set.ts";
+import { AUDIO, assertModelEqualsKernel, DISK, GPU, NIC, Simulation, setOf } from "./simulation.ts";
+
+/** Each device has a region of its own, by which an IOAS's answer tells who is attached. */
+const REGIONS = new Map(
+  [NIC, DISK, GPU, AUDIO].map((device, index) => [
+    device,
+    { start: `0x${index}0000`, last: `0x${index}ffff`, type: "reserved" },
+  ]),
+);
+const DEVICES = [...REGIONS.keys()];
+const excludedBy = (device: string) => setOf(...[REGIONS.get(device) ?? []].flat());
+
+const device = fc.constantFrom(...DEVICES);
+const context = fc.constantFrom("default", "guest");
+const nth = fc.nat(1);
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("hold" as const), device, context }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("release" as const), device }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("probe" as const), device }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("attach" as const), device, nth }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("detach" as const), device }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("query" as const), context, nth }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("allow" as const), context, nth, device }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("create-ioas" as const), context }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("destroy-ioas" as const), context, nth }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("create-context" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("destroy-context" as const) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function nthIoas(host: Host, context: string, nth: number): number {
+  const found = host.contexts().find(({ name }) => name === context);
+  return [...(found?.ioases.keys() ?? [])][nth] ?? 99;
+}
+
+async function perform(host: Host, step: Step): Promise<unknown> {
+  switch (step.kind) {
+    case "hold":
+      return host.hold(step.device, step.context);
+    case "release":
+      return host.release(step.device);
+    case "probe":
+      return host.probe(step.device);
+    case "attach": {
+      const holder = host
+        .contexts()
+        .find((each) => host.devicesIn(each).some(({ platform }) => platform.device === step.device));
+      return host.attach(step.device, nthIoas(host, holder?.name ?? "default", step.nth));
+    }
+    case "detach":
+      return host.detach(step.device);
+    case "query":
+      return host.allowed(host.ioas(step.context, nthIoas(host, step.context, step.nth)));
+    case "allow":
+      return host.allowRanges(
+        step.context,
+        nthIoas(host, step.context, step.nth),
+        step.device === NIC ? RangeSet.EMPTY : excludedBy(step.device),
+      );
+    case "create-ioas":
+      return host.createIoas(step.context);
+    case "destroy-ioas":
+      return host.destroyIoas(step.context, nthIoas(host, step.context, step.nth));
+    case "create-context":
+      return host.createContext("guest", "persistent");
+    case "destroy-context":
+      return host.destroyContext("guest");
+  }
+}
+
+/** What a client that only listens believes of every IOAS. */
+function told({ changes }: Simulation): Map<string, RangeSet> {
+  const ranges = new Map<string, RangeSet>();
+  for (const change of changes) {
+    if (change.event === "IOAS_CREATED") ranges.set(`${change.context} ${change.ioas}`, RangeSet.ALL);
+    if (change.event === "ALLOWED_RANGES_CHANGED") {
+      const before = ranges.get(`${change.context} ${change.ioas}`);
+      assert(before?.union(change.gained).subtract(change.lost).equals(change.ranges));
+      ranges.set(`${change.context} ${change.ioas}`, change.ranges);
+    }
+  }
+  return ranges;
+}
+
+/** A host that holds some devices, some of them attached, in groups that may have two. */
+async function begin(groups: readonly number[]): Promise<Simulation> {
+  const simulation = new Simulation({
+    devices: DEVICES.map((device, index) => ({
+      device,
+      group: groups[index] ?? 0,
+      regions: [REGIONS.get(device) ?? []].flat(),
+    })),
+  });
+  const { host } = simulation;
+  host.createContext("guest", "persistent");
+  for (const context of ["default", "guest"]) for (let i = 0; i < 2; i++) host.createIoas(context);
+  for (const device of [NIC, DISK]) await host.hold(device, "guest").catch(() => undefined);
+  await host.attach(NIC, nthIoas(host, "guest", 0));
+  return simulation;
+}
+
+describe("whatever runs at the same time, in whatever order its calls come through the kernel,", () => {
+  const groups = fc.tuple(...DEVICES.map(() => fc.nat(2)));
+
+  it("at rest the model equals the kernel, and every listener knows the ranges", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        groups,
+        fc.array(step, { minLength: 2, maxLength: 10 }),
+        fc.scheduler(),
+        async (groups, steps, scheduler) => {
+          const simulation = await begin(groups);
+          const { host, kernel } = simulation;
+          kernel.queued = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
+          kernel.made = (call) => scheduler.schedule(Promise.resolve(), `${call} is told`);
+          const requests = steps.map(async (step) => {
+            await scheduler.schedule(Promise.resolve(), `${step.kind} is asked for`);
+            await perform(host, step).catch((error) => assert(error instanceof HostError, error));
+          });
+          await scheduler.waitFor(Promise.all(requests));
+          await assertModelEqualsKernel(simulation, excludedBy);
+          for (const context of host.contexts()) {
+            for (const { id } of context.ioases.values()) {
+              const actual = await simulation.actual(context.name, id);
+              assert.deepEqual([...(told(simulation).get(`${context.name} ${id}`) ?? [])], actual);
+            }
+          }
+          await scheduler.waitFor(host.close());
+          assert.deepEqual(simulation.openPaths(), []);
+        },
+      ),
+      { numRuns: 600 },
+    );
+  });
+
+  it("the end of the host leaves nothing open", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        groups,
+        fc.array(step, { minLength: 1, maxLength: 8 }),
+        fc.scheduler(),
+        async (groups, steps, scheduler) => {
+          const simulation = await begin(groups);
+          const { host, kernel } = simulation;
+          kernel.queued = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
+          kernel.made = (call) => scheduler.schedule(Promise.resolve(), `${call} is told`);
+          const requests = steps.map((step) =>
+            perform(host, step).catch((error) => assert(error instanceof HostError, error)),
+          );
+          await scheduler.waitFor(host.close());
+          assert.deepEqual(simulation.openPaths(), []);
+          await scheduler.waitFor(Promise.all(requests));
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
