@@ -5,6 +5,7 @@ import { Host } from "./host/host.ts";
 import type { Kernel } from "./kernel/kernel.ts";
 import { logChanges } from "./log.ts";
 import { HELP, type Options, parseOptions, UsageError } from "./options.ts";
+import { EventHub } from "./rpc/event-hub.ts";
 import { METHODS } from "./rpc/methods/index.ts";
 import { RpcServer } from "./rpc/server.ts";
 
@@ -19,8 +20,13 @@ async function main(): Promise<void> {
 async function serve(options: Options): Promise<void> {
   const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
   const kernel = await openKernel(options.simulate);
+  const events = new EventHub();
+  const logChange = logChanges(log);
   const host = new Host(kernel, {
-    observer: logChanges(log),
+    observer: (change) => {
+      logChange(change);
+      events.publish(change);
+    },
     ...(options.resvIovaRangesIoctl === undefined
       ? {}
       : { resvIovaRangesIoctl: options.resvIovaRangesIoctl }),
@@ -28,6 +34,7 @@ async function serve(options: Options): Promise<void> {
   const server = new RpcServer({
     methods: METHODS,
     host,
+    events,
     backend: kernel.backend,
     version: version(),
     log,

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
+import type { EventHub } from "./event-hub.ts";
 
 /** What a peer must be allowed to do: `observe` changes nothing on any device. */
 type Role = "observe" | "control";
@@ -23,8 +24,13 @@ export interface Connection {
   readonly id: number;
   /** Runs `callback` once when the connection is over and its last request has settled. */
   onClose(callback: () => void): void;
-  /** Sends a notification, before the answer of the request under way. */
-  notify(method: string, params: object): void;
+  /**
+   * Sends a notification, before the answer of the request under way. False, and nothing is sent, when the client
+   * has left more unread than it may.
+   */
+  notify(method: string, params: object): boolean;
+  /** Runs `callback` once when the client has read what was queued for it. */
+  onceDrained(callback: () => void): void;
 }
 
 /** What a handler gets beside its params. */
@@ -32,6 +38,7 @@ export interface Call {
   readonly host: Host;
   readonly daemon: DaemonInfo;
   readonly connection: Connection;
+  readonly events: EventHub;
 }
 
 /** Params of a method: an object that refuses members it does not know. */

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import { limitExceeded, toErrorObject } from "./errors.ts";
+import type { EventHub } from "./event-hub.ts";
 import { JsonRpc, type MessageLimits } from "./jsonrpc.ts";
 import type { Call, DaemonInfo, Method } from "./method.ts";
 import { disablePretenuring } from "./pretenuring.ts";
@@ -25,6 +26,8 @@ const DEFAULT_LIMITS: Limits = {
 export interface RpcServerOptions {
   readonly methods: readonly Method[];
   readonly host: Call["host"];
+  /** Where the host's changes are published for subscribers. */
+  readonly events: EventHub;
   readonly backend: DaemonInfo["backend"];
   /** Of the daemon, as `--version` prints it. */
   readonly version: string;
@@ -35,6 +38,7 @@ export interface RpcServerOptions {
 /** Serves the methods on a Unix socket. */
 export class RpcServer {
   readonly #host: Call["host"];
+  readonly #events: EventHub;
   readonly #log: Logger;
   readonly #limits: Limits;
   readonly #rpc: JsonRpc;
@@ -45,8 +49,9 @@ export class RpcServer {
   #bound: BoundSocket | undefined;
   #accepted = 0;
 
-  constructor({ methods, host, backend, version, log, limits }: RpcServerOptions) {
+  constructor({ methods, host, events, backend, version, log, limits }: RpcServerOptions) {
     this.#host = host;
+    this.#events = events;
     this.#log = log;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#rpc = new JsonRpc(methods, this.#limits, (message, err) => log.error({ err }, message));
@@ -84,7 +89,9 @@ export class RpcServer {
       return;
     }
     const session = new Session(++this.#accepted, socket, this.#rpc, this.#limits, this.#log);
-    const over = session.run(this.#daemon, this.#host).finally(() => this.#sessions.delete(session));
+    const over = session
+      .run({ daemon: this.#daemon, host: this.#host, events: this.#events })
+      .finally(() => this.#sessions.delete(session));
     this.#sessions.set(session, over);
   }
 

@@ -10,7 +10,7 @@ import type { Call, Connection, DaemonInfo } from "./method.ts";
 export interface SessionLimits {
   /** Bytes in one line of a client. */
   readonly request: number;
-  /** Bytes that may wait for a client that does not read, before it is cut off. */
+  /** Bytes of notifications that may wait for a client that does not read; the rest it misses. */
   readonly queue: number;
   /** Milliseconds that a client gets to take what is left when the session closes. */
   readonly closing: number;
@@ -63,20 +63,27 @@ export class Session implements Connection {
     }
   }
 
-  notify(method: string, params: object): void {
+  notify(method: string, params: object): boolean {
+    if (this.#socket.writableLength + this.#out.length > this.#limits.queue) return false;
     this.#send(JSON.stringify(createJSONRPCNotification(method, params)));
     if (!this.#gathering) this.#flush();
+    return true;
+  }
+
+  onceDrained(callback: () => void): void {
+    if (this.#socket.writableNeedDrain) this.#socket.once("drain", callback);
+    else setImmediate(callback);
   }
 
   /** Serves until the connection is over and its last request has settled. Never rejects. */
-  async run(daemon: DaemonInfo, host: Call["host"]): Promise<void> {
+  async run(services: Omit<Call, "connection">): Promise<void> {
     const socket = this.#socket;
     const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
     // A reset may come at any time, also while nothing reads.
     socket.on("error", (error) => this.#log.debug({ connection: this.id, err: error }, "connection failed"));
-    this.notify("greeting", greeting(daemon));
+    this.notify("greeting", greeting(services.daemon));
     try {
-      await this.#serve({ host, daemon, connection: this });
+      await this.#serve({ ...services, connection: this });
     } catch (error) {
       this.#log.debug({ connection: this.id, err: error }, "connection ended early");
     }
@@ -163,11 +170,6 @@ export class Session implements Connection {
     const text = this.#out;
     this.#out = "";
     if (!this.#socket.writable) return;
-    if (this.#socket.writableLength > this.#limits.queue) {
-      this.#log.warn({ connection: this.id }, "client does not read; connection cut off");
-      this.#socket.destroy();
-      return;
-    }
     this.#socket.write(text);
   }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import type { Call } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
@@ -15,7 +16,8 @@ const call: Call = {
     startedAt: new Date(0),
     connections: () => 1,
   },
-  connection: { id: 1, onClose() {}, notify() {} },
+  connection: { id: 1, onClose() {}, notify: () => true, onceDrained() {} },
+  events: new EventHub(),
 };
 
 const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.discover"];

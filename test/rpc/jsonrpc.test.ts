@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import type { Call } from "../../src/rpc/method.ts";
 import { type Message, NO_HOST, request, stubMethods } from "./stub.ts";
@@ -13,7 +14,8 @@ const CALL: Call = {
     startedAt: new Date(0),
     connections: () => 1,
   },
-  connection: { id: 1, onClose() {}, notify() {} },
+  connection: { id: 1, onClose() {}, notify: () => true, onceDrained() {} },
+  events: new EventHub(),
 };
 
 function setUp() {

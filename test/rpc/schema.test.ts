@@ -28,7 +28,7 @@ describe("the method table", () => {
   it("names every method once, verb first, in kebab-case", () => {
     const names = METHODS.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    for (const name of names) expect(name).toMatch(/^(rpc\.discover|[a-z]+(-[a-z]+)+)$/);
+    for (const name of names) expect(name).toMatch(/^(rpc\.discover|(un)?subscribe|[a-z]+(-[a-z]+)+)$/);
   });
 
   it("calls every query an observation", () => {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Connection } from "../../src/rpc/method.ts";
 import type { Limits } from "../../src/rpc/server.ts";
 import { Client, latch, type Message, request, startServer } from "./stub.ts";
 
@@ -223,18 +224,26 @@ describe("a client that does not read", () => {
     expect((await lazy.rest()).map(({ id }) => id)).toEqual(Array.from({ length: 200 }, (_, id) => id));
   });
 
-  it("is cut off when what waits for it passes the limit", async () => {
+  it("misses notifications past its limit, and gets them again once it has read", async () => {
     const { connect, connections } = await start({ queue: 100_000 });
     const client = await connect();
     client.send(request(1, "watch"));
     await client.next();
-    const [connection] = connections;
-    const over = latch();
-    connection?.onClose(over.open);
+    const [connection] = connections as [Connection];
     client.socket.pause();
-    for (let i = 0; i < 100; i++) connection?.notify("TOLD", { text: "x".repeat(10_000) });
-    await over.opened;
-    expect(await (await connect()).stillWorks()).toBe(true);
+    const text = "x".repeat(10_000);
+    let sent = 0;
+    while (connection.notify("TOLD", { text })) sent++;
+    expect(connection.notify("TOLD", { text })).toBe(false);
+    const drained = latch();
+    connection.onceDrained(drained.open);
+    client.socket.resume();
+    await drained.opened;
+    expect(connection.notify("LAST", {})).toBe(true);
+    const methods: string[] = [];
+    while (methods.at(-1) !== "LAST") methods.push((await client.next()).method);
+    expect(methods).toEqual([...Array(sent).fill("TOLD"), "LAST"]);
+    expect(await client.stillWorks()).toBe(true);
   });
 
   it("is not cut off for one answer that is larger than the limit", async () => {

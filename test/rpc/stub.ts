@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { z } from "zod";
 import { HostError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/host.ts";
+import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
 import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { type Limits, RpcServer } from "../../src/rpc/server.ts";
@@ -90,6 +91,7 @@ export async function startServer(limits: Partial<Limits> = {}) {
   const server = new RpcServer({
     methods: stub.methods,
     host: NO_HOST,
+    events: new EventHub(),
     backend: "simulated",
     version: "1.2.3",
     log: pino({ level: "silent" }),

@@ -11,6 +11,7 @@ import {
 } from "./address-spaces.ts";
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
+import { subscribe, unsubscribe } from "./events.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { introspection, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
@@ -49,4 +50,7 @@ export const METHODS: readonly Method[] = [
   intersectRanges,
   invertRanges,
   queryHostProfile,
+
+  subscribe,
+  unsubscribe,
 ];

@@ -6,6 +6,7 @@ import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
 import { defineMethod } from "../method.ts";
+import { Turn } from "../turn.ts";
 import {
   address,
   rangeList,
@@ -32,13 +33,15 @@ export function toWireExactness({ exact, hint }: Plan) {
   return { exact, ...(hint === undefined ? {} : { hint }) };
 }
 
-/** What a plan excludes within `within`, complete. @throws HostError LimitExceeded */
-export function excludedBy(plan: Plan, within: RangeSet): Exclusion[] {
+/** What a plan excludes within `within`, complete. Rejects with HostError LimitExceeded. */
+export async function excludedBy(plan: Plan, within: RangeSet): Promise<Exclusion[]> {
   const spend = causeBudget();
+  const turn = new Turn();
   const all: Exclusion[] = [];
   for (const exclusion of exclusions(plan, within)) {
     spend(exclusion);
     all.push(exclusion);
+    if (turn.isOver) await turn.pass();
   }
   return all;
 }
@@ -61,7 +64,7 @@ export const predictAllowedRanges = defineMethod({
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
   handler: async (params, { host }) => {
     const plan = await planFor(params, host);
-    const excluded = excludedBy(plan, RangeSet.ALL);
+    const excluded = await excludedBy(plan, RangeSet.ALL);
     const msi = plan.claims.filter(({ cause }) => cause.type === "msi");
     return {
       ranges: toWireRanges(plan.ranges),
@@ -93,10 +96,11 @@ export const explainRange = defineMethod({
     const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
     const plan = await planFor(given, host, isAboutAll ? host.platform.devices() : undefined);
     const within = RangeSet.from([{ start, last }]);
+    const excluded = await excludedBy(plan, within);
     return {
       ...toWireRange({ start, last }),
       allowed: toWireRanges(plan.ranges.intersect(within)),
-      excluded: excludedBy(plan, within).map(toWireExclusion),
+      excluded: excluded.map(toWireExclusion),
       ...toWireExactness(plan),
     };
   },

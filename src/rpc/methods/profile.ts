@@ -34,6 +34,7 @@ export const queryHostProfile = defineMethod({
   handler: async ({ devices, host: name }, { host }) => {
     const chosen = devices ? host.findAll(devices) : host.platform.devices();
     const plan = await planFor({}, host, chosen);
+    const excluded = await excludedBy(plan, RangeSet.ALL);
     return {
       "schema-version": PROFILE_VERSION,
       host: name ?? hostname(),
@@ -42,7 +43,7 @@ export const queryHostProfile = defineMethod({
       allowed: toWireRanges(plan.ranges),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireExactness(plan),
-      excluded: excludedBy(plan, RangeSet.ALL).map(toWireExclusion),
+      excluded: excluded.map(toWireExclusion),
     };
   },
 });

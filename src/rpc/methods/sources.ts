@@ -6,6 +6,7 @@ import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
+import { Turn } from "../turn.ts";
 import { contextName, deviceName, ioasId } from "../types.ts";
 import { refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
@@ -25,6 +26,9 @@ export const sources = {
     .optional()
     .meta({ description: "Other hosts: what query-host-profile told there, or just a list" }),
 };
+
+/** How many devices are looked at before the event loop may be due. */
+const PORTION = 16;
 
 const sourcesObject = z.strictObject(sources);
 type SourceParams = z.output<typeof sourcesObject>;
@@ -48,7 +52,11 @@ export async function planFor(
   );
   const chosen = platforms ?? host.findAll(devices);
   const all: Source[] = ioas === undefined ? [] : [await spaceSource(host, context ?? DEFAULT_CONTEXT, ioas)];
-  all.push(...(await host.reservedOf(chosen)).map(deviceSource));
+  const turn = new Turn();
+  for (let i = 0; i < chosen.length; i += PORTION) {
+    all.push(...(await host.reservedOf(chosen.slice(i, i + PORTION))).map(deviceSource));
+    if (turn.isOver) await turn.pass();
+  }
   for (const { host: name, allowed, exact = false, hint, ...rest } of hosts) {
     const alignment = rest["iova-alignment"] ?? null;
     all.push(hostSource({ host: name, allowed: RangeSet.from(allowed), alignment, exact, hint }));

@@ -1,0 +1,247 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { Host } from "../../src/host/host.ts";
+import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { EventHub } from "../../src/rpc/event-hub.ts";
+import { EVENTS } from "../../src/rpc/events.ts";
+import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
+import type { Call, Connection } from "../../src/rpc/method.ts";
+import { METHODS } from "../../src/rpc/methods/index.ts";
+
+const NARROW = "0000:00:05.0";
+const WIDE = "0000:00:06.0";
+const MSI = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
+const TOPOLOGY = {
+  iommus: [{ name: "dmar0", aperture: { start: "0x0", last: "0x7fffffffff" } }, { name: "dmar1" }],
+  devices: [
+    { device: NARROW, iommu: "dmar0", driver: "vfio-pci", regions: [MSI] },
+    { device: WIDE, iommu: "dmar1", driver: "vfio-pci", regions: [MSI] },
+  ],
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+type Message = any;
+
+/** A connection without a socket: what it is sent is kept, until it is told to be full. */
+class FakeConnection implements Connection {
+  readonly messages: { method: string; params: Message }[] = [];
+  isFull = false;
+  readonly id: number;
+  #closed: (() => void)[] = [];
+  #drained: (() => void)[] = [];
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  notify(method: string, params: object): boolean {
+    if (this.isFull) return false;
+    this.messages.push({ method, params });
+    return true;
+  }
+
+  onClose(callback: () => void): void {
+    this.#closed.push(callback);
+  }
+
+  onceDrained(callback: () => void): void {
+    this.#drained.push(callback);
+  }
+
+  drain(): void {
+    this.isFull = false;
+    for (const callback of this.#drained.splice(0)) callback();
+  }
+
+  close(): void {
+    for (const callback of this.#closed.splice(0)) callback();
+  }
+
+  get names(): string[] {
+    return this.messages.map(({ method }) => method);
+  }
+}
+
+let stop: (() => Promise<void>) | undefined;
+afterEach(() => stop?.());
+
+function setUp() {
+  const events = new EventHub(() => 1_700_000_000_123.456);
+  const host = new Host(new SimulatedKernel(parseTopology(TOPOLOGY)), {
+    observer: (change) => events.publish(change),
+  });
+  stop = () => host.close();
+  const rpc = new JsonRpc(METHODS, { batch: 100, nesting: 64 }, (message, error) => {
+    throw new Error(message, { cause: error });
+  });
+  let connections = 0;
+  const connect = () => {
+    const connection = new FakeConnection(++connections);
+    const daemon = { name: "iovad", version: "0", protocol: 1, backend: "simulated" as const };
+    const call: Call = {
+      host,
+      events,
+      connection,
+      daemon: { ...daemon, startedAt: new Date(0), connections: () => connections },
+    };
+    const ask = async (method: string, params: object = {}): Promise<Message> => {
+      const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+      const answer = JSON.parse((await rpc.answer(line, call)) as string);
+      if (answer.error) throw Object.assign(new Error(answer.error.message), answer.error);
+      return answer.result;
+    };
+    return { connection, ask };
+  };
+  return { connect };
+}
+
+/** The whole life of a device in an IOAS, from one connection. */
+async function liveThrough(ask: ReturnType<ReturnType<typeof setUp>["connect"]>["ask"]) {
+  await ask("create-context", { context: "guest" });
+  const { ioas } = await ask("create-ioas", { context: "guest" });
+  await ask("hold-device", { device: NARROW, context: "guest" });
+  await ask("hold-device", { device: WIDE, context: "guest" });
+  await ask("attach-device", { device: WIDE, ioas });
+  await ask("attach-device", { device: NARROW, ioas });
+  await ask("detach-device", { device: NARROW });
+  await ask("destroy-context", { context: "guest" });
+}
+
+describe("a subscriber", () => {
+  it("gets every event in order, numbered without a gap", async () => {
+    const { connect } = setUp();
+    const [watcher, actor] = [connect(), connect()];
+    const { sequence } = await watcher.ask("subscribe");
+    await liveThrough(actor.ask);
+    expect(watcher.connection.names).toEqual([
+      "CONTEXT_CREATED",
+      "IOAS_CREATED",
+      "DEVICE_HELD",
+      "DEVICE_HELD",
+      "DEVICE_ATTACHED",
+      "ALLOWED_RANGES_CHANGED",
+      "DEVICE_ATTACHED",
+      "ALLOWED_RANGES_CHANGED",
+      "DEVICE_DETACHED",
+      "ALLOWED_RANGES_CHANGED",
+      "DEVICE_RELEASED",
+      "DEVICE_DETACHED",
+      "DEVICE_RELEASED",
+      "ALLOWED_RANGES_CHANGED",
+      "IOAS_DESTROYED",
+      "CONTEXT_DESTROYED",
+    ]);
+    const sequences = watcher.connection.messages.map(({ params }) => params.sequence);
+    expect(sequences).toEqual(sequences.map((_, index) => sequence + index + 1));
+  });
+
+  it("gets events that keep their schemas, stamped with the wall clock", async () => {
+    const { connect } = setUp();
+    const { connection, ask } = connect();
+    await ask("subscribe");
+    await liveThrough(ask);
+    for (const { method, params } of connection.messages) {
+      const schema = EVENTS.find(({ name }) => name === method)?.params as z.ZodObject;
+      expect(z.strictObject(schema.shape).safeParse(params).error).toBeUndefined();
+      expect(params.timestamp).toEqual({ seconds: 1_700_000_000, microseconds: 123_456 });
+    }
+  });
+
+  it("is told what was gained and lost, and by whom", async () => {
+    const { connect } = setUp();
+    const { connection, ask } = connect();
+    await ask("subscribe", { events: ["ALLOWED_RANGES_CHANGED"] });
+    await liveThrough(ask);
+    const [first, second, third] = connection.messages.map(({ params }) => params);
+    expect(first).toMatchObject({ lost: [{ start: "0xfee00000", last: "0xfeefffff" }], gained: [] });
+    const beyond = [{ start: "0x8000000000", last: "0xffffffffffffffff" }];
+    expect(second).toMatchObject({
+      lost: beyond,
+      gained: [],
+      cause: { event: "DEVICE_ATTACHED", device: NARROW },
+    });
+    expect(third).toMatchObject({
+      lost: [],
+      gained: beyond,
+      cause: { event: "DEVICE_DETACHED", device: NARROW },
+    });
+    expect(second.generation).toBe(first.generation + 1);
+  });
+
+  it("hears nothing of an attach that changes no range", async () => {
+    const { connect } = setUp();
+    const { connection, ask } = connect();
+    const { ioas } = await ask("create-ioas");
+    for (const device of [NARROW, WIDE]) await ask("hold-device", { device });
+    await ask("attach-device", { device: NARROW, ioas });
+    await ask("subscribe");
+    await ask("attach-device", { device: WIDE, ioas });
+    expect(connection.names).toEqual(["DEVICE_ATTACHED"]);
+  });
+
+  it("gets a snapshot with everything, and then what comes after it", async () => {
+    const { connect } = setUp();
+    const [watcher, actor] = [connect(), connect()];
+    const { ioas } = await actor.ask("create-ioas");
+    await actor.ask("hold-device", { device: WIDE });
+    const snapshot = await watcher.ask("subscribe");
+    expect(snapshot).toEqual({
+      sequence: 2,
+      ...(await actor.ask("query-devices")),
+      ...(await actor.ask("query-contexts")),
+      ...(await actor.ask("query-ioas")),
+    });
+    await actor.ask("attach-device", { device: WIDE, ioas });
+    expect(watcher.connection.messages[0]).toMatchObject({
+      method: "DEVICE_ATTACHED",
+      params: { sequence: 3 },
+    });
+  });
+
+  it("hears nothing after it has unsubscribed, or gone", async () => {
+    const { connect } = setUp();
+    const [watcher, leaver, actor] = [connect(), connect(), connect()];
+    for (const each of [watcher, leaver]) await each.ask("subscribe");
+    await watcher.ask("unsubscribe");
+    leaver.connection.close();
+    await actor.ask("create-ioas");
+    expect(watcher.connection.names).toEqual([]);
+    expect(leaver.connection.names).toEqual([]);
+  });
+
+  it("that names an event which does not exist is refused", async () => {
+    const { connect } = setUp();
+    await expect(connect().ask("subscribe", { events: ["DEVICE_EATEN"] })).rejects.toMatchObject({
+      code: -32602,
+    });
+  });
+});
+
+describe("a subscriber that does not read", () => {
+  it("is told how many events it missed, once it reads, and is whole after a new subscribe", async () => {
+    const { connect } = setUp();
+    const [slow, actor] = [connect(), connect()];
+    await slow.ask("subscribe");
+    await actor.ask("create-ioas");
+    slow.connection.isFull = true;
+    for (let i = 0; i < 3; i++) await actor.ask("create-ioas");
+    slow.connection.drain();
+    await actor.ask("create-ioas");
+    expect(slow.connection.names).toEqual(["IOAS_CREATED", "EVENTS_LOST", "IOAS_CREATED"]);
+    expect(slow.connection.messages[1]?.params).toMatchObject({ count: 3, sequence: 4 });
+    const { ioas, sequence } = await slow.ask("subscribe");
+    expect(ioas).toHaveLength(5);
+    expect(sequence).toBe(5);
+  });
+
+  it("delays nobody and loses nothing for others", async () => {
+    const { connect } = setUp();
+    const [slow, quick, actor] = [connect(), connect(), connect()];
+    for (const each of [slow, quick]) await each.ask("subscribe");
+    slow.connection.isFull = true;
+    await liveThrough(actor.ask);
+    expect(quick.connection.messages).toHaveLength(16);
+    expect(slow.connection.messages).toHaveLength(0);
+  });
+});
