@@ -166,7 +166,7 @@ describe("a machine beyond 64 bits", () => {
     { type: "q35", memory: GiB, pciHole64Size: 2n ** 64n - 1n },
     { type: "pc", memory: GiB, maxMemory: 2n ** 64n - 1n, slots: 256 },
     { type: "virt", memory: 2n ** 64n - 1n },
-    { type: "virt", memory: GiB, highmemMmioSize: 2n ** 63n },
+    { type: "virt", memory: 2n ** 63n, highmemMmioSize: 2n ** 63n },
   ])("is refused: $type with $memory bytes", (machine) => {
     expect(() => machineWindows(machine)).toThrow(RangeError);
   });
