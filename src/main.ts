@@ -1,49 +1,59 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { pino } from "pino";
+import { accessPolicy, hasRules } from "./access/policy.ts";
+import { HELP } from "./help.ts";
 import { Host } from "./host/host.ts";
 import type { Kernel } from "./kernel/kernel.ts";
 import { logChanges } from "./log.ts";
-import { HELP, type Options, parseOptions, UsageError } from "./options.ts";
+import { type Options, parseOptions, UsageError } from "./options.ts";
 import { EventHub } from "./rpc/event-hub.ts";
 import { METHODS } from "./rpc/methods/index.ts";
 import { RpcServer } from "./rpc/server.ts";
+import { peerCredentials } from "./unix/credentials.ts";
 
 /** Serves until a signal comes. Exit status: 0 after a signal, 1 when it cannot serve, 2 for a wrong command line. */
 async function main(): Promise<void> {
-  const options = parseOptions(process.argv.slice(2), process.env, process.geteuid?.() ?? -1);
+  const options = parseOptions(process.argv.slice(2), process.env, uid());
   if (options === "help") process.stdout.write(HELP);
   else if (options === "version") process.stdout.write(`iovad ${version()}\n`);
-  else await serve(options);
+  else if (options !== "check-config") await serve(options);
 }
 
 async function serve(options: Options): Promise<void> {
   const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
+  // A fault of ours: the state is unknown, so end, and let the kernel take everything back.
+  process.on("uncaughtException", (err) => {
+    log.fatal({ err }, "internal fault");
+    process.exit(1);
+  });
   const kernel = await openKernel(options.simulate);
-  const events = new EventHub();
+  const events = new EventHub(options.limits.events);
   const logChange = logChanges(log);
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);
       events.publish(change);
     },
+    limits: options.limits.host,
     ...(options.resvIovaRangesIoctl === undefined
       ? {}
       : { resvIovaRangesIoctl: options.resvIovaRangesIoctl }),
   });
+  const { access, socket } = options;
+  const socketGroup = () => statSync(socket, { throwIfNoEntry: false })?.gid;
   const server = new RpcServer({
+    access: { peerOf: peerCredentials, roleOf: accessPolicy(access, { uid: uid(), socketGroup }) },
     methods: METHODS,
     host,
     events,
     backend: kernel.backend,
     version: version(),
     log,
-    limits: {
-      ...(options.maxRequest === undefined ? {} : { request: options.maxRequest }),
-      ...(options.maxConnections === undefined ? {} : { connections: options.maxConnections }),
-    },
+    limits: options.limits.rpc,
   });
-  await server.listen(options.socket);
+  // Rules may name people outside the socket's group; credentials keep out the rest.
+  await server.listen(socket, hasRules(access) ? 0o666 : 0o660);
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, async () => {
       log.info({ signal }, "closing");
@@ -53,7 +63,7 @@ async function serve(options: Options): Promise<void> {
       process.exit(0);
     });
   }
-  log.info({ socket: options.socket, backend: kernel.backend, release: kernel.release }, "listening");
+  log.info({ socket, backend: kernel.backend, release: kernel.release }, "listening");
 }
 
 /** Each adapter is loaded only where it is used: the simulated host needs no native code. */
@@ -67,8 +77,12 @@ async function openKernel(simulate: string | undefined): Promise<Kernel> {
   try {
     return new SimulatedKernel(parseTopology(JSON.parse(readFileSync(simulate, "utf8"))));
   } catch (error) {
-    throw new UsageError(`--simulate ${simulate}: ${(error as Error).message}`);
+    throw new UsageError([`--simulate ${simulate}: ${(error as Error).message}`]);
   }
+}
+
+function uid(): number {
+  return process.geteuid?.() ?? -1;
 }
 
 function version(): string {
@@ -76,6 +90,7 @@ function version(): string {
 }
 
 main().catch((error: Error) => {
-  process.stderr.write(`iovad: ${error.message.replace(/\s*\n\s*/g, " ")}\n`);
+  const lines = error instanceof UsageError ? error.problems : [error.message];
+  for (const line of lines) process.stderr.write(`iovad: ${line.replace(/\s*\n\s*/g, " ")}\n`);
   process.exit(error instanceof UsageError ? 2 : 1);
 });

@@ -1,119 +1,143 @@
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";
+import { z } from "zod";
+import type { AccessRules } from "./access/policy.ts";
+import type { HostLimits } from "./host/owners.ts";
+import type { EventHubOptions } from "./rpc/event-hub.ts";
+import type { Limits } from "./rpc/server.ts";
+import { CONFIG, ERRANDS, type Errand, LIMITS, SETTINGS, type Setting } from "./settings.ts";
 
-/** What the command line asks for. */
+/** What the command line and the config file ask for. What is absent has its default elsewhere. */
 export interface Options {
   readonly socket: string;
   /** A topology file to simulate; without it, the host itself. */
   readonly simulate?: string;
   readonly logLevel: string;
-  /** Bytes in one request line. */
-  readonly maxRequest?: number;
-  readonly maxConnections?: number;
   /** The number of IOMMU_RESV_IOVA_RANGES on a kernel that has the patch. */
   readonly resvIovaRangesIoctl?: number;
+  readonly access: AccessRules;
+  readonly limits: {
+    readonly rpc: Partial<Limits>;
+    readonly host: Partial<HostLimits>;
+    readonly events: EventHubOptions;
+  };
 }
 
-/** The command line is wrong; `message` is one line that says how to put it right. */
+/** The command line or the config file is wrong. Each problem is one line that says how to put it right. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("; "));
+    this.problems = problems;
+  }
 }
 
-export const HELP = `iovad: which IO virtual addresses can the devices of this host use?
+/** Values by the names of settings, as the command line or the config file gives them. */
+type Given = Record<string, unknown>;
 
-Usage: iovad [OPTION]...
+const GIVEN = z.strictObject(
+  Object.fromEntries(SETTINGS.map(({ name, type }) => [name, type.optional()] as const)),
+);
 
-  --socket PATH           listen there (default: /run/iovad/iovad.sock for root,
-                          $XDG_RUNTIME_DIR/iovad.sock for others)
-  --simulate FILE         serve the simulated host of a topology file
-  --log-level LEVEL       trace, debug, info, warn, error, fatal or silent (default: info)
-  --max-request BYTES     longest request line (default: 1048576)
-  --max-connections N     connections at a time (default: 256)
-  --resv-iova-ranges-ioctl 0xNNNN
-                          the kernel has the proposed IOMMU_RESV_IOVA_RANGES under this number
-  --version               print the version and exit
-  --help                  print this help and exit
-
-It speaks JSON-RPC 2.0, one JSON value a line:
-  echo '{"jsonrpc":"2.0","id":1,"method":"query-devices"}' | socat -t5 - UNIX-CONNECT:PATH
-`;
-
-const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"];
-
-/** Reads the command line. "help" and "version" want nothing but their text printed. @throws UsageError */
+/** Reads the command line, and the config file that it names. @throws UsageError with all problems */
 export function parseOptions(
   args: readonly string[],
   environment: NodeJS.ProcessEnv,
   uid: number,
-): Options | "help" | "version" {
-  const values = parse(args);
-  if (values.help) return "help";
-  if (values.version) return "version";
-  const logLevel = values["log-level"] ?? "info";
-  if (!LOG_LEVELS.includes(logLevel)) {
-    throw new UsageError(`--log-level takes one of ${LOG_LEVELS.join(", ")}`);
-  }
-  return {
-    socket: values.socket ?? defaultSocket(environment, uid),
-    logLevel,
-    ...(values.simulate === undefined ? {} : { simulate: values.simulate }),
-    ...count("maxRequest", "--max-request", values["max-request"], 1024, 2 ** 30),
-    ...count("maxConnections", "--max-connections", values["max-connections"], 1, 100_000),
-    ...resvIovaRangesIoctl(values["resv-iova-ranges-ioctl"]),
+): Options | Errand {
+  const { config, help, version, "check-config": check, ...given } = parse(args);
+  if (help) return "help";
+  if (version) return "version";
+  const problems: string[] = [];
+  const values = {
+    ...(config === undefined ? {} : decode(readConfig(config as string, problems), `${config}: `, problems)),
+    ...decode(Object.fromEntries(Object.entries(given).map(fromText)), "--", problems),
   };
+  if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  const socket = values.socket ?? defaultSocket(environment, uid);
+  return check ? "check-config" : toOptions({ ...values, socket });
 }
 
-function parse(args: readonly string[]) {
+function parse(args: readonly string[]): Given {
+  const option = ({ name, many }: Pick<Setting, "name" | "many">) =>
+    [name, { type: "string", ...(many ? { multiple: true } : {}) }] as const;
   try {
     return parseArgs({
       args: [...args],
       options: {
-        socket: { type: "string" },
-        simulate: { type: "string" },
-        "log-level": { type: "string" },
-        "max-request": { type: "string" },
-        "max-connections": { type: "string" },
-        "resv-iova-ranges-ioctl": { type: "string" },
-        version: { type: "boolean" },
-        help: { type: "boolean" },
+        ...Object.fromEntries([...SETTINGS, CONFIG].map(option)),
+        ...Object.fromEntries(Object.keys(ERRANDS).map((name) => [name, { type: "boolean" }] as const)),
       },
     }).values;
   } catch (error) {
     // Node explains over several sentences; the first says what is wrong.
-    throw new UsageError(`${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`);
+    throw new UsageError([`${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`]);
   }
+}
+
+/** On the command line everything is text; a number is meant where one would do. */
+function fromText([name, value]: [string, unknown]): [string, unknown] {
+  const isLimit = LIMITS.some((limit) => limit.name === name);
+  return [name, isLimit && /^\d+$/.test(String(value)) ? Number(value) : value];
+}
+
+function readConfig(path: string, problems: string[]): Given {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    problems.push(`${path}: ${(error as Error).message}`);
+    return {};
+  }
+}
+
+/** Checks values and gives them the form that the daemon takes them in. */
+function decode(given: Given, prefix: string, problems: string[]): Given {
+  const parsed = GIVEN.safeParse(given, { error: whole });
+  if (parsed.success) return parsed.data;
+  for (const { path, message } of parsed.error.issues) problems.push(`${prefix}${pathOf(path)}${message}`);
+  return {};
+}
+
+/** For what concerns the file as a whole; the settings speak for themselves. */
+function whole(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === "unrecognized_keys")
+    return `knows no ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
+  return issue.code === "invalid_type" ? "takes an object" : undefined;
+}
+
+/** `control-group[1] `; nothing for the whole. */
+function pathOf(path: readonly PropertyKey[]): string {
+  return path.length === 0 ? "" : `${path.map((key, at) => (at === 0 ? key : `[${String(key)}]`)).join("")} `;
+}
+
+function toOptions(values: Given): Options {
+  const { socket, simulate, "log-level": logLevel = "info", "resv-iova-ranges-ioctl": ioctl } = values;
+  const ids = (name: string) => (values[name] ?? []) as number[];
+  const limits = (part: string) =>
+    Object.fromEntries(
+      LIMITS.filter((limit) => limit.part === part && values[limit.name] !== undefined).map(
+        ({ name, key }) => [key, values[name]] as const,
+      ),
+    );
+  return {
+    socket: socket as string,
+    logLevel: logLevel as string,
+    ...(simulate === undefined ? {} : { simulate: simulate as string }),
+    ...(ioctl === undefined ? {} : { resvIovaRangesIoctl: ioctl as number }),
+    access: {
+      controlUsers: ids("control-user"),
+      controlGroups: ids("control-group"),
+      observeUsers: ids("observe-user"),
+      observeGroups: ids("observe-group"),
+    },
+    limits: { rpc: limits("rpc"), host: limits("host"), events: limits("events") },
+  };
 }
 
 function defaultSocket({ XDG_RUNTIME_DIR }: NodeJS.ProcessEnv, uid: number): string {
   if (uid === 0) return "/run/iovad/iovad.sock";
   if (XDG_RUNTIME_DIR) return `${XDG_RUNTIME_DIR}/iovad.sock`;
-  throw new UsageError("XDG_RUNTIME_DIR is not set: say where to listen with --socket PATH");
-}
-
-function count<Key extends string>(
-  key: Key,
-  option: string,
-  text: string | undefined,
-  min: number,
-  max: number,
-) {
-  if (text === undefined) return {};
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw new UsageError(`${option} takes a whole number from ${min} to ${max}`);
-  }
-  return { [key]: value } as Record<Key, number>;
-}
-
-/** A number that mainline uses would do something else: 0x3b8b, the one of the patch, starts dirty tracking. */
-function resvIovaRangesIoctl(text: string | undefined) {
-  if (text === undefined) return {};
-  const number = Number(text);
-  if (!/^0x3b[0-9a-f]{2}$/i.test(text) || number < 0x3b80) {
-    throw new UsageError("--resv-iova-ranges-ioctl takes an iommufd ioctl's number, from 0x3b80 to 0x3bff");
-  }
-  if (MAINLINE_IOMMUFD_IOCTLS.has(number)) {
-    throw new UsageError(`--resv-iova-ranges-ioctl: mainline Linux uses ${text} for something else`);
-  }
-  return { resvIovaRangesIoctl: number };
+  throw new UsageError(["XDG_RUNTIME_DIR is not set: say where to listen with --socket PATH"]);
 }

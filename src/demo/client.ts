@@ -29,7 +29,13 @@ export class Client {
     return Promise.resolve(this.#rpc.request(method, params));
   }
 
+  /** Sends what is left and ends the connection. */
   close(): void {
     this.#socket.end();
+  }
+
+  /** Drops the connection, with whatever is under way on it. */
+  destroy(): void {
+    this.#socket.destroy();
   }
 }

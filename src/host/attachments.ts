@@ -28,12 +28,19 @@ export class Attachments {
     this.#parts = parts;
   }
 
-  /** Attaches the device to an IOAS of its context, or moves it there. Resolves to the kernel's answer for that IOAS. */
-  async attach(device: string, ioasId: number): Promise<{ held: HeldDevice; answer: IovaRanges }> {
+  /**
+   * Attaches the device to an IOAS of its context, or moves it there. Resolves to the kernel's answer for that IOAS.
+   * `permit` is asked about every sibling that would move with it, and may throw.
+   */
+  async attach(
+    device: string,
+    ioasId: number,
+    permit: (sibling: HeldDevice) => void,
+  ): Promise<{ held: HeldDevice; answer: IovaRanges }> {
     const { devices, contexts } = this.#parts;
     const held = devices.require(device);
     const ioas = contexts.ioas(held.context, ioasId);
-    return held.context.run(async () => ({ held, answer: await this.#attach(held, ioas) }));
+    return held.context.run(async () => ({ held, answer: await this.#attach(held, ioas, permit) }));
   }
 
   /** Detaches the device and keeps holding it. Resolves to where it was attached, null when it was not. */
@@ -49,7 +56,7 @@ export class Attachments {
     this.#report("DEVICE_DETACHED", held, ioas, started);
   }
 
-  async #attach(held: HeldDevice, ioas: Ioas): Promise<IovaRanges> {
+  async #attach(held: HeldDevice, ioas: Ioas, permit: (sibling: HeldDevice) => void): Promise<IovaRanges> {
     const { devices, verifier } = this.#parts;
     const { device } = held.platform;
     // From now on, not from the device's turn on: an IOAS that is about to change cannot be destroyed.
@@ -58,7 +65,10 @@ export class Attachments {
     try {
       await devices.operate(held, async () => {
         const cameIntoEmpty = held.ioas === null && ioas.devices.size === 0;
-        await this.#move(held, ioas, change);
+        // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
+        const siblings = held.ioas ? devices.attachedSiblings(held) : [];
+        if (held.ioas !== ioas) siblings.forEach(permit);
+        await this.#move(held, siblings, ioas, change);
         if (cameIntoEmpty) alone = held.platform;
       });
     } catch (error) {
@@ -101,8 +111,8 @@ export class Attachments {
     }
   }
 
-  async #move(held: HeldDevice, ioas: Ioas, change: IoasChange): Promise<void> {
-    const { devices, now } = this.#parts;
+  async #move(held: HeldDevice, siblings: HeldDevice[], ioas: Ioas, change: IoasChange): Promise<void> {
+    const { now } = this.#parts;
     const started = now();
     const old = held.ioas;
     // Not even an ioctl: on the way to the hwpt that the device is on already, Linux tries the IOAS's other ones, and
@@ -118,8 +128,7 @@ export class Attachments {
       throw this.#attachFailure(error, held, ioas);
     }
     change.hasEffect = true;
-    // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
-    for (const each of old ? [held, ...devices.attachedSiblings(held)] : [held]) {
+    for (const each of [held, ...siblings]) {
       old?.devices.delete(each.platform.device);
       each.ioas = ioas;
       ioas.devices.add(each.platform.device);

@@ -6,13 +6,15 @@ import { HostError } from "./errors.ts";
 import {
   type BindEvidence,
   bindFailure,
+  foreseenFailure,
   kernelError,
   openDeviceFailure,
   openIommufdFailure,
 } from "./failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
-import type { Knowledge } from "./knowledge.ts";
-import type { Platform, PlatformDevice } from "./platform.ts";
+import type { Backend, Knowledge } from "./knowledge.ts";
+import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
+import { isOnVfioDriver, type Platform, type PlatformDevice } from "./platform.ts";
 
 /** How many names of missing devices a message has; its data has all. */
 const LISTED = 8;
@@ -42,6 +44,11 @@ export class Binding {
     );
   }
 
+  /** Whether a VFIO device has left VFIO, or is about to: its driver's unbind waits until it is closed. */
+  hasLeft({ device, vfioDevice }: PlatformDevice): boolean {
+    return this.#platform.find(device)?.vfioDevice !== vfioDevice;
+  }
+
   /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
   findAll(names: Iterable<string>): PlatformDevice[] {
     const wanted = [...new Set(names)];
@@ -60,8 +67,7 @@ export class Binding {
 
   /** Opens the device's cdev and binds it. */
   async bind(device: PlatformDevice, iommufd: Iommufd): Promise<{ vfio: VfioDevice; deviceId: number }> {
-    this.#refuseUnready(device);
-    const vfio = this.#open(device);
+    const vfio = this.open(device);
     try {
       return { vfio, deviceId: await vfio.bind(iommufd.fd) };
     } catch (error) {
@@ -70,8 +76,19 @@ export class Binding {
     }
   }
 
-  /** What an IOAS allows that has only this device in it. Leaves nothing open, and nothing attached. */
-  async probe(device: PlatformDevice): Promise<IovaRanges> {
+  /**
+   * What an IOAS allows that has only this device in it; where iommufd or the device's cdev is missing, what VFIO's type1
+   * allows for its group. Leaves nothing open, and nothing attached.
+   */
+  async probe(device: PlatformDevice): Promise<IovaRanges & { readonly backend: Backend }> {
+    if (this.#isLegacy(device)) {
+      const answer = await legacyProbe(this.#kernel, device, () => this.#evidence(device));
+      return { ...answer, backend: "vfio-type1" };
+    }
+    return { ...(await this.#probe(device)), backend: "iommufd" };
+  }
+
+  async #probe(device: PlatformDevice): Promise<IovaRanges> {
     this.#refuseUnready(device);
     const iommufd = this.#openIommufd();
     try {
@@ -90,7 +107,14 @@ export class Binding {
     }
   }
 
-  #evidence(device: PlatformDevice, iommufd: Iommufd): BindEvidence {
+  /** Whether only groups and containers can serve the device, and do. */
+  #isLegacy(device: PlatformDevice): boolean {
+    if (device.cdev && this.#platform.hasIommufd) return false;
+    return isOnVfioDriver(device) && hasLegacyPath(this.#kernel, device);
+  }
+
+  /** `iommufd`: whose own devices are not in the way. */
+  #evidence(device: PlatformDevice, iommufd?: Iommufd): BindEvidence {
     const host = this.#platform.devices().map((each) => ({
       device: each,
       regions: this.#knowledge.regions(each).regions,
@@ -112,16 +136,34 @@ export class Binding {
     }
   }
 
-  #open(device: PlatformDevice): VfioDevice {
+  /**
+   * Opens the device's cdev, unbound. By the time of the open its name may have become another device's, so the number
+   * is compared with the one in sysfs, which stays while the device is open.
+   */
+  open(device: PlatformDevice): VfioDevice {
+    this.#refuseUnready(device);
+    let vfio: VfioDevice;
     try {
-      return VfioDevice.open(this.#kernel, device.vfioDevice as string);
+      vfio = VfioDevice.open(this.#kernel, device.vfioDevice as string);
     } catch (error) {
       throw openDeviceFailure(error, device);
     }
+    if (this.#kernel.deviceNumber(vfio.fd) === this.#platform.cdevNumber(device)) return vfio;
+    void vfio.close().catch(() => undefined);
+    throw new HostError("DeviceNotFound", `${device.device} is changing its driver; ask query-devices again`, {
+      device: device.device,
+    });
   }
 
-  #refuseUnready({ device, driver, vfioDevice, cdev }: PlatformDevice): void {
-    if (vfioDevice === null) {
+  /** @throws HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told before */
+  refuseHopeless(device: PlatformDevice, iommufd: Iommufd): void {
+    const failure = foreseenFailure(device, this.#evidence(device, iommufd), this.#platform.isEnabled(device));
+    if (failure) throw failure;
+  }
+
+  #refuseUnready(platform: PlatformDevice): void {
+    const { device, driver, cdev } = platform;
+    if (!isOnVfioDriver(platform)) {
       throw new HostError(
         "DeviceNotReady",
         `${device} is bound to ${driver ?? "no driver"}; bind it to vfio-pci first (driverctl set-override ${device} vfio-pci)`,
@@ -131,7 +173,7 @@ export class Binding {
     if (!cdev) {
       throw new HostError(
         "DeviceNotReady",
-        `${device} has no /dev/vfio/devices/${vfioDevice}; it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
+        `${device} has no node in /dev/vfio/devices; it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
         { driver, missing: "CONFIG_VFIO_DEVICE_CDEV" },
       );
     }

@@ -1,4 +1,4 @@
-import type { PlatformDevice } from "./platform.ts";
+import { isOnVfioDriver, type PlatformDevice } from "./platform.ts";
 import type { Region } from "./reserved-regions.ts";
 
 /** Why a device cannot be given to a guest, with the evidence. */
@@ -45,7 +45,7 @@ export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegio
       devices: carriers.map(({ device }) => device),
     });
   }
-  if (subject.vfioDevice === null) {
+  if (!isOnVfioDriver(subject)) {
     blockers.push({
       reason: "no-vfio-driver",
       detail: `bound to ${subject.driver ?? "no driver"}; bind it to vfio-pci (driverctl set-override ${subject.device} vfio-pci)`,
@@ -53,7 +53,7 @@ export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegio
   } else if (!subject.cdev) {
     blockers.push({
       reason: "no-cdev",
-      detail: `/dev/vfio/devices/${subject.vfioDevice} is missing; it takes a kernel of 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
+      detail: `it has no node in /dev/vfio/devices; it takes a kernel of 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
     });
   }
   const siblings = host
@@ -87,6 +87,6 @@ function sameRegion(a: Region, b: Region): boolean {
 /** Drivers outside VFIO that leave DMA to others: those with `driver_managed_dma` in the kernel's source. */
 const DMA_FREE_DRIVERS: ReadonlySet<string> = new Set(["pci-stub", "pcieport"]);
 
-function doesHostDma({ driver, vfioDevice }: PlatformDevice): boolean {
-  return driver !== null && vfioDevice === null && !/vfio/.test(driver) && !DMA_FREE_DRIVERS.has(driver);
+function doesHostDma(device: PlatformDevice): boolean {
+  return device.driver !== null && !isOnVfioDriver(device) && !DMA_FREE_DRIVERS.has(device.driver);
 }

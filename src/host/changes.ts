@@ -20,6 +20,14 @@ export type Change =
       readonly ioas: number;
       readonly milliseconds: number;
     }
+  /** With a release of this form, a device that was handed over is found to be back. */
+  | {
+      readonly event: "DEVICE_HANDED_OVER" | "DEVICE_RELEASED";
+      readonly device: string;
+      readonly context: string;
+    }
+  | { readonly event: "CONTEXT_HANDED_OVER"; readonly context: string }
+  | { readonly event: "DEVICE_ADDED" | "DEVICE_REMOVED"; readonly device: string }
   | { readonly event: "DEVICE_PROBED"; readonly device: string; readonly milliseconds: number }
   | {
       readonly event: "ALLOWED_RANGES_CHANGED";

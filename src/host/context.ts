@@ -1,5 +1,6 @@
 import type { Iommufd } from "../kernel/iommufd.ts";
 import type { Ioas } from "./ioas.ts";
+import type { Owner } from "./owners.ts";
 
 export type Lease = "persistent" | "connection";
 
@@ -7,18 +8,22 @@ export type Lease = "persistent" | "connection";
 export class Context {
   readonly name: string;
   readonly lease: Lease;
+  readonly owner: Owner;
   readonly ioases = new Map<number, Ioas>();
-  /** Its iommufd was handed to others: they attach without telling us. */
-  readonly shared = false;
+  /** Its iommufd was handed to others, and for good: they make, attach and destroy without telling us. */
+  shared = false;
+  /** Grows with every answer for an IOAS here while the context is shared: no two of them have one generation. */
+  looks = 1;
   /** The end of the context, from when it is asked for on. */
   ending: Promise<void> | null = null;
   readonly #open: () => Iommufd;
   #iommufd: Iommufd | null = null;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(name: string, lease: Lease, open: () => Iommufd) {
+  constructor(name: string, lease: Lease, owner: Owner, open: () => Iommufd) {
     this.name = name;
     this.lease = lease;
+    this.owner = owner;
     this.#open = open;
   }
 

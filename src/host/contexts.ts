@@ -4,31 +4,26 @@ import type { CacheCounters } from "./cache-counters.ts";
 import type { Observer } from "./changes.ts";
 import { Context, type Lease } from "./context.ts";
 import { HostError } from "./errors.ts";
-import { errnoOf, kernelError, openIommufdFailure } from "./failures.ts";
-import { Ioas } from "./ioas.ts";
+import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "./failures.ts";
+import { type Allowed, Ioas } from "./ioas.ts";
+import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
-
-/** How many objects clients may make: each costs kernel memory. */
-export interface ContextLimits {
-  readonly contexts: number;
-  readonly ioasesPerContext: number;
-}
 
 /** The open iommufd contexts by name, and the IO address spaces in them. */
 export class Contexts {
   readonly #kernel: Kernel;
   readonly #counters: CacheCounters;
   readonly #observer: Observer;
-  readonly #limits: ContextLimits;
+  readonly #limits: HostLimits;
   readonly #contexts = new Map<string, Context>();
 
-  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: ContextLimits) {
+  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: HostLimits) {
     this.#kernel = kernel;
     this.#counters = counters;
     this.#observer = observer;
     this.#limits = limits;
-    this.#add(DEFAULT_CONTEXT, "persistent");
+    this.#add(DEFAULT_CONTEXT, "persistent", null);
   }
 
   /** All that are open, in the order of their creation. */
@@ -48,7 +43,7 @@ export class Contexts {
   }
 
   /** @throws HostError AlreadyExists, LimitExceeded, NotSupported */
-  create(name: string, lease: Lease): Context {
+  create(name: string, lease: Lease, owner: Owner, rlimitMode: boolean): Context {
     if (this.#contexts.has(name)) {
       throw new HostError("AlreadyExists", `a context "${name}" exists already; choose another name`, {
         context: name,
@@ -61,11 +56,15 @@ export class Contexts {
         { limit: "contexts" },
       );
     }
-    const context = this.#add(name, lease);
+    const owners = this.all().map((each) => each.owner);
+    refuseBeyond(this.#limits.contextsPerUid, "contexts-per-uid", "contexts", owners, owner);
+    const context = this.#add(name, lease, owner);
     try {
-      context.open();
+      const iommufd = context.open();
+      if (rlimitMode) accountByProcess(iommufd);
     } catch (error) {
       this.#contexts.delete(name);
+      void context.close();
       throw error;
     }
     this.#observer({ event: "CONTEXT_CREATED", context: name });
@@ -87,17 +86,29 @@ export class Contexts {
   ioas(context: Context, id: number): Ioas {
     const ioas = context.ioases.get(id);
     if (ioas) return ioas;
-    throw new HostError(
-      "IoasNotFound",
-      `there is no IOAS ${id} in context "${context.name}"; query-ioas lists them`,
-      {
-        context: context.name,
-        ioas: id,
-      },
-    );
+    throw ioasNotFound(context, id);
   }
 
-  createIoas(context: Context): Ioas {
+  /**
+   * An IOAS to ask about: one of ours, or in a shared context also one that others may have made; whether they have,
+   * the answer tells. @throws HostError IoasNotFound
+   */
+  anyIoas(context: Context, id: number): Ioas {
+    if (!context.shared || context.ioases.has(id)) return this.ioas(context, id);
+    return new Ioas(id, context.open(), context, this.#counters);
+  }
+
+  /** The kernel's answer for an IOAS. Throws or rejects with HostError IoasNotFound, KernelError. */
+  allowed(ioas: Ioas): Allowed | Promise<Allowed> {
+    const answer = ioas.allowed();
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error) => {
+      throw this.#lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
+    });
+  }
+
+  /** @throws HostError LimitExceeded, NotSupported, KernelError */
+  createIoas(context: Context, owner: Owner): Ioas {
     const iommufd = context.open();
     if (context.ioases.size >= this.#limits.ioasesPerContext) {
       throw new HostError(
@@ -106,13 +117,14 @@ export class Contexts {
         { limit: "ioases-per-context" },
       );
     }
+    refuseBeyond(this.#limits.ioasesPerUid, "ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
     let id: number;
     try {
       id = iommufd.allocIoas();
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_ALLOC");
     }
-    const ioas = new Ioas(id, iommufd, context, this.#counters);
+    const ioas = new Ioas(id, iommufd, context, this.#counters, owner);
     context.ioases.set(id, ioas);
     this.#observer({ event: "IOAS_CREATED", context: context.name, ioas: id });
     return ioas;
@@ -126,14 +138,31 @@ export class Contexts {
       context.open().destroy(ioas.id);
     } catch (error) {
       if (errnoOf(error) === "EBUSY") throw ioasBusy(context, ioas, "EBUSY");
-      throw kernelError(error, "IOMMU_DESTROY");
+      throw this.#lost(error, ioas) ?? kernelError(error, "IOMMU_DESTROY");
     }
     context.ioases.delete(ioas.id);
     this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: ioas.id });
   }
 
-  #add(name: string, lease: Lease): Context {
-    const context = new Context(name, lease, () => {
+  /** In a shared context another holder may destroy an IOAS of ours; then the model learns of it by ENOENT. */
+  #lost(error: unknown, ioas: Ioas): HostError | undefined {
+    const { context, id } = ioas;
+    if (!context.shared || errnoOf(error) !== "ENOENT") return undefined;
+    if (context.ioases.get(id) === ioas) {
+      context.ioases.delete(id);
+      this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
+    }
+    return ioasNotFound(context, id);
+  }
+
+  *#ioasOwners(): Generator<Owner> {
+    for (const context of this.#contexts.values()) {
+      for (const { owner } of context.ioases.values()) yield owner;
+    }
+  }
+
+  #add(name: string, lease: Lease, owner: Owner): Context {
+    const context = new Context(name, lease, owner, () => {
       try {
         return Iommufd.open(this.#kernel);
       } catch (error) {
@@ -143,6 +172,23 @@ export class Contexts {
     this.#contexts.set(name, context);
     return context;
   }
+}
+
+/** @throws HostError NotSupported, KernelError */
+function accountByProcess(iommufd: Iommufd): void {
+  try {
+    iommufd.accountByProcess();
+  } catch (error) {
+    throw rlimitModeFailure(error);
+  }
+}
+
+function ioasNotFound({ name: context }: Context, ioas: number): HostError {
+  return new HostError(
+    "IoasNotFound",
+    `there is no IOAS ${ioas} in context "${context}"; query-ioas lists them`,
+    { context, ioas },
+  );
 }
 
 function ioasBusy(context: Context, ioas: Ioas, errno?: string): HostError {

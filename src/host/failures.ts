@@ -10,8 +10,8 @@ import type { PlatformDevice } from "./platform.ts";
  * stays a KernelError with the errno.
  */
 
-/** Rethrows what is not a failed system call. */
-function systemCallError(error: unknown): SystemCallError {
+/** Throws again what is not a failed system call. */
+export function systemCallError(error: unknown): SystemCallError {
   if (error instanceof SystemCallError) return error;
   throw error;
 }
@@ -40,6 +40,17 @@ export function openIommufdFailure(error: unknown): HostError {
     );
   }
   return kernelError(error, "open /dev/iommu");
+}
+
+/** IOMMU_OPTION_RLIMIT_MODE (`drivers/iommu/iommufd/ioas.c: iommufd_option_rlimit_mode`). */
+export function rlimitModeFailure(error: unknown): HostError {
+  const { code } = systemCallError(error);
+  if (code !== "EPERM") return kernelError(error, "IOMMU_OPTION_RLIMIT_MODE");
+  return new HostError(
+    "NotSupported",
+    "the daemon may not choose how pinned memory is accounted: it has not got CAP_SYS_RESOURCE",
+    { missing: "CAP_SYS_RESOURCE", errno: code },
+  );
 }
 
 /** open("/dev/vfio/devices/…"). */
@@ -78,18 +89,8 @@ export function bindFailure(
   evidence: BindEvidence,
 ): HostError {
   const { code } = systemCallError(error);
-  const direct = evidence.blockers.filter(({ reason }) => reason === "direct-mapping");
-  if (code === "EINVAL" && direct.length > 0) {
-    const regions = direct.flatMap(({ region }) => (region ? formatRange(region) : [])).join(", ");
-    return new HostError(
-      "DeviceBlocked",
-      `${device} cannot be given to user space: ${regions}: ${direct[0]?.detail}`,
-      {
-        errno: code,
-        blockers: direct,
-      },
-    );
-  }
+  const mapped = code === "EINVAL" ? directMapping(device, evidence, { errno: code }) : undefined;
+  if (mapped) return mapped;
   if (["EINVAL", "EPERM", "EBUSY"].includes(code)) {
     const busy = whoIsInTheWay(evidence);
     if (busy)
@@ -112,6 +113,32 @@ export function bindFailure(
   return kernelError(error, "VFIO_DEVICE_BIND_IOMMUFD");
 }
 
+/** Why a bind would fail, as far as it can be told before; `isBound`: somebody has the device bound already. */
+export function foreseenFailure(
+  { device }: PlatformDevice,
+  evidence: BindEvidence,
+  isBound: boolean,
+): HostError | undefined {
+  const mapped = directMapping(device, evidence, {});
+  if (mapped) return mapped;
+  const busy = whoIsInTheWay(evidence);
+  if (busy) return new HostError("DeviceBusy", `${device} is busy: ${busy.detail}`, busy.data);
+  return isBound
+    ? new HostError("DeviceBusy", `${device} is busy: a process that cannot be seen from here has bound it`)
+    : undefined;
+}
+
+export function directMapping(device: string, { blockers }: BindEvidence, data: object): HostError | undefined {
+  const direct = blockers.filter(({ reason }) => reason === "direct-mapping");
+  if (direct.length === 0) return undefined;
+  const regions = direct.flatMap(({ region }) => (region ? formatRange(region) : [])).join(", ");
+  return new HostError(
+    "DeviceBlocked",
+    `${device} cannot be given to user space: ${regions}: ${direct[0]?.detail}`,
+    { ...data, blockers: direct },
+  );
+}
+
 const NO_COHERENT_DMA: Blocker = {
   reason: "no-coherent-dma",
   detail: "nothing else is in the way, so most likely its DMA is not cache-coherent",
@@ -123,7 +150,8 @@ const NO_ISOLATED_MSI: Blocker = {
     "its interrupts are not isolated; enable interrupt remapping, or accept the risk with the iommufd module's allow_unsafe_interrupts",
 };
 
-function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence) {
+/** Whom there is evidence of, with what a client is told. */
+export function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence) {
   const siblings = blockers.filter(({ reason }) => reason === "group-sibling");
   if (siblings[0]) return { detail: siblings[0].detail, data: { blockers: siblings } };
   if (heldElsewhere.length > 0) {
@@ -158,6 +186,15 @@ export function attachFailure(
     return new HostError("DeviceNotFound", `${device} has gone; release it`, { errno: code });
   }
   return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+}
+
+/** A probe's answer that allows what the platform says the device reserves. See Knowledge.learn. */
+export function regionsLost(device: string): HostError {
+  return new HostError(
+    "KernelError",
+    `the kernel has left out regions that it lists for ${device}, as it may when it is out of memory; probe again`,
+    { operation: `the probe of ${device}` },
+  );
 }
 
 /** The errno of a failed system call; undefined for any other error. */

@@ -2,6 +2,7 @@ import type { VfioDevice } from "../kernel/vfio.ts";
 import type { Context } from "./context.ts";
 import { HostError } from "./errors.ts";
 import type { Ioas } from "./ioas.ts";
+import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
 import type { PlatformDevice } from "./platform.ts";
 import type { Turns } from "./turns.ts";
 
@@ -9,6 +10,7 @@ import type { Turns } from "./turns.ts";
 export interface HeldDevice {
   readonly platform: PlatformDevice;
   readonly context: Context;
+  readonly owner: Owner;
   readonly vfio: VfioDevice;
   /** Its object id in the context. */
   readonly deviceId: number;
@@ -18,10 +20,14 @@ export interface HeldDevice {
 /** The devices that the daemon holds, by name. */
 export class HeldDevices {
   readonly #turns: Turns;
+  readonly #limit: number;
   readonly #held = new Map<string, HeldDevice>();
+  /** For whom devices are being bound: they count as held. */
+  readonly #binding = new Map<string, Owner>();
 
-  constructor(turns: Turns) {
+  constructor(turns: Turns, { heldDevicesPerUid }: HostLimits) {
     this.#turns = turns;
+    this.#limit = heldDevicesPerUid;
   }
 
   get size(): number {
@@ -32,16 +38,30 @@ export class HeldDevices {
     return this.#held.get(device);
   }
 
-  add(held: HeldDevice): void {
-    this.#held.set(held.platform.device, held);
+  /** Adds what `bind` resolves to, if the owner may hold one more. Rejects with HostError LimitExceeded. */
+  async add(device: string, owner: Owner, bind: () => Promise<HeldDevice>): Promise<HeldDevice> {
+    const owners = [...this.#held.values()].map((held) => held.owner).concat(...this.#binding.values());
+    refuseBeyond(this.#limit, "held-devices-per-uid", "devices", owners, owner);
+    this.#binding.set(device, owner);
+    try {
+      const held = await bind();
+      this.#held.set(device, held);
+      return held;
+    } finally {
+      this.#binding.delete(device);
+    }
   }
 
   remove(held: HeldDevice): void {
     this.#held.delete(held.platform.device);
   }
 
+  all(): HeldDevice[] {
+    return [...this.#held.values()];
+  }
+
   inContext(context: Context): HeldDevice[] {
-    return [...this.#held.values()].filter((held) => held.context === context);
+    return this.all().filter((held) => held.context === context);
   }
 
   /** The devices of the same group that are attached anywhere, `held` itself not among them. */

@@ -3,9 +3,12 @@ import type { Binding } from "./binding.ts";
 import type { Observer } from "./changes.ts";
 import type { Context } from "./context.ts";
 import { HostError } from "./errors.ts";
+import { errnoOf } from "./failures.ts";
+import { regionsLost } from "./failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { IoasChange } from "./ioas.ts";
 import type { Knowledge } from "./knowledge.ts";
+import type { Owner } from "./owners.ts";
 import type { PlatformDevice } from "./platform.ts";
 import type { Turns } from "./turns.ts";
 import type { Verifier } from "./verifier.ts";
@@ -31,7 +34,7 @@ export class Holdings {
   }
 
   /** Binds the device into the context. */
-  async hold(device: string, context: Context): Promise<HeldDevice> {
+  async hold(device: string, context: Context, owner: Owner): Promise<HeldDevice> {
     const { binding, devices, observer, now, turns } = this.#parts;
     devices.refuseHeld(device);
     const { group } = binding.find(device);
@@ -43,11 +46,13 @@ export class Holdings {
           });
         }
         const started = now();
-        const platform = binding.find(device);
-        const bound = await binding.bind(platform, context.open());
-        const held = { platform, context, ...bound, ioas: null };
-        devices.add(held);
+        const held = await devices.add(device, owner, async () => {
+          const platform = binding.find(device);
+          const bound = await binding.bind(platform, context.open());
+          return { platform, context, owner, ...bound, ioas: null };
+        });
         observer({ event: "DEVICE_HELD", device, context: context.name, milliseconds: now() - started });
+        this.#listen(held);
         return held;
       }),
     );
@@ -57,6 +62,25 @@ export class Holdings {
   async release(device: string): Promise<void> {
     const held = this.#parts.devices.require(device);
     await held.context.run(() => this.#release(held));
+  }
+
+  /**
+   * Gives a device back that the kernel asks for, after what is under way on it; nothing of what is known of it holds any
+   * longer. A context that is being destroyed does so by itself. Never rejects.
+   */
+  async giveBack(held: HeldDevice): Promise<void> {
+    const { devices, knowledge, turns } = this.#parts;
+    const { device } = held.platform;
+    const isHeld = () => devices.get(device) === held;
+    if (held.context.isClosing || !isHeld()) return;
+    knowledge.forget(device);
+    await held.context.run(async () => {
+      while (isHeld()) {
+        await turns.idle(device);
+        // Another request may have taken the turn: then this one follows it.
+        if (isHeld()) await this.#release(held).catch(() => undefined);
+      }
+    });
   }
 
   /** Waits for what is under way in the closing context, then gives its devices back. */
@@ -73,10 +97,23 @@ export class Holdings {
     return turns.take(device, group, async () => {
       const started = now();
       const platform = binding.find(device);
-      knowledge.learn(platform, await binding.probe(platform), "probe");
+      if (!knowledge.learn(platform, await binding.probe(platform), "probe")) throw regionsLost(device);
       observer({ event: "DEVICE_PROBED", device, milliseconds: now() - started });
       return platform;
     });
+  }
+
+  /**
+   * Lets the kernel ask for the device. Where it cannot (no PCI device, no memory), and before it could, the VFIO device
+   * is seen to leave sysfs.
+   */
+  #listen(held: HeldDevice): void {
+    try {
+      held.vfio.onRequest(() => void this.giveBack(held));
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+    }
+    if (this.#parts.binding.hasLeft(held.platform)) void this.giveBack(held);
   }
 
   async #release(held: HeldDevice): Promise<void> {

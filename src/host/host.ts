@@ -1,4 +1,3 @@
-import type { IovaRanges } from "../kernel/iommufd.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
 import { allowRanges } from "./allow-list.ts";
@@ -8,12 +7,17 @@ import { type Blocker, findBlockers } from "./blockers.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import type { Observer } from "./changes.ts";
 import type { Context, Lease } from "./context.ts";
-import { type ContextLimits, Contexts } from "./contexts.ts";
-import { errnoOf, kernelError } from "./failures.ts";
+import { Contexts } from "./contexts.ts";
+import { discover } from "./discovery.ts";
+import { errnoOf } from "./failures.ts";
+import { HandedOverDevices } from "./handed-over-devices.ts";
+import { HandOvers, type Send } from "./handovers.ts";
 import { type HeldDevice, HeldDevices } from "./held-devices.ts";
 import { Holdings } from "./holdings.ts";
+import { Inventory } from "./inventory.ts";
 import type { Allowed, Ioas } from "./ioas.ts";
 import { Knowledge, type Reserved } from "./knowledge.ts";
+import { HOST_LIMITS, type HostLimits, type Owner } from "./owners.ts";
 import { Platform, type PlatformDevice } from "./platform.ts";
 import type { Prediction } from "./prediction.ts";
 import { Turns } from "./turns.ts";
@@ -22,7 +26,7 @@ import { Verifier } from "./verifier.ts";
 export interface HostOptions {
   /** Told of every change, before the request that caused it is answered. */
   readonly observer?: Observer;
-  readonly limits?: Partial<ContextLimits>;
+  readonly limits?: Partial<HostLimits>;
   /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
   readonly resvIovaRangesIoctl?: number;
   /** A clock in milliseconds, for the durations in changes. */
@@ -33,10 +37,10 @@ export interface HostOptions {
 export interface DeviceReport {
   readonly platform: PlatformDevice;
   readonly held: HeldDevice | undefined;
+  /** The context that it was handed over with; its end does not bring the device back. */
+  readonly handedOver: Context | undefined;
   readonly blockers: readonly Blocker[];
 }
-
-const LIMITS: ContextLimits = { contexts: 256, ioasesPerContext: 1024 };
 
 /**
  * The daemon's model of the host, whole: every question and every operation that a client can ask for. Methods throw
@@ -49,22 +53,27 @@ export class Host {
   readonly resvIovaRangesIoctl: number | null;
   readonly #counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   readonly #turns = new Turns();
-  readonly #devices = new HeldDevices(this.#turns);
+  readonly #devices: HeldDevices;
   readonly #knowledge: Knowledge;
   readonly #contexts: Contexts;
   readonly #verifier: Verifier;
   readonly #binding: Binding;
   readonly #attachments: Attachments;
   readonly #holdings: Holdings;
+  readonly #handedOver: HandedOverDevices;
+  readonly #handOvers: HandOvers;
+  readonly #inventory: Inventory;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
     const { observer = () => {}, now = () => performance.now() } = options;
+    const limits = { ...HOST_LIMITS, ...options.limits };
     this.kernel = kernel;
+    this.#devices = new HeldDevices(this.#turns, limits);
     this.resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
     this.platform = new Platform(kernel);
     this.#knowledge = new Knowledge(this.platform, this.#counters);
     this.#verifier = new Verifier(this.platform, this.#knowledge, observer);
-    this.#contexts = new Contexts(kernel, this.#counters, observer, { ...LIMITS, ...options.limits });
+    this.#contexts = new Contexts(kernel, this.#counters, observer, limits);
     this.#binding = new Binding(kernel, this.platform, this.#knowledge, this.#devices);
     const shared = {
       devices: this.#devices,
@@ -79,6 +88,22 @@ export class Host {
       turns: this.#turns,
       binding: this.#binding,
       attachments: this.#attachments,
+    });
+    this.#handedOver = new HandedOverDevices(this.platform, observer);
+    this.#handOvers = new HandOvers({
+      kernel,
+      binding: this.#binding,
+      devices: this.#devices,
+      handedOver: this.#handedOver,
+      turns: this.#turns,
+      observer,
+    });
+    this.#inventory = new Inventory({
+      ...shared,
+      kernel,
+      platform: this.platform,
+      holdings: this.#holdings,
+      handedOver: this.#handedOver,
     });
   }
 
@@ -97,13 +122,16 @@ export class Host {
 
   /** Every device with an IOMMU group, sorted by name. */
   devices(): DeviceReport[] {
-    const host = this.platform.devices().map((device) => ({
+    const present = this.platform.devices();
+    this.#inventory.look(present);
+    const host = present.map((device) => ({
       device,
       regions: this.#knowledge.regions(device).regions,
     }));
     return host.map(({ device }) => ({
       platform: device,
       held: this.#devices.get(device.device),
+      handedOver: this.#handedOver.get(device.device)?.context,
       blockers: findBlockers(device, host),
     }));
   }
@@ -149,17 +177,28 @@ export class Host {
     return this.#contexts.ioas(this.#contexts.get(context), ioas);
   }
 
+  /** As {@link ioas}, and in a shared context also one that others may have made. */
+  anyIoas(context: string, ioas: number): Ioas {
+    return this.#contexts.anyIoas(this.#contexts.get(context), ioas);
+  }
+
+  /** The IO address spaces that other holders of a shared context have made. Rejects with HostError KernelError. */
+  discover(context: Context): Promise<Ioas[]> {
+    return discover(context, this.#counters);
+  }
+
+  /** @throws HostError NotHeld */
+  heldDevice(device: string): HeldDevice {
+    return this.#devices.require(device);
+  }
+
   devicesIn(context: Context): HeldDevice[] {
     return this.#devices.inContext(context);
   }
 
   /** The kernel's own answer (IOMMU_IOAS_IOVA_RANGES); a kept one comes without a promise. */
   allowed(ioas: Ioas): Allowed | Promise<Allowed> {
-    const answer = ioas.allowed();
-    if (!(answer instanceof Promise)) return answer;
-    return answer.catch((error) => {
-      throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
-    });
+    return this.#contexts.allowed(ioas);
   }
 
   /** What the sources say that an IOAS with these devices allows. */
@@ -168,8 +207,8 @@ export class Host {
   }
 
   /** @throws HostError AlreadyExists, LimitExceeded, NotSupported */
-  createContext(name: string, lease: Lease): Context {
-    return this.#contexts.create(name, lease);
+  createContext(name: string, lease: Lease, owner: Owner = null, rlimitMode = false): Context {
+    return this.#contexts.create(name, lease, owner, rlimitMode);
   }
 
   /** Releases the context's devices when nothing is under way in it any more, then closes it. */
@@ -183,8 +222,8 @@ export class Host {
   }
 
   /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
-  createIoas(context: string): Ioas {
-    return this.#contexts.createIoas(this.#contexts.get(context));
+  createIoas(context: string, owner: Owner = null): Ioas {
+    return this.#contexts.createIoas(this.#contexts.get(context), owner);
   }
 
   /** @throws HostError ContextNotFound, IoasNotFound, IoasBusy */
@@ -201,20 +240,33 @@ export class Host {
   }
 
   async probe(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
+    this.#handedOver.refuse(device);
     const platform = await this.#holdings.probe(device);
     return { platform, reserved: this.#knowledge.reserved(platform) };
   }
 
-  hold(device: string, context: string): Promise<HeldDevice> {
-    return this.#holdings.hold(device, this.#contexts.get(context));
+  async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
+    this.#handedOver.refuse(device);
+    return this.#holdings.hold(device, this.#contexts.get(context), owner);
+  }
+
+  /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
+  handOverDevice(device: string, context: string, send: Send): Promise<void> {
+    return this.#handOvers.device(device, this.#contexts.get(context), send);
+  }
+
+  /** Gives a client the context's iommufd. */
+  handOverContext(context: string, send: Send): Promise<void> {
+    return this.#handOvers.context(this.#contexts.get(context), send);
   }
 
   release(device: string): Promise<void> {
     return this.#holdings.release(device);
   }
 
-  attach(device: string, ioas: number): Promise<{ held: HeldDevice; answer: IovaRanges }> {
-    return this.#attachments.attach(device, ioas);
+  /** `permit` is asked about every sibling that would move with the device, and may throw. */
+  attach(device: string, ioas: number, permit: (sibling: HeldDevice) => void = () => {}) {
+    return this.#attachments.attach(device, ioas, permit);
   }
 
   detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
@@ -227,12 +279,16 @@ export class Host {
       await Promise.all(this.contexts().map((context) => this.#destroy(context)));
     }
     await this.#turns.settled();
+    this.#inventory.close();
     await this.kernel.shutdown();
   }
 
   /** A context ends once, and everybody who asked for it waits for the same end. */
   #destroy(context: Context): Promise<void> {
-    context.ending ??= this.#holdings.releaseAll(context).then(() => this.#contexts.close(context));
+    context.ending ??= this.#holdings
+      .releaseAll(context)
+      .then(() => this.#contexts.close(context))
+      .then(() => this.#handedOver.review());
     return context.ending;
   }
 

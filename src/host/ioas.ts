@@ -2,6 +2,7 @@ import type { Iommufd, IovaRanges, Where } from "../kernel/iommufd.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import type { Context } from "./context.ts";
+import type { Owner } from "./owners.ts";
 
 /** The kernel's answer for one IOAS, and how fresh it is. */
 export interface Allowed extends IovaRanges {
@@ -17,6 +18,7 @@ export interface Allowed extends IovaRanges {
  */
 export class Ioas {
   readonly id: number;
+  readonly owner: Owner;
   /** The devices of this daemon that are attached. */
   readonly devices = new Set<string>();
   /** What IOMMU_IOAS_ALLOW_IOVAS was last given; null: everything is allowed. */
@@ -24,7 +26,7 @@ export class Ioas {
   /** What the kernel answered at the last look; before the first attach it is everything. */
   lastSeen: RangeSet = RangeSet.ALL;
   readonly #iommufd: Iommufd;
-  readonly #context: Context;
+  readonly context: Context;
   readonly #counters: CacheCounters;
   #generation = 1;
   #kept: Allowed | null = null;
@@ -34,10 +36,18 @@ export class Ioas {
   #calls = 0;
   #allowing: Promise<void> | null = null;
 
-  constructor(id: number, iommufd: Iommufd, context: Context, counters: CacheCounters) {
+  /** One that is found in a context belongs to who the context belongs to. */
+  constructor(
+    id: number,
+    iommufd: Iommufd,
+    context: Context,
+    counters: CacheCounters,
+    owner: Owner = context.owner,
+  ) {
     this.id = id;
+    this.owner = owner;
     this.#iommufd = iommufd;
-    this.#context = context;
+    this.context = context;
     this.#counters = counters;
   }
 
@@ -56,7 +66,7 @@ export class Ioas {
 
   /** The answer for a client: the kept one at once, else the kernel's. Throws SystemCallError. */
   allowed(): Allowed | Promise<Allowed> {
-    if (this.#kept && !this.isChanging && !this.#context.shared) {
+    if (this.#kept && !this.isChanging && !this.context.shared) {
       this.#counters.hits++;
       return this.#kept;
     }
@@ -65,10 +75,12 @@ export class Ioas {
   }
 
   async #ask(): Promise<Allowed> {
-    const generation = this.#generation;
+    // Others may have changed it since it was last looked at.
+    if (this.context.shared) this.#generation = Math.max(this.#generation + 1, ++this.context.looks);
+    const { generation, isChanging } = this;
     const answer = { ...(await this.read()), generation };
-    // Only an answer that no change has overlapped may be kept.
-    if (!this.isChanging && generation === this.#generation && !this.#context.shared) {
+    // What overlaps a change may be of a moment that did not last, also when the change fails and leaves no trace.
+    if (!isChanging && generation === this.#generation && !this.context.shared) {
       this.#kept = { ...answer, cached: true };
     }
     return { ...answer, cached: false };
@@ -76,7 +88,8 @@ export class Ioas {
 
   /**
    * The kernel's answer of this moment, past the cache. While an attach is under way the call would wait on the IOAS's
-   * lock (`drivers/iommu/iommufd/io_pagetable.c: iova_rwsem`), so then it leaves the event loop.
+   * lock (`drivers/iommu/iommufd/io_pagetable.c: iova_rwsem`), so then it leaves the event loop; in a shared context,
+   * where nobody knows what is under way, it always does.
    */
   read(): Promise<IovaRanges> {
     return this.#call((where) => this.#iommufd.iovaRanges(this.id, where));
@@ -99,10 +112,10 @@ export class Ioas {
 
   /** Off the loop, a call may begin late, so the context's descriptor and the id have to wait for it. */
   async #call<T>(call: (where: Where) => Promise<T>): Promise<T> {
-    if (!this.isChanging) return call("on-loop");
+    if (!this.isChanging && !this.context.shared) return call("on-loop");
     this.#calls++;
     try {
-      return await this.#context.run(() => call("off-loop"));
+      return await this.context.run(() => call("off-loop"));
     } finally {
       this.#calls--;
     }

@@ -5,6 +5,9 @@ import type { CacheCounters } from "./cache-counters.ts";
 import type { Platform, PlatformDevice } from "./platform.ts";
 import { parseReservedRegions, type Region, type ReservedRegions } from "./reserved-regions.ts";
 
+/** The kernel interface that told ranges or an aperture. */
+export type Backend = "iommufd" | "vfio-type1";
+
 export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
 
 /** What is known of the ranges that one device takes out of an IOAS. */
@@ -14,6 +17,10 @@ export interface Reserved {
    * group's file. The latter two lack the aperture.
    */
   readonly source: "sysfs" | "probe" | "resv-iova-ranges";
+  /** Null when nothing here comes from such an interface. */
+  readonly backend: Backend | null;
+  /** "group": siblings' regions may be among them. */
+  readonly scope: "group" | "device";
   readonly regions: readonly Region[];
   /** The file was cut by the kernel: there may be regions that nobody shows. */
   readonly truncated: boolean;
@@ -32,6 +39,7 @@ export interface Reserved {
 /** What the kernel told of a device that was alone in an IOAS. */
 interface Learnt extends IovaRanges {
   readonly source: "probe" | "ioas";
+  readonly backend: Backend;
   readonly aperture: Range | null;
   readonly device: PlatformDevice;
 }
@@ -75,11 +83,14 @@ export class Knowledge {
   /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
   reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
     const { regions, truncated, cached } = this.regions(device);
-    const enforced = RangeSet.from(regions.filter((region) => region.enforced));
+    const enforced = enforcedOf(regions);
     const learnt = this.#learntOf(device);
     const aperture = learnt ? learnt.aperture : this.#estimate(device);
+    const alone = this.#isAlone(device);
     const common = {
       regions,
+      backend: learnt?.backend ?? null,
+      scope: "device" as const,
       aperture,
       apertureSource: learnt?.source ?? (aperture ? ("estimate" as const) : ("unknown" as const)),
       alignment: learnt?.alignment ?? null,
@@ -92,6 +103,7 @@ export class Knowledge {
       return {
         ...common,
         source: "resv-iova-ranges",
+        backend: "iommufd",
         regions: own,
         cached: false,
         truncated: false,
@@ -102,36 +114,59 @@ export class Knowledge {
     if (learnt) {
       const excluded = learnt.ranges.invert();
       const exact = { ...common, truncated: false, excluded, uncertain: RangeSet.EMPTY };
-      return learnt.source === "probe"
-        ? { ...exact, source: "probe", regions: ownRegions(regions, excluded) }
-        : { ...exact, source: "sysfs" };
+      if (learnt.source === "ioas") return { ...exact, source: "sysfs", scope: "group" };
+      const scope = learnt.backend === "vfio-type1" && !alone ? "group" : "device";
+      return { ...exact, source: "probe", scope, regions: ownRegions(regions, excluded) };
     }
-    const alone = this.#platform.members(device.group).length <= 1;
     return {
       ...common,
       source: "sysfs",
+      scope: "group",
       truncated,
       excluded: alone ? enforced : RangeSet.EMPTY,
       uncertain: alone ? RangeSet.EMPTY : enforced,
     };
   }
 
-  /** Remembers what the kernel answered for an IOAS with this device alone in it. */
-  learn(device: PlatformDevice, answer: IovaRanges, source: "probe" | "ioas"): void {
+  /**
+   * Remembers what the kernel answered for an IOAS with this device alone in it, or by type1 for its group. False, and
+   * nothing is remembered, for an answer that allows what the platform says this device reserves: an IOMMU driver that
+   * finds no memory lists fewer regions, and iommufd then enforces fewer (`drivers/iommu/iommufd/io_pagetable.c:
+   * iopt_table_enforce_dev_resv_regions`).
+   */
+  learn(
+    device: PlatformDevice,
+    { backend = "iommufd", ...answer }: IovaRanges & { readonly backend?: Backend },
+    source: "probe" | "ioas",
+  ): boolean {
+    const { regions } = this.regions(device);
+    if (this.#isAlone(device) && !answer.ranges.intersect(enforcedOf(regions)).isEmpty) return false;
     const known = this.#learntOf(device);
     const isSame = known?.alignment === answer.alignment && known.ranges.equals(answer.ranges);
-    if (isSame && (known.source === source || known.source === "probe")) return;
-    const aperture = apertureOf(answer.ranges, this.regions(device).regions);
-    this.#learnt.set(device.device, { ...answer, source, aperture, device });
+    if (isSame && (known.source === source || known.source === "probe")) return true;
+    const aperture = apertureOf(answer.ranges, regions);
+    this.#learnt.set(device.device, { ...answer, source, backend, aperture, device });
     this.#changed(device.group, device.iommu);
+    return true;
+  }
+
+  /** Forgets what the kernel told of a device: it is another one when it comes back. */
+  forget(device: string): void {
+    const learnt = this.#learnt.get(device);
+    if (!learnt) return;
+    this.#learnt.delete(device);
+    this.#counters.invalidations++;
+    this.#changed(learnt.device.group, learnt.device.iommu);
+  }
+
+  #isAlone({ group }: PlatformDevice): boolean {
+    return this.#platform.members(group).length <= 1;
   }
 
   #learntOf(device: PlatformDevice): Learnt | undefined {
     const learnt = this.#learnt.get(device.device);
     if (!learnt || sameDevice(learnt.device, device)) return learnt;
-    this.#learnt.delete(device.device);
-    this.#counters.invalidations++;
-    this.#changed(learnt.device.group, learnt.device.iommu);
+    this.forget(device.device);
     return undefined;
   }
 
@@ -170,10 +205,14 @@ export class Knowledge {
   }
 }
 
+/** With a cdev, a device is not asked about by its group any more. */
 function sameDevice(a: PlatformDevice, b: PlatformDevice): boolean {
-  return (
-    a.device === b.device && a.group === b.group && a.driver === b.driver && a.vfioDevice === b.vfioDevice
-  );
+  const isOnSameDriver = a.driver === b.driver && a.vfioDevice === b.vfioDevice && a.cdev === b.cdev;
+  return a.device === b.device && a.group === b.group && isOnSameDriver;
+}
+
+function enforcedOf(regions: readonly Region[]): RangeSet {
+  return RangeSet.from(regions.filter((region) => region.enforced));
 }
 
 /** Those parts of the group's regions that the kernel does enforce for this device; relaxable ones leave no trace. */
@@ -191,7 +230,7 @@ function ownRegions(regions: readonly Region[], excluded: RangeSet): Region[] {
 function apertureOf(allowed: RangeSet, regions: readonly Region[]): Range | null {
   const hull = allowed.hull();
   if (hull === null) return null;
-  const reach = allowed.union(RangeSet.from(regions.filter((region) => region.enforced)));
+  const reach = allowed.union(enforcedOf(regions));
   const outwards = [...reach].filter((range) => range.start <= hull.last && hull.start <= range.last);
   const first = outwards[0] ?? hull;
   const last = outwards.at(-1) ?? hull;

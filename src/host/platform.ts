@@ -17,6 +17,11 @@ export interface PlatformDevice {
   readonly iommu: string | null;
 }
 
+/** Whether a VFIO driver has the device; before Linux 6.1 only the driver's name tells. */
+export function isOnVfioDriver({ driver, vfioDevice }: PlatformDevice): boolean {
+  return vfioDevice !== null || (driver !== null && /vfio/.test(driver));
+}
+
 /** What sysfs says of devices and groups. Nothing is kept: every answer is read when it is asked for. */
 export class Platform {
   readonly #kernel: Kernel;
@@ -67,12 +72,29 @@ export class Platform {
     return text !== undefined && /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : null;
   }
 
+  /** The number of the device's cdev as sysfs has it, "major:minor"; null when it has none. */
+  cdevNumber({ device, group, vfioDevice }: PlatformDevice): string | null {
+    const path = `${this.#path(device, group)}/vfio-dev/${vfioDevice}/dev`;
+    return this.#optional(() => this.#kernel.readFile(path))?.trim() ?? null;
+  }
+
   /**
-   * The processes, other than this one, that have a cdev of the devices open, as far as /proc shows them to us. Reads
-   * every descriptor of the host: only for explaining a failure.
+   * Whether a VFIO device is bound by anybody on this host: vfio-pci enables it for as long as it is (`drivers/vfio/pci/
+   * vfio_pci_core.c: vfio_pci_core_enable`). False for a device that is not PCI, of which sysfs does not tell.
+   */
+  isEnabled({ device, group }: PlatformDevice): boolean {
+    const text = this.#optional(() => this.#kernel.readFile(`${this.#path(device, group)}/enable`));
+    return Number(text ?? 0) > 0;
+  }
+
+  /**
+   * The processes, other than this one, that have a cdev or a group of the devices open, as far as /proc shows them. Reads
+   * every descriptor of the host: not for what is asked often.
    */
   openers(devices: readonly PlatformDevice[]): number[] {
-    const nodes = new Set(devices.map(({ vfioDevice }) => `/dev/vfio/devices/${vfioDevice}`));
+    const nodes = new Set(
+      devices.flatMap(({ vfioDevice, group }) => [`/dev/vfio/devices/${vfioDevice}`, `/dev/vfio/${group}`]),
+    );
     return this.#list("/proc")
       .filter((name) => /^\d+$/.test(name) && Number(name) !== this.#kernel.pid)
       .filter((pid) =>

@@ -6,7 +6,8 @@ import { HostError } from "./errors.ts";
  * devices to their users, and the kernel would queue them on the group's lock anyway.
  */
 export class Turns {
-  readonly #busy = new Set<string>();
+  /** The operation under way on each device; none of these promises rejects. */
+  readonly #busy = new Map<string, Promise<unknown>>();
   readonly #lastInGroup = new Map<number, Promise<unknown>>();
 
   /** Resolves when no operation is under way. */
@@ -14,12 +15,16 @@ export class Turns {
     while (this.#lastInGroup.size > 0) await Promise.all(this.#lastInGroup.values());
   }
 
+  /** Resolves when no operation on the device is under way. */
+  async idle(device: string): Promise<void> {
+    while (this.#busy.has(device)) await this.#busy.get(device);
+  }
+
   /** @throws HostError DeviceBusy when an operation on the device is under way */
   async take<T>(device: string, group: number, operation: () => Promise<T>): Promise<T> {
     if (this.#busy.has(device)) {
       throw new HostError("DeviceBusy", `another request is working on ${device}; try again when it is done`);
     }
-    this.#busy.add(device);
     const before = this.#lastInGroup.get(group);
     const turn = (async () => {
       await before;
@@ -29,6 +34,7 @@ export class Turns {
       () => undefined,
       () => undefined,
     );
+    this.#busy.set(device, settled);
     this.#lastInGroup.set(group, settled);
     try {
       return await turn;

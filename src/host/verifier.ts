@@ -45,13 +45,13 @@ export class Verifier {
    */
   async check(context: Context, ioas: Ioas, cause: Cause, alone?: PlatformDevice): Promise<IovaRanges> {
     let answer: IovaRanges;
-    const { generation } = ioas;
+    const { generation, isChanging } = ioas;
     try {
       answer = await ioas.read();
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
     }
-    if (ioas.isChanging || ioas.generation !== generation || context.shared) return answer;
+    if (isChanging || ioas.isChanging || ioas.generation !== generation || context.shared) return answer;
     this.#compare(context, ioas, answer.ranges);
     if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
       this.#knowledge.learn(alone, answer, "ioas");

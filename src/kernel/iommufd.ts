@@ -4,11 +4,15 @@ import {
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_ALLOW_IOVAS,
   IOMMU_IOAS_IOVA_RANGES,
+  IOMMU_OPTION,
+  IOMMU_OPTION_OP_SET,
+  IOMMU_OPTION_RLIMIT_MODE,
   iommu_destroy,
   iommu_ioas_alloc,
   iommu_ioas_allow_iovas,
   iommu_ioas_iova_ranges,
   iommu_iova_range,
+  iommu_option,
 } from "../uapi/iommufd.ts";
 import { iommu_resv_iova_ranges } from "../uapi/resv-iova-ranges.ts";
 import { type Kernel, type Pointer, SystemCallError } from "./kernel.ts";
@@ -57,6 +61,32 @@ export class Iommufd {
   /** IOMMU_DESTROY, for any object but a bound device, which only closing its fd releases. */
   destroy(id: number): void {
     this.#kernel.ioctl(this.fd, IOMMU_DESTROY, iommu_destroy.encode({ id }));
+  }
+
+  /**
+   * IOMMU_OPTION_RLIMIT_MODE: memory that is pinned by way of this context counts towards the limit (RLIMIT_MEMLOCK)
+   * of the process, as with VFIO's type 1, not of all the user's processes together. Before the first object only.
+   */
+  accountByProcess(): void {
+    const argument = iommu_option.encode({
+      option_id: IOMMU_OPTION_RLIMIT_MODE,
+      op: IOMMU_OPTION_OP_SET,
+      val64: 1n,
+    });
+    this.#kernel.ioctl(this.fd, IOMMU_OPTION, argument);
+  }
+
+  /** Whether the id is an IOAS's, and not another object's or nobody's. */
+  async hasIoas(id: number, where: Where): Promise<boolean> {
+    try {
+      await this.#ioctl(where, IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges.encode({ ioas_id: id }));
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      if (error.code === "ENOENT") return false;
+      // No room was given for the answer.
+      if (error.code !== "EMSGSIZE") throw error;
+    }
+    return true;
   }
 
   /** IOMMU_IOAS_IOVA_RANGES. An empty set is an answer: nothing is left to map. */

@@ -26,6 +26,12 @@ export interface Kernel {
   /** open(2) read-write and close-on-exec; the caller owns the descriptor. */
   open(path: string): number;
 
+  /** Another descriptor of the same open file (F_DUPFD_CLOEXEC): a second owner, who closes it on its own. */
+  duplicate(fd: number): number;
+
+  /** What device an open node stands for (fstat(2): st_rdev), in sysfs's form: "major:minor". */
+  deviceNumber(fd: number): string;
+
   /**
    * close(2), off the event loop: the last close of a bound VFIO device resets it, which can take seconds.
    * The descriptor is gone when the promise settles, also when it rejects.
@@ -33,16 +39,33 @@ export interface Kernel {
   close(fd: number): Promise<void>;
 
   /**
-   * ioctl(2) on the event loop, for commands that never wait for hardware. `argument` is read and written in place.
-   * Returns the call's non-negative result.
+   * ioctl(2) on the event loop, for commands that never wait for hardware. `argument` is read and written in place; a
+   * number is for the few commands that take one instead of a pointer. Returns the call's non-negative result.
    */
-  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number;
+  ioctl(fd: number, request: number, argument: Uint8Array | number, ...pointers: Pointer[]): number;
 
   /**
    * The same off the event loop, for commands that may wait: BIND, ATTACH, DETACH, and anything that could queue
    * behind one of them on a kernel lock. The buffers belong to the call until the promise settles.
    */
-  slowIoctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): Promise<number>;
+  slowIoctl(
+    fd: number,
+    request: number,
+    argument: Uint8Array | number,
+    ...pointers: Pointer[]
+  ): Promise<number>;
+
+  /**
+   * eventfd(2), for the kernel to signal: `signalled` is called, on the event loop, after it has. Until close(); a signal
+   * that comes before the event loop has passed on the one before is one with it.
+   */
+  eventfd(signalled: () => void): number;
+
+  /**
+   * From now on until shutdown(), calls `heard` on the event loop after devices, or drivers on them, may have come or
+   * gone (netlink(7): NETLINK_KOBJECT_UEVENT). What has become of them, sysfs tells. To be called once.
+   */
+  watchDevices(heard: () => void): void;
 
   /** The text of a sysfs file. */
   readFile(path: string): string;
@@ -56,7 +79,7 @@ export interface Kernel {
   /** True when something exists at the path. */
   exists(path: string): boolean;
 
-  /** Waits for slow calls under way and stops the adapter's threads. Open descriptors stay the caller's. */
+  /** Waits for slow calls under way and stops the adapter's threads and watch. Open descriptors stay the caller's. */
   shutdown(): Promise<void>;
 }
 

@@ -2,9 +2,14 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  VFIO_DEVICE_SET_IRQS,
+  VFIO_IRQ_SET_ACTION_TRIGGER,
+  VFIO_IRQ_SET_DATA_EVENTFD,
+  VFIO_PCI_REQ_IRQ_INDEX,
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
+  vfio_irq_set,
 } from "../uapi/vfio.ts";
 import type { Kernel } from "./kernel.ts";
 
@@ -15,6 +20,7 @@ import type { Kernel } from "./kernel.ts";
 export class VfioDevice {
   readonly fd: number;
   readonly #kernel: Kernel;
+  #eventfd: number | null = null;
 
   private constructor(kernel: Kernel, fd: number) {
     this.#kernel = kernel;
@@ -24,6 +30,11 @@ export class VfioDevice {
   /** Opens `/dev/vfio/devices/NAME`. Unbound, the descriptor is inert. */
   static open(kernel: Kernel, name: string): VfioDevice {
     return new VfioDevice(kernel, kernel.open(`/dev/vfio/devices/${name}`));
+  }
+
+  /** What the kernel signals to have the device back, if it was asked to. */
+  get eventfd(): number | null {
+    return this.#eventfd;
   }
 
   /** Binds to a context, once per open; only close() undoes it. The device's object id in that context. */
@@ -48,8 +59,31 @@ export class VfioDevice {
     );
   }
 
+  /**
+   * VFIO_DEVICE_SET_IRQS: calls `requested` when a driver's unbind, or the removal of the device, has begun to wait for
+   * close(), and again every ten seconds (`drivers/vfio/vfio_main.c: vfio_unregister_group_dev`). For a bound PCI
+   * device, once. Throws SystemCallError.
+   */
+  onRequest(requested: () => void): void {
+    const eventfd = this.#kernel.eventfd(requested);
+    const data = Buffer.alloc(4);
+    data.writeInt32LE(eventfd);
+    const argument = vfio_irq_set.encode({
+      argsz: vfio_irq_set.size + data.length,
+      flags: VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+      index: VFIO_PCI_REQ_IRQ_INDEX,
+      count: 1,
+    });
+    this.#eventfd = eventfd;
+    this.#kernel.ioctl(this.fd, VFIO_DEVICE_SET_IRQS, Buffer.concat([argument, data]));
+  }
+
   /** Detaches and unbinds, if this is the last descriptor of the open file. */
-  close(): Promise<void> {
-    return this.#kernel.close(this.fd);
+  async close(): Promise<void> {
+    try {
+      await this.#kernel.close(this.fd);
+    } finally {
+      if (this.#eventfd !== null) await this.#kernel.close(this.#eventfd).catch(() => undefined);
+    }
   }
 }

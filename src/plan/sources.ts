@@ -1,5 +1,5 @@
 import type { Reserved } from "../host/knowledge.ts";
-import type { PlatformDevice } from "../host/platform.ts";
+import { isOnVfioDriver, type PlatformDevice } from "../host/platform.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import type { Claim } from "./attribution.ts";
 import type { Cause } from "./cause.ts";
@@ -36,9 +36,9 @@ export function deviceSource({ platform, reserved }: KnownDevice): Source {
   if (isExact) return { claims, alignment };
   const state = reserved.regions.some(({ type }) => type === "direct")
     ? "blocked"
-    : platform.vfioDevice === null
-      ? "unbound"
-      : "ready";
+    : isOnVfioDriver(platform)
+      ? "ready"
+      : "unbound";
   return { claims, alignment, gap: { device, state } };
 }
 

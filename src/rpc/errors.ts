@@ -35,7 +35,8 @@ export const ERROR_SUMMARIES: Readonly<Record<HostErrorClass, string>> = {
   IoasBusy: "Devices are attached to the IO address space.",
   RangeConflict: "The kernel excludes part of what was asked for; see data.conflicts.",
   NotSupported: "This kernel or backend cannot do it; see data.missing.",
-  PermissionDenied: "The role of the peer does not allow the method.",
+  PermissionDenied:
+    "The role of the peer does not allow the method, or another uid owns the object; see data.owner.",
   LimitExceeded: "A limit of the daemon was reached; see data.limit.",
   AlreadyExists: "There is a context of that name already.",
   KernelError: "The kernel refused for another reason; see data.errno and data.operation.",
@@ -82,6 +83,19 @@ export function lineTooLong(limit: number): JSONRPCError {
 /** LimitExceeded, for limits of this layer. `limit` names it in `data.limit`. */
 export function limitExceeded(limit: string, message: string): HostError {
   return new HostError("LimitExceeded", message, { limit });
+}
+
+/** LimitExceeded, for a request that has come before enough of its predecessors were answered. */
+export function tooManyInFlight(limit: number): HostError {
+  return limitExceeded(
+    "requests-in-flight",
+    `${limit} requests are in flight already; send it again when one of them is answered`,
+  );
+}
+
+/** PermissionDenied, for a connection that ends with it. */
+export function notLetIn(why: string): HostError {
+  return new HostError("PermissionDenied", why);
 }
 
 /** True for errors that clients are meant to see. Everything else is a fault of the daemon, to be logged. */

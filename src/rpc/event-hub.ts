@@ -1,4 +1,5 @@
 import type { Change } from "../host/changes.ts";
+import { limitExceeded } from "./errors.ts";
 import { toWireEvent } from "./events.ts";
 import type { Connection } from "./method.ts";
 
@@ -9,18 +10,29 @@ interface Subscription {
   lost: number;
 }
 
+export interface EventHubOptions {
+  /** The wall clock, in milliseconds. */
+  readonly now?: () => number;
+  readonly subscriptionsPerUid?: number;
+}
+
+export const SUBSCRIPTIONS_PER_UID = 128;
+
 /**
  * Passes changes on to the connections that subscribed, in order. Nobody waits for a subscriber: what does not fit
  * into its queue is counted, and when it reads again it is told how many events it has not got.
  */
 export class EventHub {
   readonly #now: () => number;
+  readonly #limit: number;
   readonly #subscriptions = new Map<Connection, Subscription>();
+  /** Connections whose end is listened to. */
+  readonly #known = new WeakSet<Connection>();
   #sequence = 0;
 
-  /** `now`: the wall clock, in milliseconds. */
-  constructor(now: () => number = () => performance.timeOrigin + performance.now()) {
-    this.#now = now;
+  constructor({ now, subscriptionsPerUid = SUBSCRIPTIONS_PER_UID }: EventHubOptions = {}) {
+    this.#now = now ?? (() => performance.timeOrigin + performance.now());
+    this.#limit = subscriptionsPerUid;
   }
 
   /** Of the last event; 0 before the first. */
@@ -28,9 +40,11 @@ export class EventHub {
     return this.#sequence;
   }
 
-  /** Takes the place of an earlier subscription of the connection. */
+  /** Takes the place of an earlier subscription of the connection. @throws HostError LimitExceeded */
   subscribe(connection: Connection, names: readonly string[] | undefined): void {
-    if (!this.#subscriptions.has(connection)) {
+    if (!this.#subscriptions.has(connection)) this.#refuseBeyondLimit(connection.peer.uid);
+    if (!this.#known.has(connection)) {
+      this.#known.add(connection);
       connection.onClose(() => this.#subscriptions.delete(connection));
     }
     this.#subscriptions.set(connection, { names: names ? new Set(names) : null, lost: 0 });
@@ -51,6 +65,13 @@ export class EventHub {
       if (subscription.lost === 0 && connection.notify(change.event, stamped)) continue;
       if (subscription.lost++ === 0) connection.onceDrained(() => this.#confess(connection, subscription));
     }
+  }
+
+  #refuseBeyondLimit(uid: number): void {
+    const own = [...this.#subscriptions.keys()].filter(({ peer }) => peer.uid === uid).length;
+    if (own < this.#limit) return;
+    const message = `uid ${uid} has ${own} subscriptions, and no more are allowed; end one with unsubscribe`;
+    throw limitExceeded("subscriptions-per-uid", message);
   }
 
   #confess(connection: Connection, subscription: Subscription): void {

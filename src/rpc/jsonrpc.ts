@@ -8,6 +8,8 @@ import {
   type JSONRPCResponse,
   JSONRPCServer,
 } from "json-rpc-2.0";
+import type { HostError } from "../host/errors.ts";
+import type { ControlLog } from "./control-log.ts";
 import { Encoder } from "./encoder.ts";
 import {
   invalidRequest,
@@ -17,9 +19,9 @@ import {
   parseError,
   toErrorObject,
 } from "./errors.ts";
+import { execute } from "./execute.ts";
 import type { Call, Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
-import { parseParams } from "./params.ts";
 import { idOf, requestFault } from "./request.ts";
 
 /** What to send for a message: nothing for a notification, and a promise only when a handler has to wait. */
@@ -57,15 +59,18 @@ export class JsonRpc {
   readonly #encoder = new Encoder();
   readonly #limits: MessageLimits;
   readonly #report: (message: string, error: unknown) => void;
+  readonly #log: ControlLog;
 
   /** `report` gets the errors that clients are told nothing about. */
   constructor(
     methods: readonly Method[],
     limits: MessageLimits,
     report: (message: string, error: unknown) => void,
+    log: ControlLog,
   ) {
     this.#limits = limits;
     this.#report = report;
+    this.#log = log;
     this.#engine = new JSONRPCServer<Exchange>({
       errorListener: (message, error) => {
         if (!isExpected(error)) report(message, error);
@@ -83,13 +88,9 @@ export class JsonRpc {
       const limit = `a message may nest at most ${this.#limits.nesting} levels deep`;
       return this.#encode(failure(null, toErrorObject(limitExceeded("nesting", limit))));
     }
-    let message: unknown;
-    try {
-      message = JSON.parse(text);
-    } catch {
-      // The parser's own message repeats the text.
-      return this.#encode(failure(null, parseError("the line is not JSON")));
-    }
+    const message = parse(text);
+    // The parser's own message would repeat the text.
+    if (message === undefined) return this.#encode(failure(null, parseError("the line is not JSON")));
     if (Array.isArray(message)) return this.#batch(message, call);
     const response = this.#single(message, call);
     return response instanceof Promise
@@ -97,10 +98,18 @@ export class JsonRpc {
       : this.#encode(response);
   }
 
+  /** Answers a line that is one too many with `error`: nothing of it runs. */
+  refuse(text: string, error: HostError): string | undefined {
+    const message = nestsWithin(text, this.#limits.nesting) ? parse(text) : undefined;
+    const isNotification =
+      requestFault(message) === undefined && (message as JSONRPCRequest).id === undefined;
+    return isNotification ? undefined : this.#encode(failure(idOf(message), toErrorObject(error)));
+  }
+
   /** A handler that waits answers by the engine's promise; any other is done before the engine returns. */
   #add(method: Method): void {
     this.#engine.addMethodAdvanced(method.name, (request, exchange) => {
-      const result = method.handler(parseParams(method.params, request.params), exchange.call);
+      const result = execute(method, request.params, exchange.call, this.#log);
       if (result instanceof Promise) return result.then((settled) => respond(request.id, settled));
       exchange.response = respond(request.id, result);
       return ANSWERED;
@@ -142,6 +151,15 @@ export class JsonRpc {
       this.#report("A result is not JSON:", error);
       return JSON.stringify(failure(response.id, toErrorObject(error)));
     }
+  }
+}
+
+/** Undefined for what is no JSON: no JSON text stands for that. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

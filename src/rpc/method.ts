@@ -1,10 +1,10 @@
 import type { z } from "zod";
+import type { Role } from "../access/policy.ts";
 import type { HostErrorClass } from "../host/errors.ts";
+import type { Passage } from "../host/handed-over-devices.ts";
+import type { Parcel } from "../host/handovers.ts";
 import type { Host } from "../host/host.ts";
 import type { EventHub } from "./event-hub.ts";
-
-/** What a peer must be allowed to do: `observe` changes nothing on any device. */
-type Role = "observe" | "control";
 
 /** The daemon as it tells about itself. */
 export interface DaemonInfo {
@@ -18,10 +18,18 @@ export interface DaemonInfo {
   connections(): number;
 }
 
+/** Who is at the other end of a connection, and what it may do. */
+export interface Caller {
+  readonly uid: number;
+  readonly pid: number;
+  readonly role: Role;
+}
+
 /** The connection that a request came over. */
 export interface Connection {
   /** Unique in the life of the daemon. */
   readonly id: number;
+  readonly peer: Caller;
   /** Runs `callback` once when the connection is over and its last request has settled. */
   onClose(callback: () => void): void;
   /**
@@ -29,6 +37,11 @@ export interface Connection {
    * has left more unread than it may.
    */
   notify(method: string, params: object): boolean;
+  /**
+   * Sends descriptors with the first byte of the answer to the request under way (SCM_RIGHTS), and closes them.
+   * Several parcels for one answer come in their order.
+   */
+  enclose(parcel: Parcel): Passage;
   /** Runs `callback` once when the client has read what was queued for it. */
   onceDrained(callback: () => void): void;
 }
@@ -48,6 +61,8 @@ export type ParamsType = z.ZodObject<z.core.$ZodLooseShape, z.core.$strict>;
 export interface Method<Params extends ParamsType = ParamsType, Result extends z.ZodType = z.ZodType> {
   readonly name: string;
   readonly role: Role;
+  /** Of a method that observes: whether with these params it changes the host, and takes the role control. */
+  takesControl?(params: z.output<Params>): boolean;
   /** One sentence. */
   readonly summary: string;
   readonly params: Params;

@@ -1,4 +1,5 @@
 import { isJSONRPCID, type JSONRPCID } from "json-rpc-2.0";
+import { quote } from "./errors.ts";
 
 /**
  * The rule of JSON-RPC 2.0 section 4 that a message breaks; undefined for a request or notification. The engine's own
@@ -17,7 +18,13 @@ export function requestFault(message: unknown): string | undefined {
   if (message.result !== undefined || message.error !== undefined) {
     return "a request has no result and no error; this end sends no requests to be answered";
   }
+  for (const name in message) if (!isMember(name)) return `unknown member ${quote(name)}`;
   return undefined;
+}
+
+/** JSON-RPC leaves others open; like QMP, we had rather not run what somebody has misspelt: `param`, for one. */
+function isMember(name: string): boolean {
+  return name === "jsonrpc" || name === "id" || name === "method" || name === "params";
 }
 
 /** The id to answer an invalid request with: its own when that could be made out, else null. */

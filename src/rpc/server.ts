@@ -1,29 +1,43 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
-import { limitExceeded, toErrorObject } from "./errors.ts";
+import type { Peer, Policy } from "../access/policy.ts";
+import { ControlLog } from "./control-log.ts";
+import { limitExceeded, notLetIn } from "./errors.ts";
 import type { EventHub } from "./event-hub.ts";
 import { JsonRpc, type MessageLimits } from "./jsonrpc.ts";
-import type { Call, DaemonInfo, Method } from "./method.ts";
+import type { Call, Caller, DaemonInfo, Method } from "./method.ts";
 import { disablePretenuring } from "./pretenuring.ts";
 import { PROTOCOL, SERVICE } from "./protocol.ts";
+import { Refusals } from "./refusals.ts";
 import { Session, type SessionLimits } from "./session.ts";
 import { type BoundSocket, listenAt } from "./socket-path.ts";
 
 export interface Limits extends MessageLimits, SessionLimits {
   /** Connections at a time. */
   readonly connections: number;
+  readonly connectionsPerUid: number;
 }
 
-const DEFAULT_LIMITS: Limits = {
+export const RPC_LIMITS: Limits = {
   request: 1024 * 1024,
+  inFlight: 4096,
   batch: 100,
   nesting: 64,
   queue: 8 * 1024 * 1024,
-  connections: 256,
+  connections: 1024,
+  connectionsPerUid: 512,
   closing: 2000,
 };
 
+/** Who is let in. */
+export interface Access {
+  /** Who has connected; null when nobody can tell. */
+  peerOf(socket: Socket): Peer | null;
+  readonly roleOf: Policy;
+}
+
 export interface RpcServerOptions {
+  readonly access: Access;
   readonly methods: readonly Method[];
   readonly host: Call["host"];
   /** Where the host's changes are published for subscribers. */
@@ -37,6 +51,7 @@ export interface RpcServerOptions {
 
 /** Serves the methods on a Unix socket. */
 export class RpcServer {
+  readonly #access: Access;
   readonly #host: Call["host"];
   readonly #events: EventHub;
   readonly #log: Logger;
@@ -46,15 +61,19 @@ export class RpcServer {
   /** Allowed to stay half open: a client that has sent all it had still waits for its answers. */
   readonly #server: Server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
   readonly #sessions = new Map<Session, Promise<void>>();
+  readonly #refusals: Refusals;
   #bound: BoundSocket | undefined;
   #accepted = 0;
 
-  constructor({ methods, host, events, backend, version, log, limits }: RpcServerOptions) {
+  constructor({ access, methods, host, events, backend, version, log, limits }: RpcServerOptions) {
+    this.#access = access;
     this.#host = host;
     this.#events = events;
     this.#log = log;
-    this.#limits = { ...DEFAULT_LIMITS, ...limits };
-    this.#rpc = new JsonRpc(methods, this.#limits, (message, err) => log.error({ err }, message));
+    this.#limits = { ...RPC_LIMITS, ...limits };
+    this.#refusals = new Refusals(log);
+    const report = (message: string, err: unknown) => log.error({ err }, message);
+    this.#rpc = new JsonRpc(methods, this.#limits, report, new ControlLog(log));
     this.#daemon = {
       name: SERVICE,
       version,
@@ -66,12 +85,12 @@ export class RpcServer {
   }
 
   /**
-   * Serves at `path` from when the promise settles.
+   * Serves at `path` from when the promise settles, for whoever the file's `mode` lets connect.
    * @throws Error with a message for the command line when it cannot, as listenAt does
    */
-  async listen(path: string): Promise<void> {
+  async listen(path: string, mode = 0o660): Promise<void> {
     disablePretenuring();
-    this.#bound = await listenAt(this.#server, path);
+    this.#bound = await listenAt(this.#server, path, mode);
     this.#server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
 
@@ -80,27 +99,41 @@ export class RpcServer {
     this.#bound?.release();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const session of this.#sessions.keys()) session.close();
+    this.#refusals.close();
     await Promise.all([closed, ...this.#sessions.values()]);
   }
 
   #accept(socket: Socket): void {
-    if (this.#sessions.size >= this.#limits.connections) {
-      this.#refuse(socket);
+    let peer: Caller;
+    try {
+      peer = this.#admit(socket);
+    } catch (reason) {
+      this.#refusals.refuse(socket, reason);
       return;
     }
-    const session = new Session(++this.#accepted, socket, this.#rpc, this.#limits, this.#log);
+    const session = new Session(++this.#accepted, socket, peer, this.#rpc, this.#limits, this.#log);
     const over = session
       .run({ daemon: this.#daemon, host: this.#host, events: this.#events })
       .finally(() => this.#sessions.delete(session));
     this.#sessions.set(session, over);
   }
 
-  /** One line that says why: a client that is dropped without a word looks for the fault in itself. */
-  #refuse(socket: Socket): void {
-    const limit = `all ${this.#limits.connections} connections are taken; try again later`;
-    const error = toErrorObject(limitExceeded("connections", limit));
-    socket.on("error", (err) => this.#log.debug({ err }, "refused connection failed"));
-    socket.write(`${JSON.stringify({ jsonrpc: "2.0", id: null, error })}\n`);
-    socket.destroySoon();
+  /** @throws HostError PermissionDenied, LimitExceeded */
+  #admit(socket: Socket): Caller {
+    const peer = this.#access.peerOf(socket);
+    if (!peer) throw notLetIn("the kernel does not say who you are");
+    const { uid, pid } = peer;
+    const role = this.#access.roleOf(peer);
+    if (!role) throw notLetIn(`uid ${uid} has no role here; the daemon's administrator can give it one`);
+    const { connections, connectionsPerUid } = this.#limits;
+    if (this.#sessions.size >= connections) {
+      throw limitExceeded("connections", `all ${connections} connections are taken; try again later`);
+    }
+    const own = [...this.#sessions.keys()].filter((session) => session.peer.uid === uid).length;
+    if (own >= connectionsPerUid) {
+      const limit = `uid ${uid} has ${own} connections, and no more are allowed; close one`;
+      throw limitExceeded("connections-per-uid", limit);
+    }
+    return { uid, pid, role };
   }
 }

@@ -2,21 +2,26 @@ import type { Socket } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { createJSONRPCErrorResponse, createJSONRPCNotification, type JSONRPCError } from "json-rpc-2.0";
 import type { Logger } from "pino";
-import { lineTooLong, parseError } from "./errors.ts";
+import type { Passage } from "../host/handed-over-devices.ts";
+import type { Parcel } from "../host/handovers.ts";
+import { Delivery } from "./delivery.ts";
+import { lineTooLong, parseError, toErrorObject, tooManyInFlight } from "./errors.ts";
 import { type Line, LineReader, NOT_UTF8, TOO_LONG } from "./framing.ts";
 import type { Answer, JsonRpc } from "./jsonrpc.ts";
-import type { Call, Connection, DaemonInfo } from "./method.ts";
+import type { Call, Caller, Connection, DaemonInfo } from "./method.ts";
 
 export interface SessionLimits {
   /** Bytes in one line of a client. */
   readonly request: number;
+  /** Requests that may have come and wait to be answered; a batch is one. */
+  readonly inFlight: number;
   /** Bytes of notifications that may wait for a client that does not read; the rest it misses. */
   readonly queue: number;
   /** Milliseconds that a client gets to take what is left when the session closes. */
   readonly closing: number;
 }
 
-/** How long one session may keep the event loop before the others get a turn. */
+/** How long one session may keep the event loop before the others get a turn, in milliseconds. */
 const TURN_MS = 2;
 /** Characters of answers that are gathered for one write. */
 const WRITE_SIZE = 64 * 1024;
@@ -27,6 +32,7 @@ const WRITE_SIZE = 64 * 1024;
  */
 export class Session implements Connection {
   readonly id: number;
+  readonly peer: Caller;
   readonly #socket: Socket;
   readonly #rpc: JsonRpc;
   readonly #limits: SessionLimits;
@@ -39,11 +45,16 @@ export class Session implements Connection {
   /** Between the first and the last request of a chunk, also while one of them has to wait. */
   #busy = false;
   #closing = false;
+  /** What is left of its turn, in milliseconds: small requests in many chunks take no more than many in one. */
+  #turn = TURN_MS;
+  /** What goes with the answer to the request under way. */
+  #delivery: Delivery | undefined;
   /** Ends the wait for the client to read. */
   #wake = () => {};
 
-  constructor(id: number, socket: Socket, rpc: JsonRpc, limits: SessionLimits, log: Logger) {
+  constructor(id: number, socket: Socket, peer: Caller, rpc: JsonRpc, limits: SessionLimits, log: Logger) {
     this.id = id;
+    this.peer = peer;
     this.#socket = socket;
     this.#rpc = rpc;
     this.#limits = limits;
@@ -68,6 +79,12 @@ export class Session implements Connection {
     this.#send(JSON.stringify(createJSONRPCNotification(method, params)));
     if (!this.#gathering) this.#flush();
     return true;
+  }
+
+  enclose(parcel: Parcel): Passage {
+    this.#delivery ??= new Delivery(this.#socket);
+    this.#delivery.add(parcel);
+    return this.#delivery;
   }
 
   onceDrained(callback: () => void): void {
@@ -121,13 +138,15 @@ export class Session implements Connection {
   }
 
   async #answerAll(lines: readonly Line[], call: Call): Promise<void> {
-    let turnEnds = performance.now() + TURN_MS;
+    let turnEnds = performance.now() + this.#turn;
     this.#busy = true;
     this.#gathering = true;
+    let came = 0;
     for (const line of lines) {
-      const answer = this.#answer(line, call);
+      const answer = came++ < this.#limits.inFlight ? this.#answer(line, call) : this.#refuse(line);
       const text = answer instanceof Promise ? await this.#pause(answer) : answer;
-      if (text !== undefined) this.#send(text);
+      if (this.#delivery) await this.#pause(this.#deliver(this.#delivery, text));
+      else if (text !== undefined) this.#send(text);
       if (this.#out.length >= WRITE_SIZE) this.#flush();
       if (this.#socket.writableNeedDrain) await this.#pause(this.#drained());
       if (performance.now() > turnEnds) {
@@ -136,6 +155,7 @@ export class Session implements Connection {
       }
       if (this.#over()) break;
     }
+    this.#turn = turnEnds - performance.now();
     this.#gathering = false;
     this.#flush();
     if (this.#socket.writableNeedDrain) await this.#drained();
@@ -155,6 +175,29 @@ export class Session implements Connection {
     if (line === TOO_LONG) return failure(lineTooLong(this.#limits.request));
     if (line === NOT_UTF8) return failure(parseError("the line is not valid UTF-8"));
     return this.#rpc.answer(line, call);
+  }
+
+  /** Nothing is read before everything has been answered, so what came together is all that is in flight. */
+  #refuse(line: Line): string | undefined {
+    const error = tooManyInFlight(this.#limits.inFlight);
+    return typeof line === "string" ? this.#rpc.refuse(line, error) : failure(toErrorObject(error));
+  }
+
+  /** Sends an answer that carries descriptors. A connection that cannot take it is of no more use. */
+  async #deliver(delivery: Delivery, answer: string | undefined): Promise<void> {
+    this.#delivery = undefined;
+    const patience = new AbortController();
+    this.#wake = () => patience.abort();
+    if (this.#over()) this.#wake();
+    try {
+      await delivery.send(answer, patience.signal);
+    } catch (err) {
+      this.#log.warn(
+        { connection: this.id, err },
+        "descriptors could not be handed over; connection cut off",
+      );
+      this.#socket.destroy();
+    }
   }
 
   #over(): boolean {

@@ -23,8 +23,8 @@ export interface BoundSocket {
 }
 
 /**
- * Makes `server` listen at `path`, with `mode` and in a directory that is made (0750) when missing. A stale socket file
- * is taken over, and of several daemons that start at once exactly one succeeds, without a lock that could go stale.
+ * Makes `server` listen at `path`, with `mode` and in a directory that is made when missing, for others to enter if
+ * `mode` lets them connect. A stale socket file is taken over, and of several daemons that start at once exactly one succeeds, without a lock that could go stale.
  *
  * 1. A socket is bound and listens under a random name first, so that at `path` there is never one that is bound and
  *    does not listen yet: such a one could not be told from a stale one.
@@ -43,7 +43,7 @@ export async function listenAt(server: Server, path: string, mode = 0o660): Prom
   if (length > PATH_LIMIT) {
     throw new Error(`the socket path is ${length} bytes long, and ${PATH_LIMIT} is the limit: ${path}`);
   }
-  mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+  mkdirSync(dirname(path), { recursive: true, mode: mode & 0o002 ? 0o755 : 0o750 });
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
   // By way of the descriptor every name in the directory is short enough for a socket.
   const prefix = `/proc/self/fd/${directory}/.iovad-`;

@@ -38,6 +38,7 @@ export const {
   IOMMU_IOAS_MAP,
   IOMMU_IOAS_UNMAP,
   IOMMU_OPTION,
+  IOMMU_TEST_CMD,
 } = IOMMUFD_IOCTLS;
 
 /** Every number that mainline has given a meaning; a number for a proposed ioctl must not be one of them. */

@@ -18,6 +18,8 @@ export const VFIO_IOCTLS = {
 } as const;
 
 export const {
+  VFIO_GET_API_VERSION,
+  VFIO_CHECK_EXTENSION,
   VFIO_SET_IOMMU,
   VFIO_GROUP_GET_STATUS,
   VFIO_GROUP_SET_CONTAINER,
@@ -67,6 +69,8 @@ export const vfio_device_detach_iommufd_pt = struct("vfio_device_detach_iommufd_
 });
 
 /** Values of `vfio_irq_set.flags` and, for PCI, `.index`: the interrupt that asks for the device back. */
+export const VFIO_IRQ_SET_DATA_NONE = 1;
+export const VFIO_IRQ_SET_DATA_BOOL = 2;
 export const VFIO_IRQ_SET_DATA_EVENTFD = 4;
 export const VFIO_IRQ_SET_ACTION_TRIGGER = 32;
 export const VFIO_PCI_REQ_IRQ_INDEX = 4;

@@ -37,7 +37,7 @@ export async function benchStart() {
 
 /** Resident MiB of the daemon: idle, with many connections that each have asked once, and after they have gone. */
 export async function benchMemory() {
-  const daemon = await startDaemon("--max-connections", String(CONNECTIONS + 1));
+  const daemon = await startDaemon({ options: ["--max-connections", String(CONNECTIONS + 1)] });
   const idle = residentMiB(daemon.pid);
   const connections = [];
   for (let i = 0; i < CONNECTIONS; i++) {

@@ -37,21 +37,12 @@ async function start(args) {
 
 export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
 
-/** The built daemon on a simulated host with one device behind a 39-bit IOMMU. */
-export const startDaemon = (...options) =>
+/** The built daemon on a simulated host; by default one device behind a 39-bit IOMMU. */
+export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
   start((path, directory) => {
-    const topology = join(directory, "topology.json");
-    writeFileSync(topology, JSON.stringify(TOPOLOGY));
-    return [
-      here("../../dist/main.js"),
-      "--socket",
-      path,
-      "--simulate",
-      topology,
-      "--log-level",
-      "info",
-      ...options,
-    ];
+    const file = join(directory, "topology.json");
+    writeFileSync(file, JSON.stringify(topology));
+    return [here("../../dist/main.js"), "--socket", path, "--simulate", file, ...options];
   });
 
 /** A connection that sends text and resolves when `lines` more lines have come back. */

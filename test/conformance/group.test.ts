@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { cdevOf, kernelUnderTest, SIBLINGS } from "./kernel-under-test.ts";
-import { ATTACHED, EVERYTHING, outcome, Session } from "./session.ts";
+import { ATTACHED, EVERYTHING, outcome, REPLACED, Session } from "./session.ts";
 
 const { kernel, devices } = await kernelUnderTest();
 const session = new Session(kernel, devices);
@@ -66,7 +66,7 @@ describe("the devices of one group", () => {
     expect(session.ranges(iommufd, ioas)).toEqual(EVERYTHING);
     expect(await outcome(() => session.destroy(iommufd, ioas))).toBe("OK");
     await session.detach(second);
-    expect(session.ranges(iommufd, other)).toEqual(ATTACHED);
+    expect(session.ranges(iommufd, other)).toEqual(REPLACED);
     await session.detach(first);
     expect(session.ranges(iommufd, other)).toEqual(EVERYTHING);
   });

@@ -1,27 +1,52 @@
 import type { Kernel } from "../../src/kernel/kernel.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { currentPlatform } from "./platforms.ts";
 
-/** The two devices, of a group each, that the lab's guest binds to vfio-pci, behind one 39-bit VT-d. */
+/** The two devices, of a group each, that the lab's guest binds to vfio-pci, behind one IOMMU. */
 export const DEVICES = ["0000:00:05.0", "0000:00:06.0"] as const;
-/** The three functions of its ISA bridge: one group, and the first has a direct-relaxable region. */
+/** The three functions of its ISA bridge: one group; under VT-d, the first has a direct-relaxable region. */
 export const SIBLINGS = ["0000:00:1f.0", "0000:00:1f.2", "0000:00:1f.3"] as const;
 
-const MSI = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
-const ISA = { start: "0x0", last: "0xffffff", type: "direct-relaxable" };
+const platform = currentPlatform();
+const { iommu } = platform;
+const regions = platform.regions.map(regionOf);
+const driver = "vfio-pci";
 
 /** The lab's guest as a topology. */
 export const LAB = {
-  iommus: [{ name: "dmar0", aperture: { start: "0x0", last: "0x7fffffffff" }, "page-size": 4096 }],
+  iommus: [
+    {
+      name: iommu,
+      aperture: { start: "0x0", last: hex(platform.apertureLast) },
+      "page-size": 4096,
+      "late-aperture": platform.allowedAfterReplace !== undefined,
+    },
+  ],
   devices: [
-    { device: "0000:00:00.0", iommu: "dmar0", group: 0, regions: [MSI] },
-    { device: DEVICES[0], iommu: "dmar0", group: 2, driver: "vfio-pci", regions: [MSI] },
-    { device: DEVICES[1], iommu: "dmar0", group: 3, driver: "vfio-pci", regions: [MSI] },
-    { device: SIBLINGS[0], iommu: "dmar0", group: 4, driver: "vfio-pci", regions: [ISA, MSI] },
-    { device: SIBLINGS[1], iommu: "dmar0", group: 4, driver: "vfio-pci", regions: [MSI] },
-    { device: SIBLINGS[2], iommu: "dmar0", group: 4, driver: "vfio-pci", regions: [MSI] },
+    { device: "0000:00:00.0", iommu, group: 0, regions },
+    { device: DEVICES[0], iommu, group: 2, driver, regions },
+    { device: DEVICES[1], iommu, group: 3, driver, regions },
+    {
+      device: SIBLINGS[0],
+      iommu,
+      group: 4,
+      driver,
+      regions: [...platform.bridgeRegions.map(regionOf), ...regions],
+    },
+    { device: SIBLINGS[1], iommu, group: 4, driver, regions },
+    { device: SIBLINGS[2], iommu, group: 4, driver, regions },
   ],
 };
+
+function regionOf(line: string) {
+  const [start, last, type] = line.split(" ");
+  return { start, last, type };
+}
+
+function hex(address: bigint): string {
+  return `0x${address.toString(16)}`;
+}
 
 /**
  * The kernel that the conformance suite holds to one behaviour: Linux in the lab's guest (IOVAD_KERNEL=linux), else

@@ -23,17 +23,16 @@ import {
   vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
 } from "../../src/uapi/vfio.ts";
+import { currentPlatform, type Pair } from "./platforms.ts";
 
-/** [start, last] */
-export type Pair = [start: bigint, last: bigint];
+export type { Pair };
 
 export const U64_MAX = (1n << 64n) - 1n;
 export const EVERYTHING: Pair[] = [[0n, U64_MAX]];
-/** What is left beside the MSI window behind a 39-bit VT-d. */
-export const ATTACHED: Pair[] = [
-  [0n, 0xfedfffffn],
-  [0xfef00000n, 0x7fffffffffn],
-];
+/** What is left with a device attached, and what is not. */
+export const ATTACHED = [...currentPlatform().allowed];
+export const REPLACED = [...(currentPlatform().allowedAfterReplace ?? ATTACHED)];
+export const EXCLUDED = [...currentPlatform().excluded];
 
 /** The name of the errno that `call` fails with, or "OK". */
 export async function outcome(call: () => unknown): Promise<string> {

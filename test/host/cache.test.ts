@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, expect, it } from "vitest";
+import { SystemCallError } from "../../src/kernel/kernel.ts";
+import { RangeSet } from "../../src/ranges/range-set.ts";
+import { VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt } from "../../src/uapi/vfio.ts";
 import { DISK, GPU, MSI, NIC, refusal, Simulation, setOf, type TestDevice } from "./simulation.ts";
 
 const HIGH = { start: "0x100000000", last: "0x1ffffffff", type: "reserved" };
@@ -179,5 +182,59 @@ describe("while an attach is under way", () => {
     expect(await old).toMatchObject({ cached: false, generation: 1, ranges: setOf().invert() });
     const next = await simulation.allowed("default", a);
     expect(next).toMatchObject({ cached: false, generation: 2, ranges: setOf(MSI).invert() });
+  });
+});
+
+describe("while an attach is under way that comes to nothing,", () => {
+  /**
+   * Attaches the disk to IOAS `a`, in vain: the kernel reserves its regions, and takes them back. In between
+   * `meanwhile` reads `a`, and it learns what it has read after the attach has failed.
+   */
+  async function attachInVain<T>(
+    { kernel, machine, host, a }: Awaited<ReturnType<typeof twoIoases>>,
+    meanwhile: () => Promise<T>,
+  ): Promise<T> {
+    const disk = machine.openFds().find(({ path }) => path.endsWith("/vfio1"))?.fd ?? -1;
+    let deliver = () => {};
+    let isRead = () => {};
+    const read = new Promise<void>((resolve) => {
+      isRead = resolve;
+    });
+    let answer: Promise<T> | undefined;
+    kernel.made = async (call) => {
+      if (call === "IOVA_RANGES") {
+        isRead();
+        await new Promise<void>((resolve) => {
+          deliver = resolve;
+        });
+      }
+      if (call !== "ATTACH" || answer) return;
+      answer = meanwhile();
+      await read;
+      await machine.slowIoctl(disk, VFIO_DEVICE_DETACH_IOMMUFD_PT, vfio_device_detach_iommufd_pt.encode({}));
+      throw new SystemCallError("ENOMEM", "ATTACH");
+    };
+    expect((await refusal(() => host.attach(DISK, a))).errorClass).toBe("KernelError");
+    kernel.made = async () => {};
+    deliver();
+    return answer as Promise<T>;
+  }
+
+  it("an answer that was read meanwhile is not kept", async () => {
+    const ioases = await twoIoases();
+    const { simulation, a } = ioases;
+    const early = await attachInVain(ioases, () => simulation.allowed("default", a));
+    expect(early.ranges).toEqual(setOf(HIGH).invert());
+    expect(await simulation.allowed("default", a)).toMatchObject({ cached: false, ranges: RangeSet.ALL });
+  });
+
+  it("a device that was attached meanwhile is not blamed for it", async () => {
+    const ioases = await twoIoases();
+    const { simulation, host, a } = ioases;
+    await attachInVain(ioases, () => host.attach(NIC, a));
+    expect((await simulation.allowed("default", a)).ranges).toEqual(setOf(MSI).invert());
+    const { reserved } = await host.reserved(NIC);
+    expect(reserved.excluded).toEqual(setOf(MSI));
+    expect(host.mismatches).toBe(0);
   });
 });

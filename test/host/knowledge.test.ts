@@ -218,6 +218,24 @@ describe("the first attach to an empty IOAS", () => {
     expect(host.mismatches).toBe(0);
   });
 
+  it("teaches nothing when another device comes in at the same time", async () => {
+    const simulation = new Simulation({
+      devices: [
+        { device: NIC, regions: [MSI], "latency-ms": { attach: 3 } },
+        { device: DISK, regions: [HIGH] },
+      ],
+    });
+    const { host } = simulation;
+    const { id } = host.createIoas("default");
+    for (const device of [NIC, DISK]) await host.hold(device, "default");
+    await Promise.all([host.attach(NIC, id), host.attach(DISK, id)]);
+    expect((await reserved(simulation, NIC)).excluded).toEqual(setOf(MSI));
+    expect((await reserved(simulation, DISK)).excluded).toEqual(setOf(HIGH));
+    for (const device of [NIC, DISK]) {
+      expect((await reserved(simulation, device)).apertureSource).toBe("unknown");
+    }
+  });
+
   it("does not make a probe's knowledge less", async () => {
     const { simulation, host, id } = await attached();
     await host.release(NIC);

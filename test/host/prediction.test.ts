@@ -46,6 +46,8 @@ const sources = fc.record<Sources>({
 function toReserved({ certain, uncertain, aperture, truncated }: Sources): Reserved {
   return {
     source: "sysfs",
+    backend: null,
+    scope: "group",
     regions: [],
     truncated,
     excluded: toRanges(certain | (aperture === null ? 0 : ALL & ~aperture)),

@@ -197,7 +197,11 @@ describe("the end of a context", () => {
     const answer = simulation.allowed("guest", guest);
     await attach;
     const end = host.destroyContext("guest");
+    // As long as the guest's devices take to be closed, and more.
+    await host.hold(DISK, "default");
+    await host.release(DISK);
     host.createContext("next", "persistent");
+    host.createIoas("next");
     makeRoom();
     expect((await answer).ranges).toEqual(setOf(MSI).invert());
     await end;

@@ -106,7 +106,10 @@ export async function assertModelEqualsKernel(
   for (const context of host.contexts()) {
     if (context.isOpen) shown.push("/dev/iommu");
     const held = host.devicesIn(context);
-    for (const { platform } of held) shown.push(`/dev/vfio/devices/${platform.vfioDevice}`);
+    for (const { platform, vfio } of held) {
+      shown.push(`/dev/vfio/devices/${platform.vfioDevice}`);
+      if (vfio.eventfd !== null) shown.push("anon_inode:[eventfd]");
+    }
     for (const ioas of context.ioases.values()) {
       const attached = held.filter((each) => each.ioas === ioas).map(({ platform }) => platform.device);
       assert.deepEqual([...ioas.devices].sort(), attached.sort());

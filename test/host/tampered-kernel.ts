@@ -10,6 +10,7 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  VFIO_DEVICE_SET_IRQS,
 } from "../../src/uapi/vfio.ts";
 
 const NAMES = new Map<number, string>([
@@ -20,6 +21,7 @@ const NAMES = new Map<number, string>([
   [VFIO_DEVICE_ATTACH_IOMMUFD_PT, "ATTACH"],
   [VFIO_DEVICE_BIND_IOMMUFD, "BIND"],
   [VFIO_DEVICE_DETACH_IOMMUFD_PT, "DETACH"],
+  [VFIO_DEVICE_SET_IRQS, "SET_IRQS"],
 ]);
 
 /**
@@ -66,17 +68,40 @@ export class TamperedKernel implements Kernel {
     return this.#kernel.open(path);
   }
 
+  duplicate(fd: number): number {
+    this.#begin("duplicate");
+    return this.#kernel.duplicate(fd);
+  }
+
+  deviceNumber(fd: number): string {
+    return this.#kernel.deviceNumber(fd);
+  }
+
   close(fd: number): Promise<void> {
     return this.#offLoop("close", () => this.#kernel.close(fd));
   }
 
-  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number {
+  ioctl(fd: number, request: number, argument: Uint8Array | number, ...pointers: Pointer[]): number {
     this.#begin(nameOf(request));
     return this.#kernel.ioctl(fd, request, argument, ...pointers);
   }
 
-  slowIoctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): Promise<number> {
+  slowIoctl(
+    fd: number,
+    request: number,
+    argument: Uint8Array | number,
+    ...pointers: Pointer[]
+  ): Promise<number> {
     return this.#offLoop(nameOf(request), () => this.#kernel.slowIoctl(fd, request, argument, ...pointers));
+  }
+
+  eventfd(signalled: () => void): number {
+    this.#begin("eventfd");
+    return this.#kernel.eventfd(signalled);
+  }
+
+  watchDevices(heard: () => void): void {
+    this.#kernel.watchDevices(heard);
   }
 
   readFile(path: string): string {

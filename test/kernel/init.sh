@@ -13,7 +13,7 @@ mount -t tmpfs tmpfs /run
 mkdir /dev/shm /run/lab /run/checkout
 mount -t tmpfs tmpfs /dev/shm
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 lab /run/lab
-# Written by lab.sh: path, node, devices, arguments.
+# Written by lab.sh: checkout, node, boot, devices, tests.
 source /run/lab/boot
 
 # A checkout below /tmp must not vanish under the tmpfs.
@@ -32,5 +32,5 @@ export HOME=/tmp CI=1 NO_COLOR=1 IOVAD_KERNEL=linux IOVAD_LAB_BOOT="$boot"
 # The runner config loader is the one that writes nothing beside the configuration file; without a terminal, vitest
 # prints plain lines.
 "$node" node_modules/vitest/vitest.mjs run --config test/kernel/vitest.config.ts --configLoader runner \
-  --outputFile.json=/run/lab/report.json "${arguments[@]}" </dev/null 2>&1 | cat && status=0 || status=$?
+  --outputFile.json=/run/lab/report.json "${tests[@]}" </dev/null 2>&1 | cat && status=0 || status=$?
 echo "$status" >/run/lab/status

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The lab: runs the conformance suite and test/kernel on a real Linux with an emulated IOMMU.
+# The lab: runs the conformance suite and test/kernel on real kernels with emulated IOMMUs.
 #
 #   test/kernel/lab.sh [BOOT...] [-- VITEST-ARGUMENT...]
 #
-# Without a BOOT, every line of test/kernel/boots is run. Needs no root. Passes only when tests ran and all passed:
-# what is missing, a guest that dies and a run of no tests are failures.
+# Without a BOOT, every line of test/kernel/boots is run, one guest at a time. Arguments that begin with a test file's
+# name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
+# missing, a guest that dies and a run of no tests are failures.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
@@ -21,6 +22,13 @@ while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
 arguments=("$@")
 ((${#names[@]})) || mapfile -t names < <(grep -v '^#' "$here/boots" | cut -d' ' -f1)
 
+# column BOOT N: the N-th column of its line in test/kernel/boots.
+column() {
+  local line
+  line=$(grep "^$1 " "$here/boots") || { echo "lab: no boot named $1 in test/kernel/boots" >&2; return 2; }
+  cut -d'|' -f"$2" <<<"$line" | sed 's/^ *//; s/ *$//'
+}
+
 share=$(mktemp -d)
 qemu=
 cleanup() {
@@ -29,31 +37,50 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
+# Here and not in the guest, where the compiler takes seconds.
+gcc -O -Wall -o "$share/ranges-reader" "$here/ranges-reader.c"
+
+# The kernels of all the boots, before the first of them: those that have to be built share a tree.
+declare -A images
+built=()
+for name in "${names[@]}"; do
+  kernel=$(column "$name" 2)
+  if [[ $kernel == stock ]]; then images[stock]=$("$here/stock-kernel.sh"); else built+=("$kernel"); fi
+done
+if ((${#built[@]})); then
+  mapfile -t built < <(printf '%s\n' "${built[@]}" | sort -u)
+  paths=$("$here/build-kernel.sh" "${built[@]}")
+  for kernel in "${built[@]}"; do read -r "images[$kernel]"; done <<<"$paths"
+fi
 
 # boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
 boot() {
-  local name kernel append devices hardware
-  IFS='|' read -r name kernel append devices hardware < <(grep "^$1 " "$here/boots") ||
-    { echo "lab: no boot named $1 in test/kernel/boots" >&2; exit 2; }
-  name=$1
+  local name=$1 image devices tests=("${arguments[@]}")
   mkdir "$share/$name"
-  local image
-  image=$("$here/build-kernel.sh" $kernel)
+  cp "$share/ranges-reader" "$share/$name/"
+  [[ $(column "$name" 5) != *kernel/hand-over* ]] || "$here/newer-qemu.sh" >"$share/$name/qemu"
+  image=${images[$(column "$name" 2)]}
+  read -ra devices <<<"$(column "$name" 4)"
+  [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 5) ${tests[*]}"
   {
-    declare -p checkout arguments
-    read -ra devices <<<"$devices"
-    declare -p devices
+    declare -p checkout devices tests
+    # What the random tests are to repeat.
+    [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
     printf 'boot=%q\nnode=%q\n' "$name" "$(command -v node)"
   } >"$share/$name/boot"
   # KVM is not the default because where it exists in a nested machine it may hang or abort.
+  # no_timer_check: on a busy host an emulated timer can be too late for the kernel's patience, and amd-iommu panics.
+  # init= is for a kernel that mounts the root itself, lab_init= for one whose initrd does.
+  # shellcheck disable=SC2046
   timeout --kill-after=5 "$limit" qemu-system-x86_64 -accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -smp 2 -m 2G \
     -M q35,kernel-irqchip=split -nodefaults -no-user-config -display none -serial stdio -no-reboot \
     -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
     -device virtio-9p-pci,fsdev=root,mount_tag=root,addr=1e.0 \
     -fsdev "local,id=lab,path=$share/$name,security_model=none" \
     -device virtio-9p-pci,fsdev=lab,mount_tag=lab,addr=1d.0 \
-    $hardware -kernel "$image" -append "console=ttyS0 quiet panic=-1 root=root rootfstype=9p ro init=$here/init.sh \
-rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $append" \
+    $(column "$name" 6) -kernel "$image" $([[ ! -e ${image%/*}/initrd ]] || echo "-initrd ${image%/*}/initrd") \
+    -append "console=ttyS0 quiet panic=-1 no_timer_check init=$here/init.sh lab_init=$here/init.sh root=root rootfstype=9p ro \
+rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $(column "$name" 3)" \
     </dev/null > >(sed -u 's/\r$//') 2>&1 &
   qemu=$!
   wait "$qemu" || echo "lab: QEMU ended with status $? (124: the limit of $limit s)"

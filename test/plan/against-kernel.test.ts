@@ -71,7 +71,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect(plan.alignment).toBe(actual.alignment);
         expect(RangeSet.from(exclusions(plan)).equals(actual.ranges.invert())).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -89,7 +89,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const within = hull ? plan.ranges.intersect(RangeSet.from([hull])) : RangeSet.EMPTY;
         expect([...within.subtract(actual.ranges)]).toEqual([]);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 

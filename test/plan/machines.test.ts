@@ -116,6 +116,13 @@ describe("the PCI holes of x86 machines", () => {
     expect(place({ ...machine, pciHole64Size: 0n }, "pci-hole64")).toBeUndefined();
   });
 
+  it("send RAM to 1 TiB as soon as their last byte is in the HyperTransport hole", () => {
+    const machine: Machine = { type: "q35", memory: 978n * GiB, amdVcpu: true };
+    const start = (pciHole64Size: bigint) => place({ ...machine, pciHole64Size }, "ram-above-4g");
+    expect(start(32n * GiB)).toMatch(/^\[0x100000000,/);
+    expect(start(32n * GiB + 1n)).toMatch(/^\[0x10000000000,/);
+  });
+
   it("leave no hole below 4 GiB when RAM takes it all", () => {
     const machine: Machine = { type: "pc", memory: 4095n * MiB, maxRamBelow4g: 4n * GiB };
     expect(place(machine, "ram-below-4g")).toBe("[0x0, 0xffefffff]");

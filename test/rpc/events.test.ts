@@ -8,6 +8,7 @@ import { EVENTS } from "../../src/rpc/events.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import type { Call, Connection } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
+import { ROOT, SILENT } from "./stub.ts";
 
 const NARROW = "0000:00:05.0";
 const WIDE = "0000:00:06.0";
@@ -28,6 +29,7 @@ class FakeConnection implements Connection {
   readonly messages: { method: string; params: Message }[] = [];
   isFull = false;
   readonly id: number;
+  readonly peer = ROOT;
   #closed: (() => void)[] = [];
   #drained: (() => void)[] = [];
 
@@ -49,6 +51,10 @@ class FakeConnection implements Connection {
     this.#drained.push(callback);
   }
 
+  enclose() {
+    return { isUnderWay: false };
+  }
+
   drain(): void {
     this.isFull = false;
     for (const callback of this.#drained.splice(0)) callback();
@@ -67,14 +73,19 @@ let stop: (() => Promise<void>) | undefined;
 afterEach(() => stop?.());
 
 function setUp() {
-  const events = new EventHub(() => 1_700_000_000_123.456);
+  const events = new EventHub({ now: () => 1_700_000_000_123.456 });
   const host = new Host(new SimulatedKernel(parseTopology(TOPOLOGY)), {
     observer: (change) => events.publish(change),
   });
   stop = () => host.close();
-  const rpc = new JsonRpc(METHODS, { batch: 100, nesting: 64 }, (message, error) => {
-    throw new Error(message, { cause: error });
-  });
+  const rpc = new JsonRpc(
+    METHODS,
+    { batch: 100, nesting: 64 },
+    (message, error) => {
+      throw new Error(message, { cause: error });
+    },
+    SILENT,
+  );
   let connections = 0;
   const connect = () => {
     const connection = new FakeConnection(++connections);

@@ -4,7 +4,7 @@ import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import type { Call } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
-import { NO_HOST, request } from "./stub.ts";
+import { NO_HOST, ROOT, request, SILENT } from "./stub.ts";
 
 const call: Call = {
   host: NO_HOST,
@@ -16,16 +16,28 @@ const call: Call = {
     startedAt: new Date(0),
     connections: () => 1,
   },
-  connection: { id: 1, onClose() {}, notify: () => true, onceDrained() {} },
+  connection: {
+    id: 1,
+    peer: ROOT,
+    onClose() {},
+    notify: () => true,
+    onceDrained() {},
+    enclose: () => ({ isUnderWay: false }),
+  },
   events: new EventHub(),
 };
 
 const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.discover"];
 
 async function ask(name: string) {
-  const rpc = new JsonRpc(METHODS, { batch: 100, nesting: 64 }, (message, error) => {
-    throw new Error(message, { cause: error });
-  });
+  const rpc = new JsonRpc(
+    METHODS,
+    { batch: 100, nesting: 64 },
+    (message, error) => {
+      throw new Error(message, { cause: error });
+    },
+    SILENT,
+  );
   const answer = JSON.parse((await rpc.answer(JSON.stringify(request(1, name)), call)) as string);
   const method = METHODS.find((each) => each.name === name);
   expect(method?.result.safeParse(answer.result).success).toBe(true);

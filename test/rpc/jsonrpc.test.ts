@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import type { Call } from "../../src/rpc/method.ts";
-import { type Message, NO_HOST, request, stubMethods } from "./stub.ts";
+import { type Message, NO_HOST, ROOT, request, SILENT, stubMethods } from "./stub.ts";
 
 const CALL: Call = {
   host: NO_HOST,
@@ -14,16 +14,22 @@ const CALL: Call = {
     startedAt: new Date(0),
     connections: () => 1,
   },
-  connection: { id: 1, onClose() {}, notify: () => true, onceDrained() {} },
+  connection: {
+    id: 1,
+    peer: ROOT,
+    onClose() {},
+    notify: () => true,
+    onceDrained() {},
+    enclose: () => ({ isUnderWay: false }),
+  },
   events: new EventHub(),
 };
 
 function setUp() {
   const stub = stubMethods();
   const reports: unknown[] = [];
-  const rpc = new JsonRpc(stub.methods, { batch: 100, nesting: 64 }, (_message, error) =>
-    reports.push(error),
-  );
+  const report = (_message: string, error: unknown) => reports.push(error);
+  const rpc = new JsonRpc(stub.methods, { batch: 100, nesting: 64 }, report, SILENT);
   /** Answers one line, and makes sure that the next good request is answered too. */
   const answer = async (line: unknown): Promise<Message> => {
     const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL);

@@ -6,14 +6,26 @@ import { pino } from "pino";
 import { z } from "zod";
 import { HostError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/host.ts";
+import { ControlLog } from "../../src/rpc/control-log.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
-import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
-import { type Limits, RpcServer } from "../../src/rpc/server.ts";
+import { type Caller, type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
+import { type Access, type Limits, RpcServer } from "../../src/rpc/server.ts";
 import { range } from "../../src/rpc/types.ts";
 
 /** The rpc layer hands the host on and never looks at it. */
 export const NO_HOST = {} as Host;
+
+/** A caller that may do everything. */
+export const ROOT: Caller = { uid: 0, pid: 1, role: "control" };
+
+export const SILENT = new ControlLog(pino({ level: "silent" }));
+
+/** Lets everybody in, as root. */
+const EVERYBODY: Access = {
+  peerOf: () => ({ uid: 0, gid: 0, pid: 1, groups: [] }),
+  roleOf: () => "control",
+};
 
 /** Something that happens once, and can be waited for. */
 export function latch() {
@@ -84,11 +96,12 @@ export function stubMethods() {
 const FROZEN = Object.freeze({ kept: ["é", 1] });
 
 /** A server in a directory of its own. */
-export async function startServer(limits: Partial<Limits> = {}) {
+export async function startServer(limits: Partial<Limits> = {}, access: Access = EVERYBODY) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-rpc-"));
   const path = join(directory, "s");
   const stub = stubMethods();
   const server = new RpcServer({
+    access,
     methods: stub.methods,
     host: NO_HOST,
     events: new EventHub(),

@@ -23,7 +23,14 @@ describe("a topology", () => {
   it("may say everything", () => {
     const topology = parseTopology({
       kernel: { release: "6.6.1", iommufd: true, "vfio-cdev": false, "resv-iova-ranges": true },
-      iommus: [{ name: "dmar0", aperture: { start: "0x1000", last: "0x7FFFFFFFFF" }, "page-size": 65536 }],
+      iommus: [
+        {
+          name: "dmar0",
+          aperture: { start: "0x1000", last: "0x7FFFFFFFFF" },
+          "page-size": 65536,
+          "late-aperture": true,
+        },
+      ],
       devices: [
         {
           device: "0000:00:05.0",
@@ -39,7 +46,14 @@ describe("a topology", () => {
     });
     expect(topology).toEqual({
       kernel: { release: "6.6.1", iommufd: true, vfioCdev: false, resvIovaRanges: true },
-      iommus: [{ name: "dmar0", aperture: { start: 0x1000n, last: 0x7fffffffffn }, pageSize: 65536 }],
+      iommus: [
+        {
+          name: "dmar0",
+          aperture: { start: 0x1000n, last: 0x7fffffffffn },
+          pageSize: 65536,
+          lateAperture: true,
+        },
+      ],
       devices: [
         {
           device: "0000:00:05.0",
@@ -62,7 +76,9 @@ describe("a topology", () => {
       devices: [],
     });
     const { iommus, devices } = parseTopology(device());
-    expect(iommus).toEqual([{ name: "dmar0", aperture: { start: 0n, last: U64_MAX }, pageSize: 4096 }]);
+    expect(iommus).toEqual([
+      { name: "dmar0", aperture: { start: 0n, last: U64_MAX }, pageSize: 4096, lateAperture: false },
+    ]);
     expect(devices).toEqual([
       {
         device: "0000:00:05.0",

@@ -1,10 +1,13 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { endianness, release } from "node:os";
+import { loadFiles } from "../../libc/files.ts";
+import { addressOf } from "../../libc/library.ts";
+import { whenReadable } from "../../libc/readiness.ts";
 import { errnoName } from "../../uapi/errno.ts";
 import { type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
-import { addressOf, loadLibc } from "./libc.ts";
 import type { BlockingCall } from "./thread.ts";
 import { ThreadPool } from "./thread-pool.ts";
+import { openUevents, type Uevents } from "./uevents.ts";
 
 /** Architectures whose `_IOC_NONE` is 0, so that iommufd's and VFIO's numbers are those of `src/uapi`. */
 const ARCHITECTURES = ["x64", "arm64", "riscv64", "loong64"];
@@ -23,7 +26,7 @@ export class LinuxKernel implements Kernel {
   readonly backend = "linux";
   readonly release = release();
   readonly pid = process.pid;
-  readonly #libc = loadLibc();
+  readonly #files = loadFiles();
   readonly #threads = new ThreadPool<BlockingCall>({
     script: new URL("./thread.js", import.meta.url),
     maxThreads: MAX_THREADS,
@@ -32,6 +35,9 @@ export class LinuxKernel implements Kernel {
   /** What calls under way point to. The garbage collector cannot see that the kernel still uses it. */
   readonly #pinned = new Set<readonly Uint8Array[]>();
   readonly #underWay = new Set<Promise<number>>();
+  /** Ends the watch on a descriptor; eventfds only. */
+  readonly #watches = new Map<number, () => void>();
+  #uevents: Uevents | undefined;
 
   /** Throws where ioctl numbers or byte order would be wrong. */
   constructor() {
@@ -43,20 +49,34 @@ export class LinuxKernel implements Kernel {
   }
 
   open(path: string): number {
-    return check(this.#libc.open(path), "open");
+    return check(this.#files.open(path), "open");
+  }
+
+  duplicate(fd: number): number {
+    return check(this.#files.duplicate(fd), "fcntl");
+  }
+
+  deviceNumber(fd: number): string {
+    const { rdev } = systemCall(() => fstatSync(fd, { bigint: true }));
+    // gnu_dev_major and gnu_dev_minor of the C library's sys/sysmacros.h, by which libuv puts the number together.
+    const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xffff_f000n);
+    const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffff_ff00n);
+    return `${major}:${minor}`;
   }
 
   async close(fd: number): Promise<void> {
+    this.#watches.get(fd)?.();
+    this.#watches.delete(fd);
     const close: BlockingCall = { name: "close", fd };
     // A descriptor has to go also when no thread can be had: then the loop waits.
-    check(await this.#block(close, []).catch(() => this.#libc.close(fd)), "close");
+    check(await this.#block(close, []).catch(() => this.#files.close(fd)), "close");
   }
 
-  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number {
+  ioctl(fd: number, request: number, argument: Uint8Array | number, ...pointers: Pointer[]): number {
     const buffers = fillIn(argument, pointers);
     this.#pinned.add(buffers);
     try {
-      return check(this.#libc.ioctl(fd, request, argument), ioctlName(request));
+      return check(this.#files.ioctl(fd, request, wordOf(argument)), ioctlName(request));
     } finally {
       this.#pinned.delete(buffers);
     }
@@ -65,16 +85,36 @@ export class LinuxKernel implements Kernel {
   async slowIoctl(
     fd: number,
     request: number,
-    argument: Uint8Array,
+    argument: Uint8Array | number,
     ...pointers: Pointer[]
   ): Promise<number> {
     const buffers = fillIn(argument, pointers);
-    const call: BlockingCall = { name: "ioctl", fd, request, argument: addressOf(argument) };
+    const call: BlockingCall = { name: "ioctl", fd, request, argument: wordOf(argument) };
     const result = await this.#block(call, buffers).catch((reason: unknown) => {
       // What pthread_create(3) says of the same; the ioctl has not been made.
       throw Object.assign(new SystemCallError("EAGAIN", ioctlName(request)), { cause: reason });
     });
     return check(result, ioctlName(request));
+  }
+
+  eventfd(signalled: () => void): number {
+    const fd = check(this.#files.eventfd(), "eventfd2");
+    const count = new Uint8Array(8);
+    const read = () => {
+      systemCall(() => readSync(fd, count));
+      signalled();
+    };
+    try {
+      this.#watches.set(fd, whenReadable(fd, read));
+    } catch (error) {
+      this.#files.close(fd);
+      throw Object.assign(new SystemCallError("ENOMEM", "epoll_ctl"), { cause: error });
+    }
+    return fd;
+  }
+
+  watchDevices(heard: () => void): void {
+    this.#uevents = openUevents(heard);
   }
 
   readFile(path: string): string {
@@ -96,6 +136,7 @@ export class LinuxKernel implements Kernel {
   async shutdown(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     await this.#threads.stop();
+    this.#uevents?.close();
   }
 
   async #block(call: BlockingCall, buffers: readonly Uint8Array[]): Promise<number> {
@@ -111,8 +152,14 @@ export class LinuxKernel implements Kernel {
   }
 }
 
+/** What ioctl(2) gets as its third parameter: an address, or the number itself. */
+function wordOf(argument: Uint8Array | number): bigint {
+  return typeof argument === "number" ? BigInt(argument) : addressOf(argument);
+}
+
 /** Writes each target's address into its word; returns every buffer the call touches. */
-function fillIn(argument: Uint8Array, pointers: readonly Pointer[]): readonly Uint8Array[] {
+function fillIn(argument: Uint8Array | number, pointers: readonly Pointer[]): readonly Uint8Array[] {
+  if (typeof argument === "number") return [];
   const view = new DataView(argument.buffer, argument.byteOffset, argument.byteLength);
   for (const { offset, target } of pointers) view.setBigUint64(offset, addressOf(target), true);
   return [argument, ...pointers.map(({ target }) => target)];

@@ -1,5 +1,5 @@
 import { parentPort } from "node:worker_threads";
-import { loadLibc } from "./libc.ts";
+import { loadFiles } from "../../libc/files.ts";
 
 /** A call that may block. `argument` is an address: threads share it, and the caller keeps it alive. */
 export type BlockingCall =
@@ -7,9 +7,9 @@ export type BlockingCall =
   | { readonly name: "close"; readonly fd: number };
 
 // The file a thread of the pool runs: one blocking call at a time, answered with its result or -errno.
-const libc = loadLibc();
+const files = loadFiles();
 parentPort?.on("message", (call: BlockingCall) => {
   const result =
-    call.name === "close" ? libc.close(call.fd) : libc.ioctl(call.fd, call.request, call.argument);
+    call.name === "close" ? files.close(call.fd) : files.ioctl(call.fd, call.request, call.argument);
   parentPort?.postMessage(result);
 });

@@ -61,7 +61,7 @@ function attachToIoas(
   }
   const { iommu } = bound.device;
   if (iommu === null) throw new Errno("EINVAL");
-  const hwpt = objects.add((id) => new Hwpt(id, ioas, iommu));
+  const hwpt = objects.add((id) => new Hwpt(id, ioas, iommu, put === attachHwpt));
   ioas.users++;
   try {
     if (put === attachHwpt) joinNewHwpt(bound, hwpt);

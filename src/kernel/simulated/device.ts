@@ -27,6 +27,10 @@ export class Device {
     group?.devices.push(this);
   }
 
+  leaveGroup(): void {
+    this.group?.devices.splice(this.group.devices.indexOf(this), 1);
+  }
+
   /** Whether it is a PCI device; else it is a platform device. */
   get isPci(): boolean {
     return /^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(this.name);

@@ -5,7 +5,8 @@ export type Node =
   | { readonly kind: "directory"; names(): Iterable<string>; child(name: string): Node | undefined }
   | { readonly kind: "file"; readonly text: () => string }
   | { readonly kind: "link"; readonly target: string }
-  | { readonly kind: "device" };
+  /** `number` is "major:minor". */
+  | { readonly kind: "device"; readonly number: string };
 
 type Directory = Extract<Node, { kind: "directory" }>;
 

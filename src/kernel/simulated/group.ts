@@ -34,13 +34,21 @@ export class IommuGroup {
    * none (__iommu_device_set_domain).
    */
   claimDma(owner: object): void {
-    const hostDriver = this.devices.some(({ driver }) => driver !== null && !DRIVER_MANAGED_DMA.test(driver));
-    if (hostDriver || (this.#ownerCount > 0 && this.#owner !== owner)) throw new Errno("EPERM");
+    if (this.#hasHostDriver || (this.#ownerCount > 0 && this.#owner !== owner)) throw new Errno("EPERM");
     if (this.devices.some(({ regions }) => regions.some(({ type }) => type === "direct"))) {
       throw new Errno("EINVAL");
     }
     this.#owner = owner;
     this.#ownerCount++;
+  }
+
+  /** iommu_group_dma_owner_claimed: by a host driver, or by user space. */
+  get isDmaClaimed(): boolean {
+    return this.#hasHostDriver || this.#ownerCount > 0;
+  }
+
+  get #hasHostDriver(): boolean {
+    return this.devices.some(({ driver }) => driver !== null && !DRIVER_MANAGED_DMA.test(driver));
   }
 
   /** iommu_device_release_dma_owner */

@@ -13,6 +13,7 @@ import {
   IOMMU_OPTION_OP_GET,
   IOMMU_OPTION_OP_SET,
   IOMMU_OPTION_RLIMIT_MODE,
+  IOMMU_TEST_CMD,
   iommu_destroy,
   iommu_ioas_alloc,
   iommu_ioas_allow_iovas,
@@ -22,12 +23,14 @@ import {
   iommu_iova_range,
   iommu_option,
 } from "../../uapi/iommufd.ts";
+import { IOMMU_TEST_OP_ADD_RESERVED, iommu_test_cmd } from "../../uapi/iommufd-test.ts";
 import { iommu_resv_iova_ranges } from "../../uapi/resv-iova-ranges.ts";
 import type { Field, Struct } from "../../uapi/struct.ts";
 import { Errno } from "./errno.ts";
 import { firstIntersecting, type Interval, insert } from "./intervals.ts";
 import type { Iommufd } from "./iommufd.ts";
 import { Ioas } from "./objects.ts";
+import type { Topology } from "./topology.ts";
 import type { UserMemory } from "./user-memory.ts";
 
 const U64_MAX = (1n << 64n) - 1n;
@@ -154,7 +157,7 @@ const setOption = command(IOMMU_OPTION, iommu_option, (context, values, _memory,
  * The proposed IOMMU_RESV_IOVA_RANGES at a number that mainline has not given a meaning: the device's regions as
  * its driver lists them, but for those that the kernel does not enforce.
  */
-export const RESV_IOVA_RANGES: Command = command(
+const resvIovaRanges = command(
   0x3bb0,
   iommu_resv_iova_ranges,
   ({ objects }, values, memory, respond) => {
@@ -165,12 +168,24 @@ export const RESV_IOVA_RANGES: Command = command(
   },
 );
 
-export const COMMANDS: ReadonlyMap<number, Command> = new Map(
-  [destroy, ioasAlloc, ioasIovaRanges, ioasAllowIovas, ioasMap, ioasUnmap, setOption].map((entry) => [
-    entry.request,
-    entry,
-  ]),
-);
+/** Of the operations for the kernel's own tests, ADD_RESERVED (selftest.c: iommufd_test_add_reserved). */
+const test = command(IOMMU_TEST_CMD, iommu_test_cmd, ({ objects }, { op, id, start, length }) => {
+  if (op !== IOMMU_TEST_OP_ADD_RESERVED) throw new Errno("EOPNOTSUPP");
+  if (length === 0n) throw new Errno("EINVAL");
+  const last = start + length - 1n;
+  if (last > U64_MAX) throw new Errno("EOVERFLOW");
+  const { pagetable } = objects.getIoas(id);
+  // Nobody takes it back before the IOAS goes.
+  pagetable.reserve({ start, last }, pagetable);
+});
+
+const COMMANDS = [destroy, ioasAlloc, ioasIovaRanges, ioasAllowIovas, ioasMap, ioasUnmap, setOption];
+
+/** The commands of a kernel by their numbers. */
+export function commandsOf(kernel: Topology["kernel"]): ReadonlyMap<number, Command> {
+  const optional = [...(kernel.resvIovaRanges ? [resvIovaRanges] : []), ...(kernel.iommufdTest ? [test] : [])];
+  return new Map([...COMMANDS, ...optional].map((entry) => [entry.request, entry]));
+}
 
 /**
  * As many of the ranges as the caller has room for, at `pointer`, and in `num_iovas` how many there are; the

@@ -1,9 +1,10 @@
 import { attach, detach } from "./attachment.ts";
 import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
-import { COMMANDS, RESV_IOVA_RANGES } from "./iommufd-commands.ts";
+import { type Command, commandsOf } from "./iommufd-commands.ts";
 import { BoundDevice, GroupAttachment, ObjectTable } from "./objects.ts";
 import { OpenFile } from "./open-file.ts";
+import type { Topology } from "./topology.ts";
 import type { UserMemory } from "./user-memory.ts";
 
 /** The numbers among which Linux 6.12 looks for a command only after it has read `size`. */
@@ -21,20 +22,18 @@ export class Iommufd extends OpenFile {
   /** The value of IOMMU_OPTION_RLIMIT_MODE. */
   rlimitMode = 0n;
   readonly #attachments = new Map<number, GroupAttachment>();
-  readonly #resvIovaRanges: boolean;
+  readonly #commands: ReadonlyMap<number, Command>;
 
-  /** `resvIovaRanges`: whether this kernel has the proposed IOMMU_RESV_IOVA_RANGES. */
-  constructor(path: string, resvIovaRanges: boolean) {
+  constructor(path: string, kernel: Topology["kernel"]) {
     super(path);
-    this.#resvIovaRanges = resvIovaRanges;
+    this.#commands = commandsOf(kernel);
   }
 
   ioctl(request: number, memory: UserMemory): number {
-    const proposed = this.#resvIovaRanges && request === RESV_IOVA_RANGES.request;
+    const command = this.#commands.get(request);
     const number = request & 0xff;
-    if (!proposed && (number < FIRST_NUMBER || number > LAST_NUMBER)) throw new Errno("ENOTTY");
+    if (!command && (number < FIRST_NUMBER || number > LAST_NUMBER)) throw new Errno("ENOTTY");
     const userSize = memory.readU32(memory.argument);
-    const command = proposed ? RESV_IOVA_RANGES : COMMANDS.get(request);
     if (command === undefined) throw new Errno("ENOTTY");
     if (userSize < command.size) throw new Errno("EINVAL");
     const struct = memory.copyStruct(command.size, userSize);

@@ -1,8 +1,9 @@
 import { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
 import { IommuGroup } from "./group.ts";
-import type { Topology } from "./topology.ts";
+import type { Topology, TopologyDevice, TopologyIommu } from "./topology.ts";
 import { VfioDevice } from "./vfio-device.ts";
+import { VfioGroup } from "./vfio-group.ts";
 
 /** Names of VFIO drivers have the word: vfio-pci, vfio-platform, mlx5_vfio_pci. */
 const VFIO_DRIVER = /(^|[-_])vfio([-_]|$)/;
@@ -10,31 +11,30 @@ const VFIO_DRIVER = /(^|[-_])vfio([-_]|$)/;
 /** The simulated host: its devices and groups, and the drivers they are bound to. */
 export class Machine {
   readonly kernel: Topology["kernel"];
-  readonly devices: ReadonlyMap<string, Device>;
-  readonly groups: ReadonlyMap<number, IommuGroup>;
   /** The VFIO devices by name. */
   readonly vfioDevices = new Map<string, VfioDevice>();
+  /** By the number of the IOMMU group, which is the name of the node. */
+  readonly vfioGroups = new Map<string, VfioGroup>();
+  /** Called when a device, its VFIO device or its driver has come or gone (kobject_uevent). */
+  uevent: () => void = () => {};
+  readonly #iommus: ReadonlyMap<string, TopologyIommu>;
+  readonly #groups = new Map<number, IommuGroup>();
+  readonly #devices = new Map<string, Device>();
   /** The numbers of VFIO devices, also of those that are gone but open. */
   readonly #numbers = new Set<number>();
 
   constructor(topology: Topology) {
     this.kernel = topology.kernel;
-    const iommus = new Map(topology.iommus.map((iommu) => [iommu.name, iommu]));
-    const groups = new Map<number, IommuGroup>();
-    const devices = new Map<string, Device>();
-    for (const entry of topology.devices) {
-      let group: IommuGroup | null = null;
-      if (entry.group !== null) {
-        group = groups.get(entry.group) ?? new IommuGroup(entry.group);
-        groups.set(group.id, group);
-      }
-      const iommu = entry.iommu === null ? null : (iommus.get(entry.iommu) ?? null);
-      const device = new Device(entry, iommu, group);
-      devices.set(device.name, device);
-      this.#probe(device, entry.driver);
-    }
-    this.groups = groups;
-    this.devices = devices;
+    this.#iommus = new Map(topology.iommus.map((iommu) => [iommu.name, iommu]));
+    for (const entry of topology.devices) this.add(entry);
+  }
+
+  get devices(): ReadonlyMap<string, Device> {
+    return this.#devices;
+  }
+
+  get groups(): ReadonlyMap<number, IommuGroup> {
+    return this.#groups;
   }
 
   /** Whether VFIO devices have nodes in /dev/vfio/devices: CONFIG_VFIO_DEVICE_CDEV depends on CONFIG_IOMMUFD. */
@@ -42,32 +42,74 @@ export class Machine {
     return this.kernel.iommufd && this.kernel.vfioCdev;
   }
 
+  /** A device appears, and its driver takes it. */
+  add(entry: TopologyDevice): void {
+    let group: IommuGroup | null = null;
+    if (entry.group !== null) {
+      group = this.#groups.get(entry.group) ?? new IommuGroup(entry.group);
+      this.#groups.set(group.id, group);
+    }
+    const iommu = entry.iommu === null ? null : (this.#iommus.get(entry.iommu) ?? null);
+    const device = new Device(entry, iommu, group);
+    this.#devices.set(device.name, device);
+    this.uevent();
+    this.#probe(device, entry.driver);
+  }
+
+  /** The device leaves its driver, which may have to wait, and then the host. A group ends with its last device. */
+  async remove(device: Device): Promise<void> {
+    await this.setDriver(device, null);
+    this.#devices.delete(device.name);
+    device.leaveGroup();
+    const { group } = device;
+    if (group?.devices.length === 0) this.#groups.delete(group.id);
+    this.uevent();
+  }
+
   /**
    * Binds the device to a driver, or to none. It leaves a VFIO driver at once, but only when every file of the VFIO
-   * device is closed does this settle, as the write to sysfs would block. Throws EBUSY when user space owns the
-   * group's DMA; the device is then unbound.
+   * device is closed does this settle, as the write to sysfs would block; whoever has it bound is asked for it. Throws
+   * EBUSY when user space owns the group's DMA; the device is then unbound.
    */
   async setDriver(device: Device, driver: string | null): Promise<void> {
     const { vfio } = device;
     device.driver = null;
     device.vfio = null;
-    if (vfio !== null) {
-      this.vfioDevices.delete(vfio.name);
-      await vfio.unused();
-      this.#numbers.delete(vfio.number);
-    }
+    if (vfio !== null) await this.#unregister(vfio);
+    this.uevent();
     if (driver !== null && device.group?.admits(driver) === false) throw new Errno("EBUSY");
     this.#probe(device, driver);
+  }
+
+  /** vfio_unregister_group_dev */
+  async #unregister(vfio: VfioDevice): Promise<void> {
+    this.vfioDevices.delete(vfio.name);
+    this.uevent();
+    await vfio.unused();
+    this.#numbers.delete(vfio.number);
+    const { group } = vfio;
+    if (--group.drivers > 0 || group.iommuGroup === null) return;
+    this.vfioGroups.delete(String(group.iommuGroup.id));
+    group.revoke();
   }
 
   /** VFIO takes the lowest free number, and leaves devices without an IOMMU group alone. */
   #probe(device: Device, driver: string | null): void {
     device.driver = driver;
-    if (driver === null || device.group === null || !VFIO_DRIVER.test(driver)) return;
+    if (driver === null) return;
+    if (device.group !== null && VFIO_DRIVER.test(driver)) this.#register(device, device.group);
+    this.uevent();
+  }
+
+  #register(device: Device, iommuGroup: IommuGroup): void {
     let number = 0;
     while (this.#numbers.has(number)) number++;
     this.#numbers.add(number);
-    device.vfio = new VfioDevice(number, device);
+    const name = String(iommuGroup.id);
+    const group = this.vfioGroups.get(name) ?? new VfioGroup(iommuGroup);
+    this.vfioGroups.set(name, group);
+    group.drivers++;
+    device.vfio = new VfioDevice(number, device, group);
     this.vfioDevices.set(device.vfio.name, device.vfio);
   }
 }

@@ -1,5 +1,6 @@
 import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
+import type { Interval } from "./intervals.ts";
 import { type Domain, IoPagetable } from "./io-pagetable.ts";
 import type { TopologyIommu } from "./topology.ts";
 
@@ -23,15 +24,18 @@ export class Ioas extends IommufdObject {
 export class Hwpt extends IommufdObject implements Domain {
   readonly ioas: Ioas;
   readonly iommu: TopologyIommu;
+  /** What the IOAS takes it for: asked for once, when the domain is new. */
+  readonly aperture: Interval;
 
-  constructor(id: number, ioas: Ioas, iommu: TopologyIommu) {
+  /**
+   * `isAttached`: whether a device is in it by then, which in a replace comes last. A driver that cannot tell until
+   * then says that the aperture is the address 0 (`iommufd_hwpt_paging_alloc`, on `immediate_attach`).
+   */
+  constructor(id: number, ioas: Ioas, iommu: TopologyIommu, isAttached: boolean) {
     super(id);
     this.ioas = ioas;
     this.iommu = iommu;
-  }
-
-  get aperture() {
-    return this.iommu.aperture;
+    this.aperture = isAttached || !iommu.lateAperture ? iommu.aperture : { start: 0n, last: 0n };
   }
 
   get pageSize() {

@@ -1,21 +1,25 @@
 import type { ErrnoName } from "../../uapi/errno.ts";
 import { type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
+import { EventFile } from "./event-file.ts";
 import { lookUp, type Node } from "./file-tree.ts";
 import { Iommufd } from "./iommufd.ts";
 import { Machine } from "./machine.ts";
 import type { OpenFile } from "./open-file.ts";
 import { fileSystemOf } from "./sysfs.ts";
-import type { Topology } from "./topology.ts";
+import type { Topology, TopologyDevice } from "./topology.ts";
 import { UserMemory } from "./user-memory.ts";
+import { VfioContainer } from "./vfio-container.ts";
 import { VfioFile } from "./vfio-file.ts";
+import { VfioGroupFile } from "./vfio-group.ts";
 
 /** Above what a process may have open, so that a descriptor from here is never one of Linux's by mistake. */
 const FIRST_FD = 0x4000_0000;
 
 /**
- * A kernel in memory, with iommufd, VFIO cdevs and sysfs of the host that a topology describes. It takes the same
- * numbers and bytes as Linux 6.12 and answers with the same bytes and errno.
+ * A kernel in memory, with iommufd, VFIO cdevs, groups and containers, and sysfs of the host that a topology describes.
+ * It takes the same numbers and bytes as Linux 6.12 and answers with the same bytes and errno.
  */
 export class SimulatedKernel implements Kernel {
   readonly backend = "simulated";
@@ -23,9 +27,10 @@ export class SimulatedKernel implements Kernel {
   /** Nothing but this process runs on the machine, and its /proc shows none. */
   readonly pid = process.pid;
   readonly #machine: Machine;
-  readonly #root: ReturnType<typeof fileSystemOf>;
+  #root: ReturnType<typeof fileSystemOf>;
   readonly #files = new Map<number, OpenFile>();
   readonly #underWay = new Set<Promise<unknown>>();
+  #isListening = false;
 
   constructor(topology: Topology) {
     this.release = topology.kernel.release;
@@ -38,11 +43,24 @@ export class SimulatedKernel implements Kernel {
       const { kind } = this.#lookUp(path);
       if (kind === "directory") throw new Errno("EISDIR");
       if (kind === "file") throw new Errno("EACCES");
-      const file = this.#openDevice(path);
-      let fd = FIRST_FD;
-      while (this.#files.has(fd)) fd++;
-      this.#files.set(fd, file);
-      return fd;
+      return this.#install(this.#openDevice(path));
+    });
+  }
+
+  duplicate(fd: number): number {
+    return systemCall("fcntl", () => {
+      const file = this.#file(fd);
+      file.get();
+      return this.#install(file);
+    });
+  }
+
+  deviceNumber(fd: number): string {
+    return systemCall("fstat", () => {
+      // While it is open a node keeps its name and its number.
+      const node = this.#lookUp(this.#file(fd).path);
+      if (node.kind !== "device") throw new Errno("ENODEV");
+      return node.number;
     });
   }
 
@@ -52,7 +70,7 @@ export class SimulatedKernel implements Kernel {
     await this.#track(put(file));
   }
 
-  ioctl(fd: number, request: number, argument: Uint8Array, ...pointers: Pointer[]): number {
+  ioctl(fd: number, request: number, argument: Uint8Array | number, ...pointers: Pointer[]): number {
     return systemCall(ioctlName(request), () =>
       this.#file(fd).ioctl(request, new UserMemory(argument, pointers)),
     );
@@ -61,7 +79,7 @@ export class SimulatedKernel implements Kernel {
   async slowIoctl(
     fd: number,
     request: number,
-    argument: Uint8Array,
+    argument: Uint8Array | number,
     ...pointers: Pointer[]
   ): Promise<number> {
     const file = systemCall(ioctlName(request), () => this.#file(fd));
@@ -69,6 +87,16 @@ export class SimulatedKernel implements Kernel {
     const call = () => systemCall(ioctlName(request), () => file.ioctl(request, memory));
     file.get();
     return this.#track(file.takeTime(request, call).finally(() => put(file)));
+  }
+
+  eventfd(signalled: () => void): number {
+    return this.#install(new EventFile(signalled));
+  }
+
+  watchDevices(heard: () => void): void {
+    // Linux sends an event before its cause returns; who listens hears of it in a turn of the event loop.
+    this.#machine.uevent = () => setImmediate(() => this.#isListening && heard());
+    this.#isListening = true;
   }
 
   readFile(path: string): string {
@@ -107,6 +135,7 @@ export class SimulatedKernel implements Kernel {
 
   async shutdown(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+    this.#isListening = false;
   }
 
   /** The open descriptors, ascending: what a test finds left over. */
@@ -116,25 +145,57 @@ export class SimulatedKernel implements Kernel {
 
   /**
    * Binds a device to another driver, or with null to none, as writing to sysfs would: that blocks until all open
-   * files of its VFIO device are closed. Rejects with ENODEV for a device that is not there, EBUSY for a host driver
-   * in a group that user space owns.
+   * files of its VFIO device are closed, and asks whoever has it bound for it. Rejects with ENODEV for a device that
+   * is not there, EBUSY for a host driver in a group that user space owns.
    */
   async setDriver(device: string, driver: string | null): Promise<void> {
-    const target = this.#machine.devices.get(device);
-    if (target === undefined) throw new SystemCallError("ENODEV", "write");
     try {
-      await this.#machine.setDriver(target, driver);
+      await this.#machine.setDriver(this.#device(device), driver);
     } catch (error) {
       throw named(error, "write");
     }
   }
 
+  /** Plugs a device in, behind an IOMMU of the topology. */
+  addDevice(device: TopologyDevice): void {
+    this.#machine.add(device);
+    this.#root = fileSystemOf(this.#machine);
+  }
+
+  /** Takes a device out, by way of its driver: as long as that takes (see setDriver). Rejects with ENODEV. */
+  async removeDevice(device: string): Promise<void> {
+    try {
+      await this.#machine.remove(this.#device(device));
+      this.#root = fileSystemOf(this.#machine);
+    } catch (error) {
+      throw named(error, "write");
+    }
+  }
+
+  #device(name: string): Device {
+    const device = this.#machine.devices.get(name);
+    if (device === undefined) throw new Errno("ENODEV");
+    return device;
+  }
+
+  #install(file: OpenFile): number {
+    let fd = FIRST_FD;
+    while (this.#files.has(fd)) fd++;
+    this.#files.set(fd, file);
+    return fd;
+  }
+
   #openDevice(path: string): OpenFile {
-    const { kernel, vfioDevices } = this.#machine;
-    if (path === "/dev/iommu") return new Iommufd(path, kernel.resvIovaRanges);
-    const vfio = vfioDevices.get(path.slice(path.lastIndexOf("/") + 1));
+    const { kernel, vfioDevices, vfioGroups } = this.#machine;
+    const fileOf = (fd: number) => this.#file(fd);
+    if (path === "/dev/iommu") return new Iommufd(path, kernel);
+    if (path === "/dev/vfio/vfio") return new VfioContainer(path);
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    const group = vfioGroups.get(name);
+    if (group !== undefined) return new VfioGroupFile(path, group, fileOf);
+    const vfio = vfioDevices.get(name);
     if (vfio === undefined) throw new Errno("ENODEV");
-    return new VfioFile(path, vfio, (fd) => this.#file(fd));
+    return new VfioFile(path, vfio, fileOf);
   }
 
   #lookUp(path: string): Node {

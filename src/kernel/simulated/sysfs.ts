@@ -5,8 +5,13 @@ import { reservedRegionsText } from "./resv-regions.ts";
 import type { TopologyIommu } from "./topology.ts";
 import type { VfioDevice } from "./vfio-device.ts";
 
-/** The major number of "vfio-dev"; Linux takes one that is free. */
+/** The major number of "vfio-dev", and the minor one of iommufd among "misc"; Linux takes what is free. */
 const VFIO_MAJOR = 511;
+const IOMMU_MINOR = 126;
+/** The major number of "vfio", the groups, and `include/linux/miscdevice.h: VFIO_MINOR`. */
+const GROUP_MAJOR = 510;
+const CONTAINER_MINOR = 196;
+const numberOf = ({ number }: VfioDevice) => `${VFIO_MAJOR}:${number}`;
 
 /** What of /dev, /proc and /sys Linux 6.12 shows of the machine, as far as devices, drivers and IOMMUs go. */
 export function fileSystemOf(machine: Machine) {
@@ -47,20 +52,28 @@ export function fileSystemOf(machine: Machine) {
 }
 
 /** /dev: devtmpfs has a directory only while something is in it. */
-function devNodes({ kernel, hasVfioCdev, vfioDevices }: Machine) {
-  const node: Node = { kind: "device" };
+function devNodes({ kernel, hasVfioCdev, vfioDevices, vfioGroups }: Machine) {
+  const hasCdevs = hasVfioCdev && vfioDevices.size > 0;
+  const fixed = directory({
+    vfio: { kind: "device", number: `10:${CONTAINER_MINOR}` },
+    devices: hasCdevs
+      ? directoryOf(vfioDevices, (each) => ({ kind: "device", number: numberOf(each) }))
+      : undefined,
+  });
+  const groups = directoryOf(vfioGroups, (_, name) => ({ kind: "device", number: `${GROUP_MAJOR}:${name}` }));
   return directory({
-    iommu: kernel.iommufd ? node : undefined,
-    vfio:
-      hasVfioCdev && vfioDevices.size > 0
-        ? directory({ devices: directoryOf(vfioDevices, () => node) })
-        : undefined,
+    iommu: kernel.iommufd ? { kind: "device", number: `10:${IOMMU_MINOR}` } : undefined,
+    vfio: {
+      kind: "directory",
+      names: () => [...fixed.names(), ...groups.names()],
+      child: (name) => fixed.child(name) ?? groups.child(name),
+    },
   });
 }
 
 /** /proc/devices: "vfio-dev" is there from the time the vfio module is, with or without devices. */
 function characterDevices({ hasVfioCdev }: Machine): string {
-  const lines = ["  1 mem", " 10 misc", ...(hasVfioCdev ? [`${VFIO_MAJOR} vfio-dev`] : [])];
+  const lines = ["  1 mem", " 10 misc", `${GROUP_MAJOR} vfio`, ...(hasVfioCdev ? [`${VFIO_MAJOR} vfio-dev`] : [])];
   return `Character devices:\n${lines.join("\n")}\n\nBlock devices:\n`;
 }
 
@@ -81,12 +94,18 @@ function bus(members: readonly Device[]): Node {
   });
 }
 
+/** Whether a driver has the device enabled; vfio-pci has while somebody has it bound (vfio_pci_core_enable). */
+function isEnabled({ driver, vfio }: Device): boolean {
+  return vfio === null ? driver !== null : vfio.isBound;
+}
+
 /** /sys/devices/…/NAME. Without CONFIG_VFIO_DEVICE_CDEV a VFIO device has its directory, too, but no number. */
 function deviceDirectory({ hasVfioCdev }: Machine, device: Device): Node {
   const { driver, group, iommu, vfio } = device;
   const vfioDirectory = (each: VfioDevice) =>
-    directory({ dev: hasVfioCdev ? file(() => `${VFIO_MAJOR}:${each.number}\n`) : undefined });
+    directory({ dev: hasVfioCdev ? file(() => `${numberOf(each)}\n`) : undefined });
   return directory({
+    enable: device.isPci ? file(() => `${Number(isEnabled(device))}\n`) : undefined,
     driver: driver === null ? undefined : link(`../../../bus/${busOf(device)}/drivers/${driver}`),
     iommu: iommu === null ? undefined : link(`../../virtual/iommu/${iommu.name}`),
     iommu_group: group === null ? undefined : link(`../../../kernel/iommu_groups/${group.id}`),

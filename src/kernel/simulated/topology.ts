@@ -15,6 +15,8 @@ export interface TopologyIommu {
   readonly name: string;
   readonly aperture: { readonly start: bigint; readonly last: bigint };
   readonly pageSize: number;
+  /** Its driver tells a domain's aperture only once a device is in it: virtio-iommu in 6.12. See Hwpt. */
+  readonly lateAperture: boolean;
 }
 
 /** How long the calls take that wait for hardware, in milliseconds. */
@@ -44,6 +46,8 @@ export interface Topology {
     readonly iommufd: boolean;
     readonly vfioCdev: boolean;
     readonly resvIovaRanges: boolean;
+    /** CONFIG_IOMMUFD_TEST */
+    readonly iommufdTest: boolean;
   };
   readonly iommus: readonly TopologyIommu[];
   readonly devices: readonly TopologyDevice[];
@@ -76,8 +80,14 @@ export function parseTopology(value: unknown): Topology {
       iommufd: kernel.iommufd,
       vfioCdev: kernel["vfio-cdev"],
       resvIovaRanges: kernel["resv-iova-ranges"],
+      iommufdTest: kernel["iommufd-test"],
     },
-    iommus: iommus.map(({ name, aperture, "page-size": pageSize }) => ({ name, aperture, pageSize })),
+    iommus: iommus.map(({ name, aperture, "page-size": pageSize, "late-aperture": lateAperture }) => ({
+      name,
+      aperture,
+      pageSize,
+      lateAperture,
+    })),
     devices: devices.map(({ "isolated-msi": isolatedMsi, "latency-ms": latency, ...device }) => ({
       ...device,
       group: device.iommu === null ? null : (device.group ?? groups.next().value),
@@ -130,6 +140,7 @@ const iommu = z.strictObject({
     .max(2 ** 30)
     .refine((size) => (size & (size - 1)) === 0, "must be a power of two")
     .default(4096),
+  "late-aperture": z.boolean().default(false),
 });
 
 const milliseconds = z.int().min(0).max(3_600_000).default(0);
@@ -152,6 +163,7 @@ const kernel = z.strictObject({
   iommufd: z.boolean().default(true),
   "vfio-cdev": z.boolean().default(true),
   "resv-iova-ranges": z.boolean().default(false),
+  "iommufd-test": z.boolean().default(false),
 });
 
 /** Every IOMMU, device and group is named once, and what refers to one finds it. */

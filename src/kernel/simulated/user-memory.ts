@@ -15,11 +15,17 @@ interface Mapping {
  * nothing mapped around it. Like the real adapter, it writes the addresses into the argument's pointer words.
  */
 export class UserMemory {
-  /** Where the argument lies. */
-  readonly argument = FIRST_ADDRESS;
+  /** Where the argument lies; or the argument itself, when that is a number. */
+  readonly argument: bigint;
   readonly #mappings: readonly Mapping[];
 
-  constructor(argument: Uint8Array, pointers: readonly Pointer[]) {
+  constructor(argument: Uint8Array | number, pointers: readonly Pointer[]) {
+    if (typeof argument === "number") {
+      this.argument = BigInt(argument);
+      this.#mappings = [];
+      return;
+    }
+    this.argument = FIRST_ADDRESS;
     const view = new DataView(argument.buffer, argument.byteOffset, argument.byteLength);
     const mappings: Mapping[] = [{ address: FIRST_ADDRESS, bytes: argument }];
     let free = FIRST_ADDRESS + PAGE_SIZE + BigInt(argument.length);

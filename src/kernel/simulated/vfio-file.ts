@@ -6,6 +6,7 @@ import {
   VFIO_DEVICE_FLAGS_PLATFORM,
   VFIO_DEVICE_FLAGS_RESET,
   VFIO_DEVICE_GET_INFO,
+  VFIO_DEVICE_SET_IRQS,
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
@@ -15,6 +16,7 @@ import { Errno } from "./errno.ts";
 import { Iommufd } from "./iommufd.ts";
 import type { BoundDevice } from "./objects.ts";
 import { OpenFile } from "./open-file.ts";
+import { setIrqs } from "./request-interrupt.ts";
 import type { UserMemory } from "./user-memory.ts";
 import type { VfioDevice } from "./vfio-device.ts";
 
@@ -29,7 +31,7 @@ interface Binding {
 
 /**
  * An open /dev/vfio/devices/vfioN, after `drivers/vfio/device_cdev.c`, `vfio_main.c`, `iommufd.c` and
- * `pci/vfio_pci_core.c` of Linux 6.12. Interrupts, regions and the rest of a device's use answer ENOTTY.
+ * `pci/vfio_pci_core.c` of Linux 6.12. Regions, most interrupts and the rest of a device's use answer ENOTTY.
  */
 export class VfioFile extends OpenFile {
   readonly #vfio: VfioDevice;
@@ -54,6 +56,8 @@ export class VfioFile extends OpenFile {
         return this.#detach(memory, this.#bound);
       case VFIO_DEVICE_GET_INFO:
         return this.#getInfo(memory);
+      case VFIO_DEVICE_SET_IRQS:
+        return setIrqs(this.#vfio, this.#interrupts, memory, this.#fileOf);
       default:
         throw new Errno("ENOTTY");
     }
@@ -64,6 +68,8 @@ export class VfioFile extends OpenFile {
       this.#bound.iommufd.unbind(this.#bound.device);
       this.#bound = undefined;
       this.#vfio.isBound = false;
+      this.#vfio.requestTrigger = null;
+      this.#vfio.group.unblock();
     }
     this.#vfio.closed();
   }
@@ -85,16 +91,27 @@ export class VfioFile extends OpenFile {
     const { size, fields } = vfio_device_bind_iommufd;
     const { argsz, flags, iommufd: fd } = vfio_device_bind_iommufd.decode(memory.read(argument, size));
     if (argsz < size || flags !== 0 || fd < 0) throw new Errno("EINVAL");
-    if (this.#bound !== undefined) throw new Errno("EINVAL");
-    const iommufd = this.#fileOf(fd);
-    if (!(iommufd instanceof Iommufd)) throw new Errno("EBADFD");
-    // vfio_df_open: by cdev, a device is in use once.
-    if (this.#vfio.isBound) throw new Errno("EINVAL");
-    const device = iommufd.bind(this.#vfio.device);
-    this.#bound = { iommufd, device };
+    const { group } = this.#vfio;
+    group.block();
+    try {
+      if (this.#bound !== undefined) throw new Errno("EINVAL");
+      const iommufd = this.#fileOf(fd);
+      if (!(iommufd instanceof Iommufd)) throw new Errno("EBADFD");
+      // vfio_df_open: by cdev, a device is in use once.
+      if (this.#vfio.isBound) throw new Errno("EINVAL");
+      this.#bound = { iommufd, device: iommufd.bind(this.#vfio.device) };
+    } catch (error) {
+      group.unblock();
+      throw error;
+    }
     this.#vfio.isBound = true;
-    memory.writeU32(argument + BigInt(fields.out_devid.offset), device.id);
+    memory.writeU32(argument + BigInt(fields.out_devid.offset), this.#bound.device.id);
     return 0;
+  }
+
+  /** How many kinds of interrupts the device has. */
+  get #interrupts(): number {
+    return this.#vfio.device.isPci ? PCI_IRQS : 0;
   }
 
   /** vfio_df_ioctl_attach_pt */
@@ -127,7 +144,7 @@ export class VfioFile extends OpenFile {
       argsz,
       flags: VFIO_DEVICE_FLAGS_RESET | (isPci ? VFIO_DEVICE_FLAGS_PCI : VFIO_DEVICE_FLAGS_PLATFORM),
       num_regions: isPci ? PCI_REGIONS : 0,
-      num_irqs: isPci ? PCI_IRQS : 0,
+      num_irqs: this.#interrupts,
     });
     memory.write(memory.argument, info.subarray(0, Math.min(argsz, info.length)));
     return 0;

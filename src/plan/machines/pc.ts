@@ -24,7 +24,7 @@ const AMD_ABOVE_1TB_START = 0x10000000000n;
  * RAM from 0 and again from 4 GiB, above it the region for hot-plugged memory, above that the 64-bit PCI hole
  * (`hw/i386/pc.c: pc_memory_init`, `pc_get_device_memory_range`, `pc_pci_hole64_start`). Where the last of it would
  * reach AMD's HyperTransport hole, QEMU moves everything above 4 GiB to 1 TiB, for an AMD vCPU only. SGX and CXL, which
- * lie between memory and hole, are not taken into account.
+ * lie between memory and hole, are not taken into account, nor is the firmware's ROM right below 4 GiB.
  */
 export function pcWindows(machine: PcMachine): Window[] {
   const below = machine.type === "q35" ? belowOfQ35(machine) : belowOfPc(machine);

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import type { Context } from "../../host/context.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
 import type { Allowed, Ioas } from "../../host/ioas.ts";
 import { formatAddress } from "../../ranges/address.ts";
@@ -7,6 +6,7 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
 import { defineMethod } from "../method.ts";
 import { context, contextName, deviceName, ioasId, rangeList, wireAddress, wireRanges } from "../types.ts";
+import { ownContext, ownIoas, ownWholeContext } from "./ownership.ts";
 import { toWireRanges } from "./wire.ts";
 
 const lease = z.enum(["persistent", "connection"]);
@@ -56,25 +56,33 @@ export const queryIoas = defineMethod({
     ),
   }),
   errors: ["ContextNotFound", "IoasNotFound"],
-  handler: (params, { host }) => {
+  handler: async (params, { host }) => {
     if (params.ioas !== undefined) {
-      const within = host.context(params.context ?? DEFAULT_CONTEXT);
-      return { ioas: [toWireIoas(within, host.ioas(within.name, params.ioas))] };
+      const ioas = host.anyIoas(params.context ?? DEFAULT_CONTEXT, params.ioas);
+      if (isDiscovered(ioas)) await host.allowed(ioas);
+      return { ioas: [toWireIoas(ioas)] };
     }
-    const contexts = params.context === undefined ? host.contexts() : [host.context(params.context)];
-    return {
-      ioas: contexts.flatMap((within) => [...within.ioases.values()].map((ioas) => toWireIoas(within, ioas))),
-    };
+    const all: Ioas[] = [];
+    for (const context of params.context === undefined ? host.contexts() : [host.context(params.context)]) {
+      const others = context.shared ? await host.discover(context) : [];
+      all.push(...context.ioases.values(), ...others);
+    }
+    return { ioas: all.map(toWireIoas) };
   },
 });
 
-function toWireIoas(within: Context, ioas: Ioas) {
+/** Whether another holder of the context's iommufd has made it. */
+function isDiscovered({ context, id }: Ioas): boolean {
+  return !context.ioases.has(id);
+}
+
+function toWireIoas(ioas: Ioas) {
   return {
-    context: within.name,
+    context: ioas.context.name,
     ioas: ioas.id,
     devices: [...ioas.devices],
     "allow-list": ioas.allowList ? toWireRanges(ioas.allowList) : null,
-    discovered: false,
+    discovered: isDiscovered(ioas),
   };
 }
 
@@ -96,7 +104,7 @@ export const queryAllowedRanges = defineMethod({
   }),
   errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
   handler: (params, { host }) => {
-    const ioas = host.ioas(params.context, params.ioas);
+    const ioas = host.anyIoas(params.context, params.ioas);
     const answer = host.allowed(ioas);
     return answer instanceof Promise
       ? answer.then((allowed) => toWireAllowed(params.context, ioas, allowed))
@@ -136,11 +144,15 @@ export const createContext = defineMethod({
     lease: lease.default("persistent").meta({
       description: "connection: the context is destroyed when the connection that made it ends",
     }),
+    "rlimit-mode": z.boolean().default(false).meta({
+      description:
+        "Pinned memory counts towards RLIMIT_MEMLOCK of each process (IOMMU_OPTION_RLIMIT_MODE), not of all the user's together",
+    }),
   }),
   result: z.object({ context: contextName }),
   errors: ["AlreadyExists", "LimitExceeded", "NotSupported", "KernelError"],
-  handler: ({ context: name, lease: chosen }, { host, connection }) => {
-    const created = host.createContext(name, chosen);
+  handler: ({ context: name, lease: chosen, "rlimit-mode": rlimitMode }, { host, connection }) => {
+    const created = host.createContext(name, chosen, connection.peer.uid, rlimitMode);
     if (chosen === "connection") connection.onClose(() => host.endLease(created));
     return { context: created.name };
   },
@@ -152,14 +164,15 @@ export const destroyContext = defineMethod({
   summary: "Releases a context's devices and closes it.",
   params: z.strictObject({ context: contextName }),
   result: z.object({}),
-  errors: ["ContextNotFound"],
-  handler: async ({ context: name }, { host }) => {
+  errors: ["ContextNotFound", "PermissionDenied"],
+  handler: async ({ context: name }, call) => {
     if (name === DEFAULT_CONTEXT) {
       throw invalidParams(
         'context: "default" stays as long as the daemon runs; release its devices and destroy its IOASes instead',
       );
     }
-    await host.destroyContext(name);
+    ownWholeContext(name, call);
+    await call.host.destroyContext(name);
     return {};
   },
 });
@@ -170,8 +183,11 @@ export const createIoas = defineMethod({
   summary: "Makes an IO address space.",
   params: z.strictObject({ context }),
   result: z.object({ context: contextName, ioas: ioasId }),
-  errors: ["ContextNotFound", "LimitExceeded", "NotSupported", "KernelError"],
-  handler: ({ context: name }, { host }) => ({ context: name, ioas: host.createIoas(name).id }),
+  errors: ["ContextNotFound", "PermissionDenied", "LimitExceeded", "NotSupported", "KernelError"],
+  handler: ({ context: name }, call) => {
+    ownContext(name, call);
+    return { context: name, ioas: call.host.createIoas(name, call.connection.peer.uid).id };
+  },
 });
 
 export const destroyIoas = defineMethod({
@@ -180,9 +196,10 @@ export const destroyIoas = defineMethod({
   summary: "Destroys an IO address space that has no device attached.",
   params: z.strictObject({ context, ioas: ioasId }),
   result: z.object({}),
-  errors: ["ContextNotFound", "IoasNotFound", "IoasBusy", "KernelError"],
-  handler: ({ context: name, ioas }, { host }) => {
-    host.destroyIoas(name, ioas);
+  errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "IoasBusy", "KernelError"],
+  handler: ({ context: name, ioas }, call) => {
+    ownIoas(name, ioas, call);
+    call.host.destroyIoas(name, ioas);
     return {};
   },
 });
@@ -194,8 +211,8 @@ export const allowRanges = defineMethod({
     "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
   params: z.strictObject({ context, ioas: ioasId, ranges: rangeList }),
   result: z.object({ context: contextName, ioas: ioasId, ranges: wireRanges }),
-  errors: ["ContextNotFound", "IoasNotFound", "RangeConflict", "KernelError"],
-  handler: async ({ context: name, ioas, ranges }, { host }) => {
+  errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "RangeConflict", "KernelError"],
+  handler: async ({ context: name, ioas, ranges }, call) => {
     const wanted = RangeSet.from(ranges);
     for (const { start, last } of wanted) {
       if (start !== last) continue;
@@ -203,7 +220,8 @@ export const allowRanges = defineMethod({
         `ranges: ${formatAddress(start)} stands alone, and the kernel refuses a range of one byte`,
       );
     }
-    await host.allowRanges(name, ioas, wanted);
+    ownIoas(name, ioas, call);
+    await call.host.allowRanges(name, ioas, wanted);
     return { context: name, ioas, ranges: toWireRanges(wanted) };
   },
 });

@@ -10,7 +10,10 @@ export const intersectRanges = defineMethod({
   role: "observe",
   summary: "What all lists of ranges have in common. Pure arithmetic.",
   params: z.strictObject({
-    lists: z.array(rangeList).meta({ description: "With no list at all, the whole address space is common" }),
+    lists: z
+      .array(rangeList)
+      .max(4096, { error: "at most 4096 lists" })
+      .meta({ description: "With no list at all, the whole address space is common" }),
   }),
   result: z.object({ ranges: wireRanges }),
   errors: ["LimitExceeded"],

@@ -3,6 +3,7 @@ import { formatAddress } from "../../ranges/address.ts";
 import { defineMethod } from "../method.ts";
 import { context, contextName, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";
 import { reservedResult } from "./host.ts";
+import { ownContext, ownDevice, ownIoas, refuseForeignDevice } from "./ownership.ts";
 import { toWireRanges, toWireReserved } from "./wire.ts";
 
 const device = z.strictObject({ device: deviceName });
@@ -37,11 +38,14 @@ export const holdDevice = defineMethod({
     "DeviceNotReady",
     "DeviceBlocked",
     "ContextNotFound",
+    "PermissionDenied",
+    "LimitExceeded",
     "NotSupported",
     "KernelError",
   ],
-  handler: async ({ device, context: name }, { host }) => {
-    const held = await host.hold(device, name);
+  handler: async ({ device, context: name }, call) => {
+    ownContext(name, call);
+    const held = await call.host.hold(device, name, call.connection.peer.uid);
     return { device, context: held.context.name, "device-id": held.deviceId };
   },
 });
@@ -52,9 +56,10 @@ export const releaseDevice = defineMethod({
   summary: "Gives a device back. An attached one is detached.",
   params: device,
   result: z.object({ device: deviceName }),
-  errors: ["NotHeld", "DeviceBusy"],
-  handler: async ({ device }, { host }) => {
-    await host.release(device);
+  errors: ["NotHeld", "PermissionDenied", "DeviceBusy"],
+  handler: async ({ device }, call) => {
+    ownDevice(device, call);
+    await call.host.release(device);
     return { device };
   },
 });
@@ -72,9 +77,20 @@ export const attachDevice = defineMethod({
     ranges: wireRanges.meta({ description: "What the IOAS allows with the device in it" }),
     "iova-alignment": wireAddress,
   }),
-  errors: ["NotHeld", "IoasNotFound", "DeviceBusy", "RangeConflict", "DeviceNotFound", "KernelError"],
-  handler: async ({ device, ioas }, { host }) => {
-    const { held, answer } = await host.attach(device, ioas);
+  errors: [
+    "NotHeld",
+    "PermissionDenied",
+    "IoasNotFound",
+    "DeviceBusy",
+    "RangeConflict",
+    "DeviceNotFound",
+    "KernelError",
+  ],
+  handler: async ({ device, ioas }, call) => {
+    ownIoas(ownDevice(device, call).context.name, ioas, call);
+    const { held, answer } = await call.host.attach(device, ioas, (sibling) =>
+      refuseForeignDevice(sibling, call),
+    );
     return {
       device,
       context: held.context.name,
@@ -95,9 +111,10 @@ export const detachDevice = defineMethod({
     context: contextName,
     ioas: ioasId.nullable().meta({ description: "Where it was attached; null when it was not" }),
   }),
-  errors: ["NotHeld", "DeviceBusy", "KernelError"],
-  handler: async ({ device }, { host }) => {
-    const { held, ioas } = await host.detach(device);
+  errors: ["NotHeld", "PermissionDenied", "DeviceBusy", "KernelError"],
+  handler: async ({ device }, call) => {
+    ownDevice(device, call);
+    const { held, ioas } = await call.host.detach(device);
     return { device, context: held.context.name, ioas: ioas?.id ?? null };
   },
 });

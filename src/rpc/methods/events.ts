@@ -19,7 +19,7 @@ export const subscribe = defineMethod({
     contexts: queryContexts.result.shape.contexts,
     ioas: queryIoas.result.shape.ioas,
   }),
-  errors: [],
+  errors: ["LimitExceeded"],
   handler: async ({ events }, call) => {
     // Subscribed first: an event that comes while the snapshot is made is sent, not lost.
     call.events.subscribe(call.connection, events);

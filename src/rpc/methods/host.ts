@@ -58,15 +58,16 @@ export const queryDevices = defineMethod({
   },
 });
 
-function toWireDevice({ platform, held, blockers }: DeviceReport): z.input<typeof wireDevice> {
-  const holding = held ? (held.ioas ? ("attached" as const) : ("held" as const)) : ("observed" as const);
+function toWireDevice({ platform, held, handedOver, blockers }: DeviceReport): z.input<typeof wireDevice> {
+  const holding = held ? (held.ioas ? ("attached" as const) : ("held" as const)) : null;
+  const givenWith = handedOver?.isClosing ? undefined : handedOver;
   return {
     device: platform.device,
     group: platform.group,
     driver: platform.driver,
     "vfio-device": platform.vfioDevice,
-    state: holding,
-    context: held?.context.name ?? null,
+    state: holding ?? (handedOver ? "handed-over" : "observed"),
+    context: (held?.context ?? givenWith)?.name ?? null,
     ioas: held?.ioas?.id ?? null,
     "device-id": held?.deviceId ?? null,
     assignable: blockers.length === 0,
@@ -80,6 +81,9 @@ export const reservedResult = z
     device: deviceName,
     group,
     source: z.enum(["sysfs", "probe", "resv-iova-ranges"]),
+    backend: z.enum(["iommufd", "vfio-type1"]).nullable().meta({
+      description: "The kernel interface that told ranges or the aperture; null: sysfs alone",
+    }),
     scope: z.enum(["group", "device"]).meta({ description: "Whether siblings' regions may be among them" }),
     regions: z.array(wireRegion).meta({
       description:

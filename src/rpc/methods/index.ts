@@ -12,6 +12,7 @@ import {
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
 import { subscribe, unsubscribe } from "./events.ts";
+import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { introspection, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
@@ -42,6 +43,8 @@ export const METHODS: readonly Method[] = [
   releaseDevice,
   attachDevice,
   detachDevice,
+  handOverDevice,
+  handOverContext,
 
   predictAllowedRanges,
   checkLayoutMethod,

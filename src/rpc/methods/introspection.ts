@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { suffices } from "../../access/policy.ts";
 import { EVENTS } from "../events.ts";
 import { defineMethod, type Method } from "../method.ts";
 import { jsonSchema, methodSchemas } from "../schema/json-schema.ts";
@@ -32,7 +33,7 @@ function queryCommands(table: () => readonly Method[]) {
   return defineMethod({
     name: "query-commands",
     role: "observe",
-    summary: "Every method, with the role that it takes.",
+    summary: "Every method that this client may call, with the role that it takes.",
     params: noParams,
     result: z.object({
       commands: z.array(
@@ -40,7 +41,11 @@ function queryCommands(table: () => readonly Method[]) {
       ),
     }),
     errors: [],
-    handler: () => ({ commands: table().map(({ name, role, summary }) => ({ name, role, summary })) }),
+    handler: (_params, { connection: { peer } }) => ({
+      commands: table()
+        .filter(({ role }) => suffices(peer.role, role))
+        .map(({ name, role, summary }) => ({ name, role, summary })),
+    }),
   });
 }
 

@@ -1,15 +1,15 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
-import type { Host } from "../../host/host.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
 import { machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams, limitExceeded } from "../errors.ts";
-import { defineMethod } from "../method.ts";
+import { type Call, defineMethod } from "../method.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
 import { layoutParams, WINDOW_LIMIT } from "./layout-params.ts";
+import { ownIoas } from "./ownership.ts";
 import { exactness, toWireExactness } from "./planning.ts";
 import { causeBudget } from "./planning-limits.ts";
 import { planFor, sources } from "./sources.ts";
@@ -31,6 +31,7 @@ const PAGE_SIZE = 4096n;
 export const checkLayoutMethod = defineMethod({
   name: "check-layout",
   role: "observe",
+  takesControl: ({ enforce }) => enforce,
   summary: "Whether a guest's memory map fits, and for every window that does not, what forbids it.",
   params: paramsType,
   result: z.object({
@@ -57,22 +58,23 @@ export const checkLayoutMethod = defineMethod({
     "DeviceNotFound",
     "ContextNotFound",
     "IoasNotFound",
+    "PermissionDenied",
     "RangeConflict",
     "LimitExceeded",
     "KernelError",
   ],
-  handler: async (params, { host }) => {
+  handler: async (params, call) => {
     if (params.enforce && params.ioas === undefined) {
       throw invalidParams("enforce: takes the ioas that is to keep the layout");
     }
     const { devices, context, ioas, hosts } = params;
-    const plan = await planFor({ devices, context, ioas, hosts }, host);
+    const plan = await planFor({ devices, context, ioas, hosts }, call.host);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
     const windows = windowsOf(params, pageSize);
     const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
     const checked = checkLayout(plan, windows, causeBudget());
     const enforced = params.enforce && checked.fits;
-    if (enforced) await enforce(params, promise, host);
+    if (enforced) await enforce(params, promise, call);
     return {
       fits: checked.fits,
       ...toWireExactness(plan),
@@ -130,9 +132,9 @@ function promiseOf(windows: readonly Window[]): RangeSet {
 }
 
 /** Rejects with HostError RangeConflict when the IOAS has changed since the check. */
-async function enforce({ context, ioas }: Params, promise: RangeSet, host: Host): Promise<void> {
-  // ROLE CHECK: everything else in this method observes; what follows takes the role control.
-  await host.allowRanges(context ?? DEFAULT_CONTEXT, ioas as number, promise);
+async function enforce({ context, ioas }: Params, promise: RangeSet, call: Call): Promise<void> {
+  const wanted = ownIoas(context ?? DEFAULT_CONTEXT, ioas as number, call);
+  await call.host.allowRanges(context ?? DEFAULT_CONTEXT, wanted.id, promise);
 }
 
 function toWireWindow({ name, start, last, required, fits, misaligned, conflicts }: CheckedWindow) {

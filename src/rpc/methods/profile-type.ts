@@ -25,7 +25,7 @@ export const hostProfile = z
       .boolean()
       .optional()
       .meta({ description: "Whether the host vouches for the list; taken for false when left out" }),
-    hint: z.string().max(1024).optional(),
+    hint: z.string().max(4096).optional(),
     "schema-version": z.literal(PROFILE_VERSION).optional(),
     kernel: z.strictObject({ release: z.string() }).optional(),
     devices: z.array(deviceName).optional(),

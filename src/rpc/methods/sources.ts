@@ -65,7 +65,7 @@ export async function planFor(
 }
 
 async function spaceSource(host: Host, context: string, id: number): Promise<Source> {
-  const ioas = host.ioas(context, id);
+  const ioas = host.anyIoas(context, id);
   const { ranges, alignment } = await host.allowed(ioas);
   const attached = [...ioas.devices].flatMap((device) => host.platform.find(device) ?? []);
   return ioasSource(ranges, alignment, await host.reservedOf(attached));

@@ -3,19 +3,15 @@ import { readFileSync } from "node:fs";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
-import { JsonRpc } from "../../../src/rpc/jsonrpc.ts";
-import type { Call } from "../../../src/rpc/method.ts";
+import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
+import type { Call, Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
+import { parseParams } from "../../../src/rpc/params.ts";
 import type { Message } from "../stub.ts";
-
-const LIMITS = { batch: 100, nesting: 64 };
 
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
   readonly host: Host;
-  readonly #rpc = new JsonRpc(METHODS, LIMITS, (message, error) => {
-    throw new Error(message, { cause: error });
-  });
 
   constructor(topology: unknown) {
     this.host = new Host(new SimulatedKernel(parseTopology(topology)));
@@ -30,8 +26,7 @@ export class Client {
   async ask(name: string, params: object = {}): Promise<Message> {
     const { result, error } = await this.#send(name, params);
     assert(error === undefined, `${name}: ${error?.message}`);
-    const method = METHODS.find((each) => each.name === name);
-    assert.deepEqual(method?.result.safeParse(result).error?.issues ?? [], []);
+    assert.deepEqual(methodNamed(name).result.safeParse(result).error?.issues ?? [], []);
     return result;
   }
 
@@ -42,9 +37,22 @@ export class Client {
     return error;
   }
 
-  async #send(method: string, params: object): Promise<Message> {
-    const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
-    const call = { host: this.host } as Call;
-    return JSON.parse((await this.#rpc.answer(line, call)) as string);
+  async #send(name: string, params: object): Promise<Message> {
+    const method = methodNamed(name);
+    const connection = { id: 1, peer: { uid: 0, pid: 1, role: "control" }, onClose() {} };
+    const call = { host: this.host, connection } as unknown as Call;
+    try {
+      const given = parseParams(method.params, JSON.parse(JSON.stringify(params)));
+      return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
+    } catch (error) {
+      assert(isExpected(error), error as Error);
+      return { error: toErrorObject(error) };
+    }
   }
+}
+
+function methodNamed(name: string): Method {
+  const method = METHODS.find((each) => each.name === name);
+  assert(method, `there is no method ${name}`);
+  return method;
 }

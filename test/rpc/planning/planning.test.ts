@@ -29,7 +29,6 @@ function hostWith(first: readonly Range[], second: readonly Range[]): Client {
 const devices = [GPU, NIC];
 
 describe.each(UNIVERSES)("planning $name", ({ base }) => {
-  const end = base + BigInt(WIDTH) - 1n;
   const known = fc.tuple(rangesAround(base), rangesAround(base));
 
   it("explain-range of any byte agrees with predict-allowed-ranges", async () => {
@@ -136,8 +135,6 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
       { numRuns: 60 },
     );
   });
-
-  it("stays within its universe", () => expect(end).toBeLessThanOrEqual(2n ** 64n - 1n));
 });
 
 async function intersectOf(list: object[]) {
@@ -234,8 +231,7 @@ describe("predict-allowed-ranges", () => {
     const client = Client.onDemoHost("intel");
     const device = "0000:83:00.0";
     const text = ["0xfee00000:0xfeefffff:1", "0x8000000000:0xffffffffffffffff:0"];
-    const estimate = await client.ask("query-reserved-ranges", { device });
-    expect(estimate["qemu-reserved-regions"]).toEqual(text.slice(0, 1));
+    expect((await client.ask("query-reserved-ranges", { device }))["qemu-reserved-regions"]).toEqual(text);
     expect((await client.ask("probe-device", { device }))["qemu-reserved-regions"]).toEqual(text);
     const predicted = await client.ask("predict-allowed-ranges", { devices: [device] });
     expect(predicted["qemu-reserved-regions"]).toEqual(text);
@@ -283,6 +279,8 @@ describe("find-free-range", () => {
   it("finds no place that the IOMMU could not map: whole blocks of its alignment", async () => {
     const answer = await new Client({}).ask("find-free-range", { size: 16, alignment: 1, hosts });
     expect(answer).toEqual({ range: { start: "0x2000", last: "0x200f" }, exact: true });
+    const top = await new Client({}).ask("find-free-range", { size: 16, direction: "down", hosts });
+    expect(top.range).toEqual({ start: "0x3000", last: "0x300f" });
   });
 
   it("answers null when bounds that cross leave nothing", async () => {

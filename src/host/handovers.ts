@@ -1,0 +1,108 @@
+import type { Kernel } from "../kernel/kernel.ts";
+import type { Binding } from "./binding.ts";
+import type { Observer } from "./changes.ts";
+import type { Context } from "./context.ts";
+import { HostError } from "./errors.ts";
+import { kernelError } from "./failures.ts";
+import type { HandedOverDevices, Passage } from "./handed-over-devices.ts";
+import type { HeldDevices } from "./held-devices.ts";
+import type { Turns } from "./turns.ts";
+
+/** Open descriptors for a client. Whoever accepts it sends them, or does not, and closes it in either case. */
+export interface Parcel {
+  readonly fds: readonly number[];
+  close(): void;
+}
+
+/** Accepts a parcel for the client; throws when it cannot be sent, and then the parcel is not accepted. */
+export type Send = (parcel: Parcel) => Passage;
+
+export interface HandOversParts {
+  readonly kernel: Kernel;
+  readonly binding: Binding;
+  readonly devices: HeldDevices;
+  readonly handedOver: HandedOverDevices;
+  readonly turns: Turns;
+  readonly observer: Observer;
+}
+
+/**
+ * Gives descriptors to clients: QEMU opens nothing itself and needs no permission on any node. Rejects with HostError
+ * only, and then nothing was given and nothing is left open.
+ */
+export class HandOvers {
+  readonly #parts: HandOversParts;
+
+  constructor(parts: HandOversParts) {
+    this.#parts = parts;
+  }
+
+  /** The context's iommufd. From now on the context is shared, whether or not the client takes what it is sent. */
+  async context(context: Context, send: Send): Promise<void> {
+    this.#refuseSimulated();
+    await context.run(async () => {
+      this.#send([this.#iommufd(context)], context, send);
+      this.#parts.observer({ event: "CONTEXT_HANDED_OVER", context: context.name });
+    });
+  }
+
+  /** The context's iommufd and the device's cdev, opened for this and not bound: the client binds it by itself. */
+  async device(device: string, context: Context, send: Send): Promise<void> {
+    this.#refuseSimulated();
+    const { binding, devices, handedOver, turns } = this.#parts;
+    devices.refuseHeld(device);
+    handedOver.refuse(device);
+    const { group } = binding.find(device);
+    const give = async () => {
+      const platform = binding.find(device);
+      binding.refuseHopeless(platform, context.open());
+      const { fd } = binding.open(platform);
+      let iommufd: number;
+      try {
+        iommufd = this.#iommufd(context);
+      } catch (error) {
+        void this.#close([fd]);
+        throw error;
+      }
+      handedOver.add({ platform, context, passage: this.#send([iommufd, fd], context, send) });
+    };
+    await context.run(() => turns.take(device, group, give));
+  }
+
+  #send(fds: readonly number[], context: Context, send: Send): Passage {
+    context.shared = true;
+    try {
+      return send({ fds, close: () => void this.#close(fds) });
+    } catch (error) {
+      void this.#close(fds);
+      throw error;
+    }
+  }
+
+  /** A descriptor of the parcel's own: until it is sent, the context may end and its number mean another file. */
+  #iommufd(context: Context): number {
+    if (context.isClosing) {
+      throw new HostError("ContextNotFound", `context "${context.name}" is being destroyed`, {
+        context: context.name,
+      });
+    }
+    const { fd } = context.open();
+    try {
+      return this.#parts.kernel.duplicate(fd);
+    } catch (error) {
+      throw kernelError(error, "fcntl F_DUPFD_CLOEXEC");
+    }
+  }
+
+  /** One after the other: a thread for each would be a waste. */
+  async #close(fds: readonly number[]): Promise<void> {
+    for (const fd of fds) await this.#parts.kernel.close(fd).catch(() => undefined);
+  }
+
+  #refuseSimulated(): void {
+    if (this.#parts.kernel.backend !== "simulated") return;
+    throw new HostError("NotSupported", "the simulated host has no descriptors to pass", {
+      missing: "a real kernel",
+    });
+  }
+}

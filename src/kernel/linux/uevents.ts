@@ -1,0 +1,94 @@
+import { closeSync, readSync } from "node:fs";
+import { whenReadable } from "../../libc/readiness.ts";
+import { loadSockets } from "../../libc/sockets.ts";
+import { errnoName } from "../../uapi/errno.ts";
+import {
+  AF_NETLINK,
+  NETLINK_KOBJECT_UEVENT,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  sockaddr_nl,
+  UEVENT_GROUP_KERNEL,
+} from "../../uapi/netlink.ts";
+import { SOCKET_NUMBERS } from "../../uapi/socket.ts";
+import { SystemCallError } from "../kernel.ts";
+
+/** What the kernel tells of devices, for as long as it is listened to. */
+export interface Uevents {
+  close(): void;
+}
+
+/** More than a message has (`include/linux/kobject.h: UEVENT_BUFFER_SIZE`, and a path). */
+const ROOM = 16 * 1024;
+
+/**
+ * The buses whose devices get IOMMU groups (`drivers/iommu/iommu.c: iommu_buses`), mediated devices, and VFIO's own
+ * class, whose entries go before a driver's unbind begins to wait for the last close.
+ */
+const SUBSYSTEMS: ReadonlySet<string> = new Set([
+  "amba",
+  "cdx",
+  "fsl-mc",
+  "host1x",
+  "mdev",
+  "pci",
+  "platform",
+  "vfio-dev",
+]);
+
+/**
+ * Listens to what the kernel tells of devices that can have an IOMMU group, and of the drivers on them. In a user
+ * namespace of its own a network namespace hears nothing (`lib/kobject_uevent.c: uevent_net_init`).
+ * Throws SystemCallError.
+ */
+export function openUevents(heard: () => void): Uevents {
+  const fd = openSocket();
+  try {
+    const stop = whenReadable(fd, () => {
+      if (readAll(fd)) heard();
+    });
+    return {
+      close() {
+        stop();
+        closeSync(fd);
+      },
+    };
+  } catch (error) {
+    closeSync(fd);
+    throw Object.assign(new SystemCallError("ENOMEM", "epoll_ctl"), { cause: error });
+  }
+}
+
+function openSocket(): number {
+  const sockets = loadSockets();
+  const type = SOCK_RAW | SOCK_NONBLOCK | SOCKET_NUMBERS.SOCK_CLOEXEC;
+  const fd = sockets.socket(AF_NETLINK, type, NETLINK_KOBJECT_UEVENT);
+  if (fd < 0) throw new SystemCallError(errnoName(-fd), "socket");
+  const address = sockaddr_nl.encode({ nl_family: AF_NETLINK, nl_groups: UEVENT_GROUP_KERNEL });
+  const result = sockets.bind(fd, address);
+  if (result === 0) return fd;
+  closeSync(fd);
+  throw new SystemCallError(errnoName(-result), "bind");
+}
+
+/** True when one of the messages matters, or when some were lost (ENOBUFS). */
+function readAll(fd: number): boolean {
+  const message = Buffer.alloc(ROOM);
+  for (let matters = false; ; ) {
+    try {
+      const length = readSync(fd, message);
+      matters ||= concernsDevices(message.toString("latin1", 0, length));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") return matters;
+      if (code !== "ENOBUFS") return true;
+      matters = true;
+    }
+  }
+}
+
+/** A message is `add@/devices/…`, then NAME=VALUE, each with a zero behind it. */
+function concernsDevices(message: string): boolean {
+  const subsystem = message.split("\0").find((line) => line.startsWith("SUBSYSTEM="));
+  return SUBSYSTEMS.has(subsystem?.slice("SUBSYSTEM=".length) ?? "");
+}

@@ -1,0 +1,38 @@
+import { constants } from "node:fs";
+import { loadLibrary, type Pointer } from "./library.ts";
+
+/** The system calls on files that Node.js has no function for. Each returns the call's result, or `-errno`. */
+export interface Files {
+  /** Read-write and close-on-exec. */
+  open(path: string): number;
+  close(fd: number): number;
+  ioctl(fd: number, request: number, argument: Pointer): number;
+  /** Another descriptor of the same open file, close-on-exec. */
+  duplicate(fd: number): number;
+  /** An eventfd with the count 0, non-blocking and close-on-exec. */
+  eventfd(): number;
+}
+
+/** Of `asm-generic/fcntl.h` and `linux/fcntl.h`, which Node's constants lack. */
+const O_CLOEXEC = 0o2000000;
+const F_DUPFD_CLOEXEC = 1030;
+/** Of `linux/eventfd.h`, as x86, arm64, riscv and loongarch have them. */
+const EFD_CLOEXEC = O_CLOEXEC;
+const EFD_NONBLOCK = 0o4000;
+
+export function loadFiles(): Files {
+  const bind = loadLibrary();
+  // ioctl and fcntl are variadic in C. On the supported architectures an argument goes where a named one would.
+  const ioctl = bind("int ioctl(int fd, unsigned long request, void *argument)");
+  const fcntl = bind("int fcntl(int fd, int command, int argument)");
+  const open = bind("int open(const char *path, int flags)");
+  const close = bind("int close(int fd)");
+  const eventfd = bind("int eventfd(unsigned int count, int flags)");
+  return {
+    open: (path) => open(path, constants.O_RDWR | O_CLOEXEC),
+    close: (fd) => close(fd),
+    ioctl: (fd, request, argument) => ioctl(fd, request, argument),
+    duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 0),
+    eventfd: () => eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+  };
+}

@@ -1,0 +1,30 @@
+import { loadLibrary, type Pointer } from "./library.ts";
+
+/** The system calls on sockets that Node.js has no function for. Each returns the call's result, or `-errno`. */
+export interface Sockets {
+  socket(domain: number, type: number, protocol?: number): number;
+  bind(fd: number, address: Uint8Array): number;
+  connect(fd: number, address: Uint8Array): number;
+  /** `length` holds the room in `value` in bytes, and then what was used, or would have been (ERANGE). */
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint8Array): number;
+  sendmsg(fd: number, message: Pointer, flags: number): number;
+  recvmsg(fd: number, message: Pointer, flags: number): number;
+}
+
+export function loadSockets(): Sockets {
+  const bind = loadLibrary();
+  const bindSocket = bind("int bind(int fd, void *address, unsigned int length)");
+  const socket = bind("int socket(int domain, int type, int protocol)");
+  const connect = bind("int connect(int fd, void *address, unsigned int length)");
+  const getsockopt = bind("int getsockopt(int fd, int level, int option, void *value, void *length)");
+  const sendmsg = bind("long sendmsg(int fd, void *message, int flags)");
+  const recvmsg = bind("long recvmsg(int fd, void *message, int flags)");
+  return {
+    socket: (domain, type, protocol = 0) => socket(domain, type, protocol),
+    bind: (fd, address) => bindSocket(fd, address, address.length),
+    connect: (fd, address) => connect(fd, address, address.length),
+    getsockopt: (fd, level, option, value, length) => getsockopt(fd, level, option, value, length),
+    sendmsg: (fd, message, flags) => sendmsg(fd, message, flags),
+    recvmsg: (fd, message, flags) => recvmsg(fd, message, flags),
+  };
+}

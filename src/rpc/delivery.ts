@@ -1,0 +1,41 @@
+import type { Socket } from "node:net";
+import type { Passage } from "../host/handed-over-devices.ts";
+import type { Parcel } from "../host/handovers.ts";
+import { hasUnread, sendDescriptors } from "../unix/send-descriptors.ts";
+
+/** The descriptors that one answer carries, from when a handler encloses them until the client has read the answer. */
+export class Delivery implements Passage {
+  readonly #socket: Socket;
+  readonly #parcels: Parcel[] = [];
+  #state: "waiting" | "sent" | "dropped" = "waiting";
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  get isUnderWay(): boolean {
+    if (this.#socket.destroyed || this.#state === "dropped") return false;
+    return this.#state === "waiting" || hasUnread(this.#socket);
+  }
+
+  add(parcel: Parcel): void {
+    this.#parcels.push(parcel);
+  }
+
+  /**
+   * Sends the answer with the descriptors, or drops them when there is no answer, for a notification; either way they
+   * are closed. Rejects when the client cannot be sent it, or when `signal` ends the wait for it to read.
+   */
+  async send(answer: string | undefined, signal: AbortSignal): Promise<void> {
+    let state: "sent" | "dropped" = "dropped";
+    try {
+      if (answer === undefined) return;
+      const fds = this.#parcels.flatMap((parcel) => parcel.fds);
+      await sendDescriptors(this.#socket, `${answer}\n`, fds, signal);
+      state = "sent";
+    } finally {
+      this.#state = state;
+      for (const parcel of this.#parcels) parcel.close();
+    }
+  }
+}

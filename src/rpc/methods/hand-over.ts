@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import { invalidParams } from "../errors.ts";
+import { type Call, defineMethod } from "../method.ts";
+import { contextName, deviceName } from "../types.ts";
+import { ownWholeContext } from "./ownership.ts";
+
+const fds = z.array(z.enum(["iommufd", "device"])).meta({
+  description:
+    "What the file descriptors are that come with the answer's first byte (SCM_RIGHTS), in their order",
+});
+
+export const handOverDevice = defineMethod({
+  name: "hand-over-device",
+  role: "control",
+  summary:
+    "Passes the context's iommufd and the device's cdev, open and unbound, as file descriptors: what QEMU takes as fd=.",
+  params: z.strictObject({ device: deviceName, context: contextName }),
+  result: z.object({ device: deviceName, context: contextName, fds }),
+  errors: [
+    "DeviceNotFound",
+    "DeviceBusy",
+    "DeviceNotReady",
+    "DeviceBlocked",
+    "ContextNotFound",
+    "PermissionDenied",
+    "NotSupported",
+    "KernelError",
+  ],
+  handler: async ({ device, context }, call) => {
+    refuseUnlessOwn(context, call);
+    await call.host.handOverDevice(device, context, (parcel) => call.connection.enclose(parcel));
+    return { device, context, fds: ["iommufd" as const, "device" as const] };
+  },
+});
+
+export const handOverContext = defineMethod({
+  name: "hand-over-context",
+  role: "control",
+  summary: "Passes the context's iommufd as a file descriptor. From then on others can change what is in it.",
+  params: z.strictObject({ context: contextName }),
+  result: z.object({ context: contextName, fds }),
+  errors: ["ContextNotFound", "PermissionDenied", "NotSupported", "KernelError"],
+  handler: async ({ context }, call) => {
+    refuseUnlessOwn(context, call);
+    await call.host.handOverContext(context, (parcel) => call.connection.enclose(parcel));
+    return { context, fds: ["iommufd" as const] };
+  },
+});
+
+/** Who has the iommufd can destroy what others have made in the context, and map into it. */
+function refuseUnlessOwn(context: string, call: Call): void {
+  if (context === DEFAULT_CONTEXT) {
+    throw invalidParams(
+      'context: "default" is everybody\'s; give every guest one of its own with create-context',
+    );
+  }
+  ownWholeContext(context, call);
+}

@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { runChild } from "./child.ts";
+import { Daemon } from "./daemon.ts";
+import { askForAll } from "./hand-over.ts";
+import { HELP, parseOptions, UsageError } from "./options.ts";
+
+/** Runs a command with devices of the daemon's. The connection, and with it the lease, lasts as long as this process. */
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2), process.pid);
+  if (options === "help") process.stdout.write(HELP);
+  else if (options === "version") process.stdout.write(`iovad-run ${version()}\n`);
+  else {
+    const daemon = connect(options.socket);
+    const handedOver = askForAll(daemon, options);
+    return runChild(options.command, handedOver).catch((error: NodeJS.ErrnoException) => {
+      complain(`${options.command[0]}: ${error.code ?? error.message}`);
+      return error.code === "ENOENT" ? 127 : 126;
+    });
+  }
+  return 0;
+}
+
+function connect(path: string): Daemon {
+  try {
+    return Daemon.connect(path);
+  } catch (error) {
+    throw Object.assign(error as Error, { message: `${path}: ${(error as Error).message}` });
+  }
+}
+
+function complain(message: string): void {
+  process.stderr.write(`iovad-run: ${message.replace(/\s*\n\s*/g, " ")}\n`);
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
+}
+
+main().then(
+  (status) => process.exit(status),
+  (error: Error) => {
+    complain(error.message);
+    process.exit(error instanceof UsageError ? 2 : 1);
+  },
+);

@@ -1,0 +1,103 @@
+import { parseArgs } from "node:util";
+
+/** What the command line asks for. */
+export interface RunOptions {
+  readonly socket: string;
+  readonly context: string;
+  readonly devices: readonly string[];
+  /** Whether pinned memory counts against the child alone. */
+  readonly rlimitMode: boolean;
+  /** The program and its arguments, placeholders in them. */
+  readonly command: readonly [string, ...string[]];
+}
+
+/** The command line is wrong; `message` is one line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export const HELP = `iovad-run: start a program with VFIO devices that it may not open itself
+
+Usage: iovad-run [OPTION]... -- COMMAND [ARGUMENT]...
+
+  --device DEVICE    hand this device over, e.g. 0000:01:00.0; as often as needed
+  --socket PATH      where iovad listens (default: /run/iovad/iovad.sock)
+  --context NAME     name of the iommufd context (default: run-PID)
+  --rlimit-mode      count pinned memory against the program alone, not against all of the user's
+  --version          print the version and exit
+  --help             print this help and exit
+
+In the command, {iommufd} and {device:DEVICE} stand for the numbers of the file descriptors:
+  iovad-run --device 0000:01:00.0 -- qemu-system-x86_64 ... \\
+    -object iommufd,id=iommufd0,fd={iommufd} \\
+    -device vfio-pci,iommufd=iommufd0,fd={device:0000:01:00.0}
+
+When the command ends the context is destroyed. Exit status: the command's, 128 + N when signal N has
+killed it; 1 when iovad refuses, 2 for a wrong command line, 126 or 127 when the command cannot be run.
+`;
+
+/** Reads the command line. "help" and "version" want nothing but their text printed. @throws UsageError */
+export function parseOptions(args: readonly string[], pid: number): RunOptions | "help" | "version" {
+  const dashes = args.indexOf("--");
+  const values = parse(dashes < 0 ? args : args.slice(0, dashes));
+  if (values.help) return "help";
+  if (values.version) return "version";
+  const [program, ...rest] = dashes < 0 ? [] : args.slice(dashes + 1);
+  if (program === undefined || program === "") {
+    throw new UsageError("there is no command to run: put it behind --; try --help");
+  }
+  const devices = values.device ?? [];
+  const twice = devices.find((device, index) => devices.indexOf(device) !== index);
+  if (twice !== undefined) throw new UsageError(`--device ${twice} is given twice`);
+  const unknown = devicesIn([program, ...rest]).find((device) => !devices.includes(device));
+  if (unknown !== undefined) {
+    throw new UsageError(`the command has {device:${unknown}}, and there is no --device ${unknown}`);
+  }
+  return {
+    socket: values.socket ?? "/run/iovad/iovad.sock",
+    context: values.context ?? `run-${pid}`,
+    devices,
+    rlimitMode: values["rlimit-mode"] ?? false,
+    command: [program, ...rest],
+  };
+}
+
+const PLACEHOLDER = /\{(?:iommufd|device:([^{}]+))\}/g;
+
+function devicesIn(command: readonly string[]): string[] {
+  return command.flatMap((word) =>
+    Array.from(word.matchAll(PLACEHOLDER), ([, device]) => device ?? []).flat(),
+  );
+}
+
+/** The command with numbers for its placeholders. */
+export function fillIn(
+  command: readonly string[],
+  iommufd: number,
+  devices: ReadonlyMap<string, number>,
+): string[] {
+  return command.map((word) =>
+    word.replace(PLACEHOLDER, (whole, device?: string) =>
+      device === undefined ? String(iommufd) : String(devices.get(device) ?? whole),
+    ),
+  );
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        device: { type: "string", multiple: true },
+        socket: { type: "string" },
+        context: { type: "string" },
+        "rlimit-mode": { type: "boolean" },
+        version: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    }).values;
+  } catch (error) {
+    // Node explains over several sentences; the first says what is wrong.
+    throw new UsageError(`${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`);
+  }
+}

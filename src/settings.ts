@@ -1,0 +1,167 @@
+import { z } from "zod";
+import { accountsOf, resolveAccount } from "./access/accounts.ts";
+import { HOST_LIMITS, type HostLimits } from "./host/owners.ts";
+import { SUBSCRIPTIONS_PER_UID } from "./rpc/event-hub.ts";
+import { type Limits, RPC_LIMITS } from "./rpc/server.ts";
+import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";
+
+/** One thing that an operator can set: `--NAME VALUE` on the command line, the member NAME in the config file. */
+export interface Setting {
+  readonly name: string;
+  /** What stands for the value in the help. */
+  readonly value: string;
+  readonly about: string;
+  readonly type: z.ZodType;
+  /** May be given several times; an array in the config file. */
+  readonly many?: true;
+}
+
+/** What can be asked for instead of serving. */
+export const ERRANDS = {
+  "check-config": "say what is wrong with the command line and the config file, and exit",
+  version: "print the version and exit",
+  help: "print this help and exit",
+} as const;
+export type Errand = keyof typeof ERRANDS;
+
+/** The file that the other settings may stand in. */
+export const CONFIG = {
+  name: "config",
+  value: "FILE",
+  about: "read options from there, a JSON object with their names; the command line wins",
+};
+
+/** A setting that bounds what clients may take. */
+interface LimitSetting extends Setting {
+  readonly part: "rpc" | "host" | "events";
+  readonly key: string;
+}
+
+const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+const text = z.string({ error: "takes text" }).min(1, { error: "takes text, and not none" });
+
+function count(min: number, max: number) {
+  const error = `takes a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+/** Users or groups by name or number; decoded to numbers. */
+function accounts(file: "/etc/passwd" | "/etc/group") {
+  const kind = file === "/etc/passwd" ? "user" : "group";
+  const known = accountsOf(file);
+  const account = z
+    .union([z.string(), z.number()], { error: `takes the name or the number of a ${kind}` })
+    .transform((given, context) => {
+      const id = resolveAccount(given, known);
+      if (id !== undefined) return id;
+      const message = `names no ${kind}: ${JSON.stringify(given)} is not in ${file}; a number needs no entry there`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    });
+  return z.array(account, { error: `takes an array of ${kind}s` });
+}
+
+/** A number that mainline uses would do something else: 0x3b8b, the one of the patch, starts dirty tracking. */
+const ioctlNumber = z
+  .string({ error: 'takes text, as in "0x3b90"' })
+  .refine((given) => /^0x3b[0-9a-f]{2}$/i.test(given) && Number(given) >= 0x3b80, {
+    error: "takes an iommufd ioctl's number, from 0x3b80 to 0x3bff",
+    abort: true,
+  })
+  .refine((given) => !MAINLINE_IOMMUFD_IOCTLS.has(Number(given)), {
+    error: ({ input }) => `takes no number that is in use: mainline Linux uses ${input} for something else`,
+  })
+  .transform(Number);
+
+const USERS = accounts("/etc/passwd");
+const GROUPS = accounts("/etc/group");
+
+export const GENERAL: readonly Setting[] = [
+  {
+    name: "socket",
+    value: "PATH",
+    about: "listen there (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
+    type: text,
+  },
+  { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
+  {
+    name: "log-level",
+    value: "LEVEL",
+    about: `${LOG_LEVELS.join(", ")} (default: info)`,
+    type: z.enum(LOG_LEVELS, { error: `takes one of ${LOG_LEVELS.join(", ")}` }),
+  },
+  {
+    name: "resv-iova-ranges-ioctl",
+    value: "0xNNNN",
+    about: "the kernel has the proposed IOMMU_RESV_IOVA_RANGES under this number",
+    type: ioctlNumber,
+  },
+];
+
+export const ACCESS: readonly Setting[] = [
+  { name: "control-user", value: "USER", about: "may do everything, beside root", type: USERS, many: true },
+  {
+    name: "control-group",
+    value: "GROUP",
+    about: "its members may do everything",
+    type: GROUPS,
+    many: true,
+  },
+  {
+    name: "observe-user",
+    value: "USER",
+    about: "may ask what changes nothing",
+    type: USERS,
+    many: true,
+  },
+  {
+    name: "observe-group",
+    value: "GROUP",
+    about: "its members may ask what changes nothing (default: the socket's group)",
+    type: GROUPS,
+    many: true,
+  },
+];
+
+function rpc(name: string, key: keyof Limits, value: string, about: string, min: number, max: number) {
+  return {
+    name,
+    part: "rpc",
+    key,
+    value,
+    about: `${about} (default: ${RPC_LIMITS[key]})`,
+    type: count(min, max),
+  };
+}
+
+function host(name: string, key: keyof HostLimits, about: string) {
+  const type = count(1, 1_000_000);
+  return { name, part: "host", key, value: "N", about: `${about} (default: ${HOST_LIMITS[key]})`, type };
+}
+
+/** Each is answered with LimitExceeded and its name in data.limit. */
+export const LIMITS = [
+  rpc("max-request", "request", "BYTES", "bytes in a request line", 1024, 2 ** 30),
+  rpc("max-nesting", "nesting", "N", "levels of arrays and objects in a request", 8, 1000),
+  rpc("max-batch", "batch", "N", "requests in a batch", 1, 100_000),
+  rpc("max-in-flight", "inFlight", "N", "requests of a connection that wait to be answered", 1, 1_000_000),
+  rpc("max-queue", "queue", "BYTES", "bytes of events that wait for a slow reader", 4096, 2 ** 30),
+  rpc("max-connections", "connections", "N", "connections", 1, 100_000),
+  rpc("max-connections-per-uid", "connectionsPerUid", "N", "connections of one user", 1, 100_000),
+  {
+    name: "max-subscriptions-per-uid",
+    part: "events",
+    key: "subscriptionsPerUid",
+    value: "N",
+    about: `connections of one user that get events (default: ${SUBSCRIPTIONS_PER_UID})`,
+    type: count(1, 100_000),
+  },
+  host("max-contexts", "contexts", "contexts"),
+  host("max-contexts-per-uid", "contextsPerUid", "contexts of one user"),
+  host("max-ioases-per-context", "ioasesPerContext", "IOASes in a context"),
+  host("max-ioases-per-uid", "ioasesPerUid", "IOASes of one user"),
+  host("max-held-devices-per-uid", "heldDevicesPerUid", "devices that one user holds"),
+] as readonly LimitSetting[];
+
+export const SETTINGS: readonly Setting[] = [...GENERAL, ...ACCESS, ...LIMITS];

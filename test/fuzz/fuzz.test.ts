@@ -1,0 +1,108 @@
+import { readFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
+import { createInterface, type Interface } from "node:readline";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { ERROR_CODES } from "../../src/rpc/errors.ts";
+import { Daemon } from "../daemon/daemon.ts";
+import { fuzzedLine, type Methods } from "./lines.ts";
+
+/** `npm run fuzz` asks for more. */
+const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? 20_000);
+const SEED = Number(process.env.IOVAD_SEED ?? Date.now() % 2 ** 31);
+const CHUNK = 500;
+
+const DEVICES = ["0000:00:05.0", "0000:00:06.0", "0000:00:07.0"];
+const TOPOLOGY = {
+  iommus: [{ name: "dmar0", aperture: { start: "0x0", last: "0x7fffffffff" } }],
+  devices: DEVICES.map((device, index) => ({
+    device,
+    iommu: "dmar0",
+    group: index >> 1,
+    driver: "vfio-pci",
+    regions: [{ start: "0xfee00000", last: "0xfeefffff", type: "msi" }],
+  })),
+};
+
+/** Every code that a client may see. -32603 is a fault of the daemon. */
+const CODES = new Set([-32700, -32600, -32601, -32602, ...Object.values(ERROR_CODES)]);
+
+let daemon: Daemon;
+let socket: Socket;
+let lines: Interface;
+let next: AsyncIterator<string>;
+
+beforeAll(async () => {
+  daemon = await Daemon.start({ topology: TOPOLOGY });
+  socket = connect(daemon.socket);
+  lines = createInterface({ input: socket });
+  next = lines[Symbol.asyncIterator]();
+});
+afterAll(async () => {
+  socket.destroy();
+  expect(await daemon.stop()).toBe(0);
+  expect(daemon.log.filter(({ level }) => Number(level) >= 40)).toEqual([]);
+});
+
+// biome-ignore lint/suspicious/noExplicitAny: answers of every shape
+type Message = any;
+
+/** Sends lines and a last good request; resolves to everything that came back before the answer of that one. */
+async function answersTo(sent: readonly Buffer[], sentinel: string): Promise<Message[]> {
+  const last = Buffer.from(`${JSON.stringify({ jsonrpc: "2.0", id: sentinel, method: "query-version" })}\n`);
+  socket.write(Buffer.concat([...sent.flatMap((line) => [line, Buffer.from("\n")]), last]));
+  const answers: Message[] = [];
+  for (;;) {
+    const { value, done } = await next.next();
+    if (done) throw new Error("the daemon has closed the connection");
+    const message = JSON.parse(value);
+    if (message.id === sentinel) {
+      expect(message.result.name).toBe("iovad");
+      return answers;
+    }
+    answers.push(message);
+  }
+}
+
+function expectGoodAnswer(message: Message): void {
+  for (const each of Array.isArray(message) ? message : [message]) {
+    if (each.method !== undefined && each.id === undefined) continue;
+    const isAnswer = each.jsonrpc === "2.0" && "id" in each && "result" in each !== "error" in each;
+    if (!isAnswer) throw new Error(`not an answer: ${JSON.stringify(each).slice(0, 500)}`);
+    if ("error" in each && !CODES.has(each.error.code)) {
+      throw new Error(`an error that no client may see: ${JSON.stringify(each.error).slice(0, 500)}`);
+    }
+  }
+}
+
+function residentMiB(): number {
+  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${daemon.pid}/status`, "utf8")) ?? [];
+  return Math.round(Number(kib) / 1024);
+}
+
+it(`survives ${LINES} fuzzed lines, seed ${SEED}`, { timeout: 3_600_000 }, async () => {
+  const schema = (
+    await answersTo([Buffer.from('{"jsonrpc":"2.0","id":1,"method":"query-schema"}')], "schema")
+  ).at(-1);
+  const methods: Methods = schema.result.methods;
+  const known = [...DEVICES, "default", "guest", "ram", "q35"];
+  const line = fuzzedLine(methods, known);
+  let answers = 0;
+  const resident: number[] = [];
+  for (let chunk = 0; chunk * CHUNK < LINES; chunk++) {
+    const sent = fc.sample(line, { seed: SEED + chunk, numRuns: CHUNK });
+    const got = await answersTo(sent, `sentinel ${chunk}`).catch((error) => {
+      throw new Error(`IOVAD_SEED=${SEED}, lines ${chunk * CHUNK} to ${(chunk + 1) * CHUNK}`, {
+        cause: error,
+      });
+    });
+    got.forEach(expectGoodAnswer);
+    answers += got.length;
+    resident.push(residentMiB());
+  }
+  expect(answers).toBeGreaterThan(LINES / 4);
+  const half = resident[resident.length >> 1];
+  console.log(
+    `${LINES} lines, ${answers} answers; resident MiB: half-way ${half}, at the end ${resident.at(-1)}`,
+  );
+});

@@ -1,0 +1,445 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Change } from "../../src/host/changes.ts";
+import type { Parcel } from "../../src/host/handovers.ts";
+import { Host } from "../../src/host/host.ts";
+import { Iommufd } from "../../src/kernel/iommufd.ts";
+import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { IOMMU_OPTION, IOMMU_OPTION_OP_GET, iommu_option } from "../../src/uapi/iommufd.ts";
+import {
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
+  vfio_device_attach_iommufd_pt,
+  vfio_device_bind_iommufd,
+} from "../../src/uapi/vfio.ts";
+import { AUDIO, DISK, GPU, MSI, NIC, refusal, setOf } from "./simulation.ts";
+import { failNth, TamperedKernel } from "./tampered-kernel.ts";
+
+const GUEST = 4711;
+
+/** A simulated machine that passes for a real one: descriptors can be passed, and other processes have them. */
+class PassingKernel extends TamperedKernel {
+  /** What the guest's process has open. */
+  readonly guestPaths: string[] = [];
+
+  override get backend() {
+    return "linux" as const;
+  }
+
+  override readDirectory(path: string): string[] {
+    if (path === "/proc") return [String(this.pid), String(GUEST)];
+    return path === `/proc/${GUEST}/fd`
+      ? this.guestPaths.map((_, fd) => String(fd))
+      : super.readDirectory(path);
+  }
+
+  override readLink(path: string): string {
+    const [, fd] = path.split(`/proc/${GUEST}/fd/`);
+    return fd === undefined ? super.readLink(path) : (this.guestPaths[Number(fd)] as string);
+  }
+}
+
+/** A client: what it was sent, and what it has read of that. */
+class Client {
+  readonly parcels: Parcel[] = [];
+  hasRead = false;
+  readonly #machine: SimulatedKernel;
+
+  constructor(machine: SimulatedKernel) {
+    this.#machine = machine;
+  }
+
+  readonly send = (parcel: Parcel) => {
+    this.parcels.push(parcel);
+    const client = this;
+    return {
+      get isUnderWay() {
+        return !client.hasRead;
+      },
+    };
+  };
+
+  /** Reads the answer and takes the descriptors of the last parcel; the daemon closes its own. */
+  take(): number[] {
+    this.hasRead = true;
+    const { fds, close } = this.parcels.at(-1) as Parcel;
+    const taken = fds.map((fd) => this.#machine.duplicate(fd));
+    close();
+    return taken;
+  }
+
+  /** Reads the answer as a plain client does: the kernel drops the descriptors. */
+  leave(): void {
+    this.hasRead = true;
+    for (const parcel of this.parcels) parcel.close();
+  }
+}
+
+let machine: SimulatedKernel;
+let kernel: PassingKernel;
+let host: Host;
+let changes: Change[];
+let client: Client;
+
+beforeEach(() => {
+  const direct = { start: "0x1000", last: "0x1fff", type: "direct" };
+  const device = (name: string, group: number, regions: object[] = [MSI]) => ({
+    device: name,
+    driver: "vfio-pci",
+    iommu: "iommu0",
+    group,
+    regions,
+  });
+  machine = new SimulatedKernel(
+    parseTopology({
+      iommus: [{ name: "iommu0" }],
+      devices: [device(NIC, 1), device(DISK, 2), device(GPU, 2), device(AUDIO, 3, [direct])],
+    }),
+  );
+  kernel = new PassingKernel(machine);
+  changes = [];
+  host = new Host(kernel, { observer: (change) => changes.push(change) });
+  host.createContext("vm", "persistent");
+  client = new Client(machine);
+});
+
+const paths = () => machine.openFds().map(({ path }) => path);
+const handOver = (device: string, context = "vm") => host.handOverDevice(device, context, client.send);
+const report = (device: string) => host.devices().find(({ platform }) => platform.device === device);
+const events = () => changes.map(({ event }) => event);
+
+async function bind(iommufd: number, cdev: number): Promise<void> {
+  await machine.slowIoctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd.encode({ iommufd }));
+}
+
+describe("a device that is handed over", () => {
+  it("comes with the context's iommufd, open and not bound yet, and with nothing left open behind it", async () => {
+    await handOver(NIC);
+    expect(client.parcels.map(({ fds }) => fds.map((fd) => pathOf(fd)))).toEqual([
+      ["/dev/iommu", "/dev/vfio/devices/vfio0"],
+    ]);
+    const [iommufd, cdev] = client.take() as [number, number];
+    await nextTurn();
+    expect(paths()).toEqual(["/dev/iommu", "/dev/iommu", "/dev/vfio/devices/vfio0"]);
+    await bind(iommufd, cdev);
+    // One context, by whichever descriptor.
+    const ioas = new Iommufd(machine, iommufd).allocIoas();
+    expect((await host.allowed(host.anyIoas("vm", ioas))).cached).toBe(false);
+  });
+
+  it("is shown with its context from the event on until nobody has it any more", async () => {
+    await handOver(NIC);
+    expect(changes.at(-1)).toEqual({ event: "DEVICE_HANDED_OVER", device: NIC, context: "vm" });
+    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    const [iommufd, cdev] = client.take() as [number, number];
+    await bind(iommufd, cdev);
+    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    expect(events()).not.toContain("DEVICE_RELEASED");
+    await machine.close(cdev);
+    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect(changes.at(-1)).toEqual({ event: "DEVICE_RELEASED", device: NIC, context: "vm" });
+    expect(host.devices() && events().filter((event) => event === "DEVICE_RELEASED")).toHaveLength(1);
+  });
+
+  it("counts as taken while a process has it open without having bound it", async () => {
+    await handOver(NIC);
+    const [, cdev] = client.take() as [number, number];
+    kernel.guestPaths.push("/dev/null", "/dev/vfio/devices/vfio0");
+    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    kernel.guestPaths.pop();
+    await machine.close(cdev);
+    expect(report(NIC)?.handedOver).toBeUndefined();
+  });
+
+  it("is back as soon as a client has read the answer and not taken it", async () => {
+    await handOver(NIC);
+    client.leave();
+    expect(report(NIC)?.handedOver).toBeUndefined();
+    await nextTurn();
+    expect(paths()).toEqual(["/dev/iommu"]);
+    await handOver(NIC);
+    expect(client.parcels).toHaveLength(2);
+  });
+
+  it("stays handed over when its context ends and the guest does not", async () => {
+    await handOver(NIC);
+    const [iommufd, cdev] = client.take() as [number, number];
+    await bind(iommufd, cdev);
+    await host.destroyContext("vm");
+    expect(report(NIC)?.handedOver?.isClosing).toBe(true);
+    expect(await refusal(() => host.hold(NIC, "default"))).toMatchObject({ errorClass: "DeviceBusy" });
+    await machine.close(cdev);
+    await host.hold(NIC, "default");
+    expect(host.heldDevice(NIC).context.name).toBe("default");
+  });
+
+  it("is told to be back when its context ends after the guest", async () => {
+    await handOver(NIC);
+    const [, cdev] = client.take() as [number, number];
+    await machine.close(cdev);
+    await host.destroyContext("vm");
+    expect(events().slice(-2)).toEqual(["CONTEXT_DESTROYED", "DEVICE_RELEASED"]);
+  });
+
+  it("is forgotten when it has another driver", async () => {
+    await handOver(NIC);
+    client.leave();
+    await machine.setDriver(NIC, "ixgbe");
+    expect(report(NIC)?.handedOver).toBeUndefined();
+  });
+
+  it("cannot be held, probed or handed over again", async () => {
+    await handOver(NIC);
+    for (const call of [() => host.hold(NIC, "vm"), () => host.probe(NIC), () => handOver(NIC)]) {
+      expect(await refusal(call)).toMatchObject({ errorClass: "DeviceBusy", data: { context: "vm" } });
+    }
+    client.take();
+    kernel.guestPaths.push("/dev/vfio/devices/vfio0");
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ data: { processes: [GUEST] } });
+    expect(client.parcels).toHaveLength(1);
+  });
+
+  it("arrives also when the context ends while it is on its way", async () => {
+    await handOver(NIC);
+    await host.destroyContext("vm");
+    const [iommufd, cdev] = client.take() as [number, number];
+    await bind(iommufd, cdev);
+    expect(paths()).toEqual(["/dev/iommu", "/dev/vfio/devices/vfio0"]);
+  });
+});
+
+describe("what cannot be handed over", () => {
+  it("is a device that the daemon holds", async () => {
+    await host.hold(NIC, "vm");
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "DeviceBusy" });
+    await host.release(NIC);
+    await handOver(NIC);
+  });
+
+  it("is a device whose sibling is held in another context; in the same one it may be", async () => {
+    await host.hold(DISK, "default");
+    expect(await refusal(() => handOver(GPU))).toMatchObject({
+      errorClass: "DeviceBusy",
+      data: { devices: [DISK] },
+    });
+    await host.release(DISK);
+    await host.hold(DISK, "vm");
+    await handOver(GPU);
+  });
+
+  it("is a device with a sibling on a host driver", async () => {
+    await machine.setDriver(DISK, "nvme");
+    expect(await refusal(() => handOver(GPU))).toMatchObject({ errorClass: "DeviceBusy" });
+  });
+
+  it("is a device that firmware demands a 1:1 mapping for", async () => {
+    const error = await refusal(() => handOver(AUDIO));
+    expect(error.errorClass).toBe("DeviceBlocked");
+    expect(error.data.blockers).toMatchObject([{ reason: "direct-mapping" }]);
+  });
+
+  it("is a device that somebody else uses", async () => {
+    kernel.guestPaths.push("/dev/vfio/devices/vfio0");
+    expect(await refusal(() => handOver(NIC))).toMatchObject({
+      errorClass: "DeviceBusy",
+      data: { processes: [GUEST] },
+    });
+    kernel.guestPaths.pop();
+    // Bound from another pid namespace: no process is to be seen.
+    const iommufd = machine.open("/dev/iommu");
+    await bind(iommufd, machine.open("/dev/vfio/devices/vfio0"));
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "DeviceBusy" });
+  });
+
+  it("is a device without a VFIO driver, or none at all", async () => {
+    await machine.setDriver(NIC, null);
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "DeviceNotReady" });
+    expect(await refusal(() => handOver("0000:09:00.0"))).toMatchObject({ errorClass: "DeviceNotFound" });
+  });
+
+  it("is a device while another request works on it", async () => {
+    const held = host.hold(NIC, "vm");
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "DeviceBusy" });
+    await held;
+  });
+
+  it("is anything of a simulated host", async () => {
+    const simulated = new Host(machine);
+    simulated.createContext("guest", "persistent");
+    const before = paths();
+    for (const call of [
+      () => simulated.handOverDevice(NIC, "guest", client.send),
+      () => simulated.handOverContext("guest", client.send),
+    ]) {
+      expect(await refusal(call)).toMatchObject({
+        errorClass: "NotSupported",
+        data: { missing: "a real kernel" },
+      });
+    }
+    expect(paths()).toEqual(before);
+    expect(simulated.context("guest").shared).toBe(false);
+  });
+});
+
+describe("a failure on the way", () => {
+  it.each([
+    ["the cdev does not open", "open /dev/vfio/devices/vfio0", "EMFILE", "KernelError"],
+    ["the iommufd cannot be duplicated", "duplicate", "EMFILE", "KernelError"],
+    ["the device is leaving", "open /dev/vfio/devices/vfio0", "ENODEV", "DeviceNotFound"],
+  ] as const)("leaves nothing open and nothing handed over: %s", async (_what, call, errno, errorClass) => {
+    failNth(kernel, 0, errno, call);
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass, data: { errno } });
+    expect(paths()).toEqual(["/dev/iommu"]);
+    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect(client.parcels).toEqual([]);
+    kernel.before = () => {};
+    await handOver(NIC);
+  });
+
+  it("is a node that stands for another device by the time it is open", async () => {
+    kernel.deviceNumber = () => "511:77";
+    for (const call of [() => handOver(NIC), () => host.hold(NIC, "vm")]) {
+      expect(await refusal(call)).toMatchObject({ errorClass: "DeviceNotFound" });
+    }
+    expect(paths()).toEqual(["/dev/iommu"]);
+  });
+
+  it("is a client that cannot be sent descriptors", async () => {
+    client.parcels.push = () => {
+      throw new Error("no descriptors here");
+    };
+    await expect(handOver(NIC)).rejects.toThrow("no descriptors here");
+    expect(paths()).toEqual(["/dev/iommu"]);
+    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect(events()).not.toContain("DEVICE_HANDED_OVER");
+  });
+
+  it("is a context that is being destroyed", async () => {
+    const ending = host.destroyContext("vm");
+    expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "ContextNotFound" });
+    await ending;
+    expect(paths()).toEqual([]);
+  });
+});
+
+describe("a context that is handed over", () => {
+  it("is shared from then on, and answers for its IOASes are the kernel's of the moment", async () => {
+    const { id } = host.createIoas("vm");
+    await host.hold(NIC, "vm");
+    await host.attach(NIC, id);
+    expect(await host.allowed(host.ioas("vm", id))).toMatchObject({ cached: false });
+    const kept = await host.allowed(host.ioas("vm", id));
+    expect(kept.cached).toBe(true);
+    await host.handOverContext("vm", client.send);
+    expect(host.context("vm").shared).toBe(true);
+    expect(changes.at(-1)).toEqual({ event: "CONTEXT_HANDED_OVER", context: "vm" });
+    let { generation } = kept;
+    for (let round = 0; round < 3; round++) {
+      const answer = await host.allowed(host.ioas("vm", id));
+      expect(answer).toMatchObject({ cached: false, ranges: setOf(MSI).invert() });
+      expect(answer.generation).toBeGreaterThan(generation);
+      generation = answer.generation;
+    }
+  });
+
+  it("is asked off the event loop: another holder may keep the IOAS locked for long", async () => {
+    const { id } = host.createIoas("vm");
+    await host.handOverContext("vm", client.send);
+    const queued: string[] = [];
+    kernel.queued = async (call) => void queued.push(call);
+    await host.allowed(host.ioas("vm", id));
+    expect(queued).toEqual(["IOVA_RANGES"]);
+  });
+
+  it("shows what others have made in it, and answers for that as for its own", async () => {
+    const own = host.createIoas("vm").id;
+    await handOver(NIC);
+    const [iommufd, cdev] = client.take() as [number, number];
+    const guest = new Iommufd(machine, iommufd);
+    await bind(iommufd, cdev);
+    const others = [guest.allocIoas(), guest.allocIoas()] as [number, number];
+    await machine.slowIoctl(
+      cdev,
+      VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+      vfio_device_attach_iommufd_pt.encode({ pt_id: others[0] }),
+    );
+    const context = host.context("vm");
+    expect((await host.discover(context)).map(({ id }) => id)).toEqual(others);
+    const [attached, empty] = await Promise.all(others.map((id) => host.allowed(host.anyIoas("vm", id))));
+    expect(attached).toMatchObject({ ranges: setOf(MSI).invert(), cached: false });
+    expect([...(empty?.ranges ?? [])]).toEqual([{ start: 0n, last: 2n ** 64n - 1n }]);
+    const generations = [attached, empty, await host.allowed(host.anyIoas("vm", others[0]))].map(
+      (answer) => answer?.generation,
+    );
+    expect(new Set(generations).size).toBe(3);
+
+    // Changing them is their maker's business.
+    expect(await refusal(() => host.ioas("vm", others[1]))).toMatchObject({ errorClass: "IoasNotFound" });
+    expect(await refusal(() => host.destroyIoas("vm", others[1]))).toMatchObject({
+      errorClass: "IoasNotFound",
+    });
+    guest.destroy(others[1]);
+    expect((await host.discover(context)).map(({ id }) => id)).toEqual([others[0]]);
+    expect(await refusal(() => host.allowed(host.anyIoas("vm", others[1])))).toMatchObject({
+      errorClass: "IoasNotFound",
+    });
+    expect(host.context("vm").ioases.has(own)).toBe(true);
+  });
+
+  it("finds an IOAS behind a long row of other objects' ids", async () => {
+    await host.handOverContext("vm", client.send);
+    const guest = new Iommufd(machine, (client.take() as [number])[0]);
+    const ids = Array.from({ length: 120 }, () => guest.allocIoas());
+    for (const id of ids.slice(10, 60)) guest.destroy(id);
+    const found = (await host.discover(host.context("vm"))).map(({ id }) => id);
+    expect(found).toEqual([...ids.slice(0, 10), ...ids.slice(60)]);
+  });
+
+  it("may lose an IOAS of ours to another holder, and the model learns of it", async () => {
+    const { id } = host.createIoas("vm");
+    await host.handOverContext("vm", client.send);
+    new Iommufd(machine, (client.take() as [number])[0]).destroy(id);
+    expect(await refusal(() => host.allowed(host.ioas("vm", id)))).toMatchObject({
+      errorClass: "IoasNotFound",
+    });
+    expect(host.context("vm").ioases.size).toBe(0);
+    expect(changes.at(-1)).toEqual({ event: "IOAS_DESTROYED", context: "vm", ioas: id });
+  });
+
+  it("is the only kind in which others are looked for", async () => {
+    host.createIoas("vm");
+    kernel.calls.length = 0;
+    expect(await host.discover(host.context("vm"))).toEqual([]);
+    expect(kernel.calls).toEqual([]);
+    expect(await refusal(() => host.anyIoas("vm", 2))).toMatchObject({ errorClass: "IoasNotFound" });
+  });
+});
+
+describe("rlimit mode", () => {
+  const modeOf = (context: string) => {
+    const argument = iommu_option.encode({ op: IOMMU_OPTION_OP_GET });
+    machine.ioctl(host.context(context).open().fd, IOMMU_OPTION, argument);
+    return iommu_option.decode(argument).val64;
+  };
+
+  it("is set on a context that asks for it, and on no other", () => {
+    host.createContext("by-process", "persistent", null, true);
+    expect([modeOf("by-process"), modeOf("vm")]).toEqual([1n, 0n]);
+  });
+
+  it("is refused with what is missing, and no context is left", async () => {
+    failNth(kernel, 0, "EPERM", `0x${IOMMU_OPTION.toString(16)}`);
+    const create = () => host.createContext("by-process", "persistent", null, true);
+    expect(await refusal(create)).toMatchObject({
+      errorClass: "NotSupported",
+      data: { missing: "CAP_SYS_RESOURCE", errno: "EPERM" },
+    });
+    expect(await refusal(() => host.context("by-process"))).toMatchObject({ errorClass: "ContextNotFound" });
+    expect(paths()).toEqual(["/dev/iommu"]);
+  });
+});
+
+function pathOf(fd: number): string | undefined {
+  return machine.openFds().find((open) => open.fd === fd)?.path;
+}

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Client } from "../../src/demo/client.ts";
+import { DEVICES } from "../conformance/kernel-under-test.ts";
+import { Daemon } from "../daemon/daemon.ts";
+
+let daemon: Daemon;
+let client: Client;
+
+beforeAll(async () => {
+  daemon = await Daemon.start();
+  client = await daemon.client();
+}, 120_000);
+afterAll(async () => {
+  expect(await daemon.stop()).toBe(0);
+});
+
+interface Prediction {
+  ranges: object[];
+  exact: boolean;
+  hint?: string;
+  "iova-alignment": string | null;
+}
+const predict = (devices: readonly string[]) =>
+  client.call<Prediction>("predict-allowed-ranges", { devices });
+
+it("predicts exactly what the kernel allows after the attach, once it has probed", async () => {
+  const guess = await predict(DEVICES);
+  expect(guess.exact).toBe(false);
+  expect(guess.hint).toContain(`probe ${DEVICES[0]}`);
+  for (const device of DEVICES) await client.call("probe-device", { device });
+  const prediction = await predict(DEVICES);
+  expect(prediction.exact).toBe(true);
+
+  const { ioas } = await client.call<{ ioas: number }>("create-ioas");
+  for (const device of DEVICES) {
+    await client.call("hold-device", { device });
+    await client.call("attach-device", { device, ioas });
+  }
+  const allowed = await client.call<Prediction>("query-allowed-ranges", { ioas });
+  expect(prediction.ranges).toEqual(allowed.ranges);
+  expect(prediction["iova-alignment"]).toBe(allowed["iova-alignment"]);
+  const { mismatches } = await client.call<{ mismatches: number }>("query-status");
+  expect(mismatches).toBe(0);
+  for (const device of DEVICES) await client.call("release-device", { device });
+  await client.call("destroy-ioas", { ioas });
+});
+
+it("has the kernel refuse a hot-plug that would break an enforced layout, and the guest keeps its ranges", async () => {
+  const { ioas } = await client.call<{ ioas: number }>("create-ioas");
+  const layout = [{ name: "ram", start: "0xfe000000", last: "0xffffffff" }];
+  const checked = await client.call("check-layout", { layout, ioas, enforce: true });
+  expect(checked).toMatchObject({ fits: true, enforced: true });
+  const before = await client.call<object>("query-allowed-ranges", { ioas });
+
+  const [device] = DEVICES;
+  await client.call("hold-device", { device });
+  await expect(client.call("attach-device", { device, ioas })).rejects.toMatchObject({
+    code: -32008,
+    data: {
+      class: "RangeConflict",
+      errno: "EADDRINUSE",
+      conflicts: [
+        {
+          start: "0xfee00000",
+          last: "0xfeefffff",
+          causes: [expect.objectContaining({ device, kind: "region", type: "msi" })],
+        },
+      ],
+    },
+  });
+  expect(await client.call("query-allowed-ranges", { ioas })).toEqual({ ...before, cached: true });
+  expect(await client.call("query-ioas", { ioas })).toMatchObject({
+    ioas: [{ devices: [], "allow-list": [{ start: "0xfe000000", last: "0xffffffff" }] }],
+  });
+  await client.call("release-device", { device });
+  await client.call("destroy-ioas", { ioas });
+});

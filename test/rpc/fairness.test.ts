@@ -1,0 +1,77 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, describe, expect, it } from "vitest";
+import { request, startServer } from "./stub.ts";
+
+let server: Awaited<ReturnType<typeof startServer>> | undefined;
+afterEach(() => server?.stop());
+
+/** A request of stub.ts that takes the event loop for a millisecond: a turn of 2 ms has room for 3 at most. */
+const SPINS_IN_A_TURN = 3;
+/** Turns that a flooding neighbour has at most while one exchange goes to and fro. */
+const TURNS_IN_AN_EXCHANGE = 4;
+const ROUNDS = 40;
+
+/** Sends the same request for as long as it is let, so that there is always more to read. */
+const FLOOD = `
+  const [, path, size] = process.argv;
+  const params = { value: "x".repeat(Number(size)) };
+  const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "spin", params }) + "\\n";
+  const socket = require("node:net").connect(path);
+  const flood = () => { while (socket.write(line)); };
+  socket.on("data", () => {}).on("drain", flood).on("error", () => process.exit(0));
+  flood();
+`;
+
+describe("a client gets its turns", () => {
+  it.each([
+    ["one neighbour sends small requests", 1, 20],
+    ["one neighbour sends requests that fill a read each", 1, 65_400],
+    ["three neighbours send small requests", 3, 20],
+  ])("while %s without end", async (_what, neighbours, size) => {
+    server = await startServer();
+    const { connect, log, path } = server;
+    const quick = await connect();
+    const flooders = Array.from({ length: neighbours }, () =>
+      spawn(process.execPath, ["-e", FLOOD, path, String(size)], { stdio: "ignore" }),
+    );
+    const spins = () => log.filter((name) => name === "spin").length;
+    const between: number[] = [];
+    try {
+      while (spins() < ROUNDS) expect(await quick.stillWorks()).toBe(true);
+      for (let round = 0; round < ROUNDS; round++) {
+        const before = spins();
+        expect(await quick.stillWorks()).toBe(true);
+        between.push(spins() - before);
+      }
+    } finally {
+      for (const flooder of flooders) {
+        flooder.kill("SIGKILL");
+        await once(flooder, "exit");
+      }
+    }
+    expect(Math.max(...between)).toBeLessThanOrEqual(neighbours * SPINS_IN_A_TURN * TURNS_IN_AN_EXCHANGE);
+  });
+});
+
+it("neighbours that flood get equal turns", async () => {
+  server = await startServer();
+  const { connect } = server;
+  const flooders = await Promise.all(Array.from({ length: 4 }, () => connect()));
+  const finished: number[] = [];
+  const all = flooders.map(async (flooder, index) => {
+    for (let id = 0; id < 100; id++) {
+      await flooder.next();
+      finished.push(index);
+    }
+  });
+  for (const flooder of flooders) {
+    flooder.send(...Array.from({ length: 100 }, (_, id) => request(id, "spin")));
+  }
+  await Promise.all(all);
+  // When half of all is done, nobody has less than half of an equal share.
+  const half = finished.slice(0, finished.length / 2);
+  for (const index of flooders.keys()) {
+    expect(half.filter((each) => each === index).length).toBeGreaterThanOrEqual(25);
+  }
+});

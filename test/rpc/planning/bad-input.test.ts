@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import { Client } from "./client.ts";
+
+const GPU = "0000:41:00.0";
+const list = [{ start: 0, last: 1 }];
+
+describe("planning refuses", () => {
+  it("unknown devices among known ones, and says which", async () => {
+    const amd = Client.onDemoHost("amd");
+    for (const method of ["predict-allowed-ranges", "query-host-profile"]) {
+      const one = await amd.refusal(method, { devices: [GPU, "0000:99:00.0"] });
+      expect(one).toMatchObject({ code: -32001, data: { class: "DeviceNotFound", device: "0000:99:00.0" } });
+      expect(one.message).toContain("0000:99:00.0");
+      expect(one.message).not.toContain(GPU);
+      const two = await amd.refusal(method, { devices: ["0000:98:00.0", GPU, "0000:99:00.0"] });
+      expect(two.message).toContain("no devices 0000:98:00.0, 0000:99:00.0 ");
+      expect(two.data).toEqual({ class: "DeviceNotFound", devices: ["0000:98:00.0", "0000:99:00.0"] });
+    }
+  });
+
+  it("a great number of unknown devices in few words", async () => {
+    const devices = Array.from({ length: 1000 }, (_, n) => `no-${n}`);
+    const error = await Client.onDemoHost("amd").refusal("predict-allowed-ranges", { devices });
+    expect(error.message.length).toBeLessThan(200);
+    expect(error.data.devices).toEqual(devices);
+  });
+
+  it("an IOAS and a context that are not there", async () => {
+    const client = new Client({});
+    expect((await client.refusal("predict-allowed-ranges", { ioas: 7 })).data.class).toBe("IoasNotFound");
+    const error = await client.refusal("find-free-range", { size: 1, context: "x", ioas: 7 });
+    expect(error.data.class).toBe("ContextNotFound");
+  });
+
+  it.each<[string, object, string]>([
+    ["predict-allowed-ranges", { context: "default" }, "context: says nothing without an ioas"],
+    ["predict-allowed-ranges", { devices: GPU }, "devices"],
+    ["predict-allowed-ranges", { devices: Array(1025).fill(GPU) }, "devices: at most 1024 devices"],
+    [
+      "predict-allowed-ranges",
+      { hosts: Array(257).fill({ host: "a", allowed: list }) },
+      "hosts: at most 256 hosts",
+    ],
+    [
+      "predict-allowed-ranges",
+      { hosts: [{ host: "a", allowed: [{ start: 2, last: 1 }] }] },
+      "hosts[0].allowed[0]",
+    ],
+    ["predict-allowed-ranges", { hosts: [{ allowed: list }] }, "hosts[0].host"],
+    ["predict-allowed-ranges", { hosts: [{ host: "a b", allowed: list }] }, "hosts[0].host"],
+    [
+      "predict-allowed-ranges",
+      { hosts: [{ host: "a", allowed: list, "iova-alignment": 3 }] },
+      "hosts[0].iova-alignment: expected a power of two",
+    ],
+    [
+      "predict-allowed-ranges",
+      { hosts: [{ host: "a", allowed: list, "schema-version": 2 }] },
+      "hosts[0].schema-version",
+    ],
+    ["predict-allowed-ranges", { hosts: [{ host: "a", allowd: list }] }, 'unknown member "allowd"'],
+    ["explain-range", { start: 5, last: 4 }, "start lies above last"],
+    ["explain-range", { start: 5 }, "last: this member is required"],
+    ["find-free-range", {}, "size: this member is required"],
+    ["find-free-range", { size: 0 }, "size: expected at least 1 byte"],
+    ["find-free-range", { size: 1, alignment: 0 }, "alignment: expected a power of two"],
+    ["find-free-range", { size: 1, alignment: 12 }, "alignment: expected a power of two"],
+    ["find-free-range", { size: 1, direction: "left" }, "direction"],
+    ["find-free-range", { size: 1, avoid: [{ start: 1, last: 0 }] }, "avoid[0]"],
+    ["intersect-ranges", {}, "lists: this member is required"],
+    ["intersect-ranges", { lists: list }, "lists[0]"],
+    ["intersect-ranges", { lists: Array(4097).fill([]) }, "lists: at most 4096 lists"],
+    ["invert-ranges", { ranges: list, within: { start: 1, last: 0 } }, "within"],
+    ["query-host-profile", { host: "" }, "host: expected a name"],
+  ])("%s %j", async (method, params, message) => {
+    const error = await Client.onDemoHost("amd").refusal(method, params);
+    expect(error.code).toBe(-32602);
+    expect(error.message).toContain(message);
+  });
+
+  it("more ranges than its limit, over all hosts", async () => {
+    const hosts = Array.from({ length: 7 }, (_, n) => ({
+      host: `${n}`,
+      allowed: Array(10_000).fill(list[0]),
+    }));
+    const error = await new Client({}).refusal("predict-allowed-ranges", { hosts });
+    expect(error).toMatchObject({ code: -32011, data: { class: "LimitExceeded", limit: "ranges" } });
+  });
+
+  it("an answer with more causes than anybody reads, and says how to ask for less", async () => {
+    // Nested like the layers of an onion: every range is in the way of all hosts outside it.
+    const hosts = Array.from({ length: 256 }, (_, n) => ({
+      host: `${n}`,
+      allowed: Array.from({ length: 200 }, (_, i) => ({ start: i * 8192 + n * 8, last: i * 8192 + n * 8 })),
+    }));
+    const client = new Client({});
+    const error = await client.refusal("predict-allowed-ranges", { hosts });
+    expect(error).toMatchObject({
+      code: -32011,
+      message: expect.stringContaining("explain-range"),
+      data: { class: "LimitExceeded", limit: "causes" },
+    });
+    const part = await client.ask("explain-range", { start: 0, last: 8, hosts });
+    expect(part.excluded).toHaveLength(3);
+  });
+});

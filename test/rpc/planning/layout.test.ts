@@ -1,0 +1,194 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import type { Message } from "../stub.ts";
+import { Client } from "./client.ts";
+
+const GPU = "0000:41:00.0";
+const mtree = readFileSync(new URL("../../plan/q35-8g.mtree.txt", import.meta.url), "utf8");
+const GiB = 2 ** 30;
+
+function names({ windows }: Message): string[] {
+  return windows.map(({ name }: { name: string }) => name);
+}
+
+describe("check-layout", () => {
+  it("takes a window by its last address or by its size", async () => {
+    const layout = [
+      { name: "a", start: "0x1000", last: "0x1fff" },
+      { name: "b", start: 4096, size: 4096 },
+      { name: "top", start: "0xfffffffffffff000", size: 4096 },
+    ];
+    const { windows } = await new Client({}).ask("check-layout", { layout });
+    expect(windows.map(({ start, last }: { start: string; last: string }) => [start, last])).toEqual([
+      ["0x1000", "0x1fff"],
+      ["0x1000", "0x1fff"],
+      ["0xfffffffffffff000", "0xffffffffffffffff"],
+    ]);
+  });
+
+  it("says which window does not lie on the alignment that mappings must have", async () => {
+    const client = Client.onDemoHost("amd");
+    await client.ask("probe-device", { device: GPU });
+    const layout = [
+      { name: "aligned", start: 0, size: "0x1000" },
+      { name: "short", start: 0, size: "0x1001" },
+      { name: "shifted", start: "0x800", size: "0x1000" },
+    ];
+    const answer = await client.ask("check-layout", { layout, devices: [GPU] });
+    expect(answer.windows.map(({ misaligned, fits }: Message) => [misaligned, fits])).toEqual([
+      [false, true],
+      [true, false],
+      [true, false],
+    ]);
+    expect(answer).toMatchObject({ fits: false, exact: true, "iova-alignment": "0x1000" });
+  });
+
+  it("lets PCI holes say for themselves whether they fit: the guest does not need them", async () => {
+    const hosts = [{ host: "a", allowed: [{ start: 0, last: "0x3ffffffff" }] }];
+    const machine = { type: "q35", memory: 4 * GiB };
+    const answer = await new Client({}).ask("check-layout", { machine, hosts });
+    expect(answer.fits).toBe(true);
+    expect(answer.windows.filter(({ fits }: Message) => !fits)).toMatchObject([
+      { name: "pci-hole64", required: false, conflicts: [{ start: "0x400000000" }] },
+    ]);
+  });
+
+  it("reads the windows of a running QEMU, and adds others to them", async () => {
+    const client = Client.onDemoHost("amd");
+    const layout = [{ name: "bar", start: "0x800000000", size: "0x1000" }];
+    const answer = await client.ask("check-layout", { mtree, layout, devices: [GPU] });
+    expect(answer.fits).toBe(true);
+    expect(names(answer)).toEqual([
+      "pc.ram",
+      "pc.rom",
+      "pc.bios @0000000000020000",
+      "pc.ram @0000000000100000",
+      "pc.bios",
+      "pc.ram @0000000080000000",
+      "bar",
+    ]);
+  });
+
+  it("finds a running guest's memory and the planned one's to need the same", async () => {
+    const hosts = [{ host: "a", allowed: [{ start: "0x1000", last: "0x1fffffff" }], exact: true }];
+    const client = new Client({});
+    const excludedIn = async (params: object) => {
+      const { windows } = await client.ask("check-layout", { ...params, hosts });
+      return windows
+        .filter(({ required, name }: Message) => required && !/^pc.bios$/.test(name))
+        .flatMap(({ conflicts }: Message) => conflicts.map(({ start, last }: Message) => ({ start, last })));
+    };
+    const merge = async (ranges: object[]) => client.ask("intersect-ranges", { lists: [ranges] });
+    expect(await merge(await excludedIn({ mtree }))).toEqual(
+      await merge(await excludedIn({ machine: { type: "q35", memory: 8 * GiB } })),
+    );
+  });
+
+  it("takes an empty layout for one that fits", async () => {
+    expect(await new Client({}).ask("check-layout", { layout: [] })).toMatchObject({
+      fits: true,
+      windows: [],
+    });
+  });
+
+  it("enforces what the guest needs and no more", async () => {
+    const client = Client.onDemoHost("amd");
+    const { ioas } = await client.ask("create-ioas");
+    const machine = { type: "q35", memory: 8 * GiB };
+    expect(await client.ask("check-layout", { machine, ioas, enforce: true })).toMatchObject({
+      fits: true,
+      enforced: true,
+    });
+    expect((await client.ask("query-ioas", { ioas })).ioas[0]["allow-list"]).toEqual([
+      { start: "0x0", last: "0x7fffffff" },
+      { start: "0x100000000", last: "0x27fffffff" },
+    ]);
+  });
+});
+
+describe("check-layout refuses, and does nothing, when", () => {
+  const one = { name: "ram", start: 0, last: 4095 };
+  const machine = { type: "q35", memory: GiB };
+
+  it.each<[string, object, string]>([
+    ["there is no layout at all", {}, "layout: give windows here, or a machine, or an mtree"],
+    ["a planned and a running guest are given", { machine, mtree }, "mtree: contradicts machine"],
+    ["a window wraps", { layout: [{ ...one, start: 4096 }] }, "layout[0]: start lies above last"],
+    [
+      "a window reaches beyond 64 bits",
+      { layout: [one, { name: "x", start: "0xfffffffffffff000", size: 4097 }] },
+      "layout[1]: start and size reach beyond 64 bits",
+    ],
+    [
+      "a window is empty",
+      { layout: [{ name: "x", start: 0, size: 0 }] },
+      "layout[0]: size: expected at least",
+    ],
+    [
+      "a window has two ends",
+      { layout: [{ ...one, size: 4096 }] },
+      "layout[0]: expected either last or size",
+    ],
+    ["a window has none", { layout: [{ name: "x", start: 0 }] }, "layout[0]: expected either last or size"],
+    ["a window has no name", { layout: [{ start: 0, last: 1 }] }, "layout[0].name"],
+    ["a window has a member too many", { layout: [{ ...one, end: 5 }] }, 'layout[0]: unknown member "end"'],
+    ["the machine is unknown", { machine: { type: "microvm", memory: GiB } }, "machine.type"],
+    ["the machine has no memory", { machine: { type: "q35", memory: 0 } }, "machine.memory"],
+    [
+      "the machine could have less memory than it has",
+      { machine: { ...machine, "max-memory": 1 } },
+      "machine: max-memory is less than memory",
+    ],
+    [
+      "the machine is of the other kind",
+      { machine: { ...machine, type: "virt", "amd-vcpu": true } },
+      'machine: unknown member "amd-vcpu"',
+    ],
+    [
+      "the machine is beyond 64 bits",
+      { machine: { ...machine, memory: "0xffffffffffffffff" } },
+      "machine: [0x100000000",
+    ],
+    ["the text is no mtree", { mtree: "hello" }, 'mtree: no RAM of an address space "memory"'],
+    ["enforcing has no place", { layout: [one], enforce: true }, "enforce: takes the ioas"],
+    ["a context has no IOAS", { layout: [one], context: "default" }, "context: says nothing without an ioas"],
+  ])("%s", async (_when, params, message) => {
+    const error = await new Client({}).refusal("check-layout", params);
+    expect(error.code).toBe(-32602);
+    expect(error.message).toContain(message);
+  });
+
+  it.each<[string, object[], string]>([
+    ["nothing would be enforced", [], "without required windows"],
+    ["the kernel would refuse one byte", [{ name: "x", start: 7, size: 1 }], "0x7 stands alone"],
+  ])("%s", async (_when, layout, message) => {
+    const client = new Client({});
+    const { ioas } = await client.ask("create-ioas");
+    await client.ask("allow-ranges", { ioas, ranges: [{ start: 0, last: 9 }] });
+    const error = await client.refusal("check-layout", { layout, ioas, enforce: true });
+    expect(error).toMatchObject({ code: -32602, message: expect.stringContaining(message) });
+    expect((await client.ask("query-ioas", { ioas })).ioas[0]["allow-list"]).toEqual([
+      { start: "0x0", last: "0x9" },
+    ]);
+  });
+
+  it("100,000 windows are given, or more lines of an mtree than that", async () => {
+    const client = new Client({});
+    const error = await client.refusal("check-layout", { layout: Array(100_000).fill(one) });
+    expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 4096 windows") });
+    const line = "0000000000000000-0000000000000fff (prio 0, ram): x\n";
+    expect(await client.refusal("check-layout", { mtree: line.repeat(4097) })).toMatchObject({
+      code: -32011,
+      data: { class: "LimitExceeded", limit: "windows" },
+    });
+  });
+
+  it("the answer would be too large to be of use", async () => {
+    const allowed = Array.from({ length: 100 }, (_, n) => ({ start: n * 8192, size: 1 })).map(
+      ({ start }) => ({ start, last: start + 4095 }),
+    );
+    const layout = Array.from({ length: 2000 }, (_, n) => ({ name: `${n}`, start: 0, last: 8192 * 100 }));
+    const error = await new Client({}).refusal("check-layout", { layout, hosts: [{ host: "a", allowed }] });
+    expect(error.data).toEqual({ class: "LimitExceeded", limit: "causes" });
+  });
+});
