@@ -146,7 +146,14 @@ export const LIMITS = [
   rpc("max-nesting", "nesting", "N", "levels of arrays and objects in a request", 8, 1000),
   rpc("max-batch", "batch", "N", "requests in a batch", 1, 100_000),
   rpc("max-in-flight", "inFlight", "N", "requests of a connection that wait to be answered", 1, 1_000_000),
-  rpc("max-queue", "queue", "BYTES", "bytes of events that wait for a slow reader", 4096, 2 ** 30),
+  rpc(
+    "max-queue",
+    "queue",
+    "BYTES",
+    "bytes of events that wait for a slow reader, which then gets EVENTS_LOST",
+    4096,
+    2 ** 30,
+  ),
   rpc("max-connections", "connections", "N", "connections", 1, 100_000),
   rpc("max-connections-per-uid", "connectionsPerUid", "N", "connections of one user", 1, 100_000),
   {

@@ -1,6 +1,7 @@
 import type { IovaRanges } from "../kernel/iommufd.ts";
-import { FULL, type Range } from "../ranges/range.ts";
+import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
+import { estimateAperture } from "./aperture-estimate.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import type { Platform, PlatformDevice } from "./platform.ts";
 import { parseReservedRegions, type Region, type ReservedRegions } from "./reserved-regions.ts";
@@ -170,17 +171,13 @@ export class Knowledge {
     return undefined;
   }
 
-  /** Another device behind the same IOMMU, or VT-d's own register: a guess that the kernel has not confirmed. */
+  /** Another device behind the same IOMMU, or what that says of itself: a guess that the kernel has not confirmed. */
   #estimate(device: PlatformDevice): Range | null {
     for (const learnt of this.#learnt.values()) {
       if (device.iommu !== null && learnt.device.iommu === device.iommu && learnt.aperture)
         return learnt.aperture;
     }
-    const capability = this.#platform.vtdCapability(device);
-    if (capability === null) return null;
-    // MGAW, bits 21:16, is the highest address bit (Intel VT-d specification, Capability Register).
-    const bits = ((capability >> 16n) & 0x3fn) + 1n;
-    return { start: 0n, last: bits >= 64n ? FULL.last : (1n << bits) - 1n };
+    return estimateAperture(this.#platform.iommuTraits(device));
   }
 
   #groupIdentity(group: number): string {

@@ -1,5 +1,6 @@
 import { basename } from "node:path/posix";
 import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
+import type { IommuTraits } from "./aperture-estimate.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
 
@@ -65,11 +66,16 @@ export class Platform {
     return this.#optional(() => this.#kernel.readFile(`${GROUPS}/${group}/reserved_regions`)) ?? "";
   }
 
-  /** The capability register of the device's VT-d unit, or null behind any other IOMMU. */
-  vtdCapability(device: PlatformDevice): bigint | null {
-    const path = `${this.#path(device.device, device.group)}/iommu/intel-iommu/cap`;
-    const text = this.#optional(() => this.#kernel.readFile(path))?.trim();
-    return text !== undefined && /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : null;
+  /** What is known of the device's IOMMU without asking the kernel for an IO address space. */
+  iommuTraits({ device, group }: PlatformDevice): IommuTraits {
+    const text = (path: string) => this.#optional(() => this.#kernel.readFile(path))?.trim() ?? null;
+    const iommu = `${this.#path(device, group)}/iommu`;
+    return {
+      cap: text(`${iommu}/intel-iommu/cap`),
+      ecap: text(`${iommu}/intel-iommu/ecap`),
+      features: text(`${iommu}/amd-iommu/features`),
+      commandLine: text("/proc/cmdline"),
+    };
   }
 
   /** The number of the device's cdev as sysfs has it, "major:minor"; null when it has none. */

@@ -50,10 +50,12 @@ function hex(address: bigint): string {
 
 /**
  * The kernel that the conformance suite holds to one behaviour: Linux in the lab's guest (IOVAD_KERNEL=linux), else
- * the simulated one. `devices` are the paths of DEVICES' cdevs.
+ * the simulated one of a topology. `devices` are the paths of DEVICES' cdevs.
  */
-export async function kernelUnderTest(): Promise<{ kernel: Kernel; devices: [string, string] }> {
-  const kernel = await newKernel();
+export async function kernelUnderTest(
+  topology: object = LAB,
+): Promise<{ kernel: Kernel; devices: [string, string] }> {
+  const kernel = await newKernel(topology);
   return { kernel, devices: [cdevOf(kernel, DEVICES[0]), cdevOf(kernel, DEVICES[1])] };
 }
 
@@ -63,8 +65,8 @@ export function cdevOf(kernel: Kernel, device: string): string {
   return `/dev/vfio/devices/${name}`;
 }
 
-async function newKernel(): Promise<Kernel> {
-  if (process.env.IOVAD_KERNEL !== "linux") return new SimulatedKernel(parseTopology(LAB));
+async function newKernel(topology: object): Promise<Kernel> {
+  if (process.env.IOVAD_KERNEL !== "linux") return new SimulatedKernel(parseTopology(topology));
   // Built code: its threads run compiled files. The path in a variable keeps tsc from asking for the build.
   const built = "../../dist/kernel/linux/linux-kernel.js";
   const { LinuxKernel } = (await import(built)) as { LinuxKernel: new () => Kernel };

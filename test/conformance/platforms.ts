@@ -24,22 +24,25 @@ const MSI = "0x00000000fee00000 0x00000000feefffff msi";
 const RELAXABLE = "0x0000000000000000 0x0000000000ffffff direct-relaxable";
 const HYPERTRANSPORT = "0x000000fd00000000 0x000000ffffffffff reserved";
 
-/** The lab's boots that run the conformance suite, by name. */
+const VTD39: Platform = {
+  iommu: "dmar0",
+  apertureLast: 0x7fffffffffn,
+  regions: [MSI],
+  bridgeRegions: [RELAXABLE],
+  allowed: [
+    [0n, 0xfedfffffn],
+    [0xfef00000n, 0x7fffffffffn],
+  ],
+  excluded: [
+    [0xfee00000n, 0xfeefffffn],
+    [0x8000000000n, U64_MAX],
+  ],
+};
+
+/** The lab's boots with an IOMMU and iommufd, by name. */
 export const PLATFORMS: Readonly<Record<string, Platform>> = {
-  vtd39: {
-    iommu: "dmar0",
-    apertureLast: 0x7fffffffffn,
-    regions: [MSI],
-    bridgeRegions: [RELAXABLE],
-    allowed: [
-      [0n, 0xfedfffffn],
-      [0xfef00000n, 0x7fffffffffn],
-    ],
-    excluded: [
-      [0xfee00000n, 0xfeefffffn],
-      [0x8000000000n, U64_MAX],
-    ],
-  },
+  vtd39: VTD39,
+  resv: VTD39,
   vtd48: {
     iommu: "dmar0",
     apertureLast: 0xffffffffffffn,

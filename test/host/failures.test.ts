@@ -247,7 +247,10 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
   ],
   RangeConflict: [
     {
-      what: "an attach of a device that reserves what the IOAS promises",
+      what: "an attach of a device that reserves what the IOAS promises, for which a relaxable region is not to blame",
+      topology: {
+        devices: [{ device: NIC, group: 1, regions: [MSI, { ...MSI, type: "direct-relaxable" }] }],
+      },
       before: async ({ host }) => {
         host.createIoas("default");
         await host.allowRanges("default", 1, setOf({ ...MSI, start: "0xfeef0000", last: "0xff000000" }));

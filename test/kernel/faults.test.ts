@@ -12,12 +12,8 @@ const { Host } = await built<typeof import("../../src/host/host.ts")>("host/host
 
 const kernel = new FaultyKernel();
 const host = new Host(kernel);
-const outcomes: string[] = [];
 
-afterAll(async () => {
-  await host.close();
-  console.log(outcomes.join("\n"));
-});
+afterAll(() => host.close());
 
 interface Operation {
   readonly name: string;
@@ -123,7 +119,6 @@ it.each(OPERATIONS)(
         kernel.failNth(n);
         const error = await attempt(run);
         failed = kernel.hasFailed();
-        outcomes.push(`${name}, allocation ${n}${failed ? "" : " of none"}: ${error?.message ?? "success"}`);
         if (error) {
           expect.soft(error, error.message).toMatchObject({ errorClass: "KernelError" });
           expect(failed, error.message).toBe(true);

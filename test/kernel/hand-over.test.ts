@@ -77,7 +77,7 @@ function qemu(device: string): string[] {
 
 /** Runs QMP commands, each waited for; resolves to their answers. */
 async function qmp(...commands: string[]): Promise<Record<string, unknown>[]> {
-  while (!existsSync(QMP)) await delay(100);
+  while (!existsSync(QMP)) await delay(250);
   const socket = connect(QMP);
   const answers: Record<string, unknown>[] = [];
   for await (const line of createInterface({ input: socket })) {
@@ -200,7 +200,7 @@ it("QEMU, started by nobody, binds the device, and the daemon answers for QEMU's
   expect(openers("/dev/vfio/devices/vfio0")).toEqual([]);
   expect(openers("/dev/iommu").filter((pid) => pid !== daemon.pid)).toEqual([]);
   // No context is left but the default one, which nobody has opened: whatever was pinned, the kernel has let go.
-  while (openDevices(daemon.pid).length > 0) await delay(50);
+  while (openDevices(daemon.pid).length > 0) await delay(250);
   expect(await refusal("query-ioas", { context: "vm" })).toMatchObject({ class: "ContextNotFound" });
 }, 240_000);
 
@@ -208,19 +208,19 @@ it("a device whose iovad-run was killed stays handed over until the guest ends",
   // A guest that opens nothing: what it inherits is all it has.
   const run = iovadRun("--context", "vm", "--device", OTHER, "--", "sleep", "1000");
   const ended = once(run, "exit");
-  while ((await device(OTHER)).state !== "handed-over") await delay(50);
-  while (!openers("/dev/vfio/devices/vfio1").some((pid) => pid !== run.pid)) await delay(50);
+  while ((await device(OTHER)).state !== "handed-over") await delay(250);
+  while (!openers("/dev/vfio/devices/vfio1").some((pid) => pid !== run.pid)) await delay(250);
   const [guest] = openers("/dev/vfio/devices/vfio1") as [number];
   run.kill("SIGKILL");
   await ended;
-  while (openDevices(daemon.pid).length > 0) await delay(50);
+  while (openDevices(daemon.pid).length > 0) await delay(250);
   expect(await device(OTHER)).toEqual({ state: "handed-over", context: null });
   expect(await refusal("hold-device", { device: OTHER })).toMatchObject({
     class: "DeviceBusy",
     processes: [guest],
   });
   process.kill(guest, "SIGKILL");
-  while (openers("/dev/vfio/devices/vfio1").length > 0) await delay(20);
+  while (openers("/dev/vfio/devices/vfio1").length > 0) await delay(250);
   expect(await device(OTHER)).toEqual({ state: "observed", context: null });
   await client.call("hold-device", { device: OTHER });
   await client.call("release-device", { device: OTHER });
@@ -232,11 +232,11 @@ it("a client that does not take descriptors leaves nothing open anywhere", async
     const answer = await client.call("hand-over-device", { device: DEVICE, context: "plain" });
     expect(answer).toEqual({ device: DEVICE, context: "plain", fds: ["iommufd", "device"] });
     // Read by Node.js, which asks for no descriptors: the kernel has dropped them, and the daemon closes its own.
-    while (openers("/dev/vfio/devices/vfio0").length > 0) await delay(20);
+    while (openers("/dev/vfio/devices/vfio0").length > 0) await delay(250);
     expect(await device(DEVICE)).toEqual({ state: "observed", context: null });
   }
   await client.call("destroy-context", { context: "plain" });
-  while (openDevices(daemon.pid).length > 0) await delay(20);
+  while (openDevices(daemon.pid).length > 0) await delay(250);
 });
 
 /** What the process has pinned for devices. */

@@ -14,9 +14,10 @@ const compiled = new URL("../../dist/unix/blocking-socket.js", import.meta.url).
 const PROGRAM = `
 import { readFileSync, readlinkSync, writeSync } from "node:fs";
 import { BlockingSocket } from ${JSON.stringify(compiled)};
-const [, path, delay, send] = process.argv;
+const [, path, delay, send, reply] = process.argv;
 const socket = BlockingSocket.connect(path);
 if (send) socket.send(send);
+let hasReplied = !reply;
 await new Promise((resolve) => setTimeout(resolve, Number(delay)));
 const flags = (fd) => parseInt(/flags:\\s*(\\d+)/.exec(readFileSync("/proc/self/fdinfo/" + fd, "utf8"))[1], 8);
 const show = (fd) => ({ target: readlinkSync("/proc/self/fd/" + fd), closesOnExec: (flags(fd) & 0o2000000) !== 0 });
@@ -33,6 +34,8 @@ for (;;) {
     print(Buffer.from(JSON.stringify({ text: text.slice(0, end), fds }) + "\\n"));
     text = text.slice(end + 1);
     fds = [];
+    if (!hasReplied) socket.send(reply);
+    hasReplied = true;
   }
 }
 `;
@@ -42,11 +45,11 @@ export class Receiver {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  /** Begins to read after `delay` milliseconds, having sent `send`. */
-  constructor(path: string, { delay = 0, send = "" } = {}) {
+  /** Begins to read after `delay` milliseconds, having sent `send`; sends `reply` when it has read a line. */
+  constructor(path: string, { delay = 0, send = "", reply = "" } = {}) {
     this.process = spawn(
       process.execPath,
-      ["--input-type=module", "--eval", PROGRAM, path, String(delay), send],
+      ["--input-type=module", "--eval", PROGRAM, path, String(delay), send, reply],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
     const { stdout } = this.process;

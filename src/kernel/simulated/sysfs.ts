@@ -73,7 +73,12 @@ function devNodes({ kernel, hasVfioCdev, vfioDevices, vfioGroups }: Machine) {
 
 /** /proc/devices: "vfio-dev" is there from the time the vfio module is, with or without devices. */
 function characterDevices({ hasVfioCdev }: Machine): string {
-  const lines = ["  1 mem", " 10 misc", `${GROUP_MAJOR} vfio`, ...(hasVfioCdev ? [`${VFIO_MAJOR} vfio-dev`] : [])];
+  const lines = [
+    "  1 mem",
+    " 10 misc",
+    `${GROUP_MAJOR} vfio`,
+    ...(hasVfioCdev ? [`${VFIO_MAJOR} vfio-dev`] : []),
+  ];
   return `Character devices:\n${lines.join("\n")}\n\nBlock devices:\n`;
 }
 
@@ -114,13 +119,29 @@ function deviceDirectory({ hasVfioCdev }: Machine, device: Device): Node {
 }
 
 /**
- * /sys/devices/virtual/iommu/NAME: a VT-d unit, known by its name, shows how many address bits it translates, MGAW,
- * in bits 21:16 of its capability register, less one (`drivers/iommu/intel/iommu.h: cap_mgaw`).
+ * /sys/devices/virtual/iommu/NAME. VT-d and AMD's IOMMU, known by their names, show of their registers what the
+ * aperture follows from; nothing, when such an IOMMU cannot have that aperture.
  */
 function iommuDirectory({ name, aperture }: TopologyIommu): Node {
-  if (!/^dmar\d+$/.test(name)) return directory({});
-  const mgaw = aperture.last.toString(2).length - 1;
-  return directory({ "intel-iommu": directory({ cap: file(() => `${(mgaw << 16).toString(16)}\n`) }) });
+  const bits = aperture.last.toString(2).length;
+  const isWhole = aperture.start === 0n && aperture.last === (1n << BigInt(bits)) - 1n;
+  const register = (value: number) => file(() => `${value.toString(16)}\n`);
+  if (/^dmar\d+$/.test(name) && isWhole && bits <= 57) {
+    // MGAW, the width less one, and SAGAW, a bit for each number of levels up to those that make the width
+    // (`drivers/iommu/intel/iommu.h: cap_mgaw`, `cap_sagaw`).
+    const levels = [0, 39, 48].filter((narrower) => narrower < bits);
+    const sagaw = (2 << levels.length) - 2;
+    return directory({
+      "intel-iommu": directory({ cap: register(((bits - 1) << 16) | (sagaw << 8)), ecap: register(0) }),
+    });
+  }
+  const hats = [48, 57, 64].indexOf(bits);
+  if (/^ivhd\d+$/.test(name) && isWhole && hats !== -1) {
+    return directory({
+      "amd-iommu": directory({ features: file(() => `${(hats << 10).toString(16)}:0\n`) }),
+    });
+  }
+  return directory({});
 }
 
 const busOf = ({ isPci }: Device) => (isPci ? "pci" : "platform");

@@ -45,7 +45,7 @@ function refuseForeignIoas(context: string, { id, owner }: Ioas, call: Call): vo
 }
 
 /** @throws HostError PermissionDenied when `what` belongs to another uid, and the caller is not root */
-export function refuseForeign(what: string, owner: Owner, { connection: { peer } }: Call): void {
+function refuseForeign(what: string, owner: Owner, { connection: { peer } }: Call): void {
   if (mayChange(peer.uid, owner)) return;
   throw new HostError(
     "PermissionDenied",
