@@ -148,8 +148,13 @@ export class Binding {
     } catch (error) {
       throw openDeviceFailure(error, device);
     }
-    if (this.#kernel.deviceNumber(vfio.fd) === this.#platform.cdevNumber(device)) return vfio;
-    void vfio.close().catch(() => undefined);
+    let isSame = false;
+    try {
+      isSame = this.#kernel.deviceNumber(vfio.fd) === this.#platform.cdevNumber(device);
+    } finally {
+      if (!isSame) void vfio.close().catch(() => undefined);
+    }
+    if (isSame) return vfio;
     throw new HostError("DeviceNotFound", `${device.device} is changing its driver; ask query-devices again`, {
       device: device.device,
     });

@@ -111,6 +111,11 @@ export class Platform {
       .map(Number);
   }
 
+  /** Whether any device has an IOMMU group. */
+  get hasGroups(): boolean {
+    return this.#groups().length > 0;
+  }
+
   get hasIommufd(): boolean {
     return this.#kernel.exists("/dev/iommu");
   }

@@ -67,8 +67,8 @@ export interface Kernel {
    */
   watchDevices(heard: () => void): void;
 
-  /** The text of a sysfs file. */
-  readFile(path: string): string;
+  /** The text of a file in sysfs or proc; with latin1, each byte as a character. */
+  readFile(path: string, encoding?: "latin1"): string;
 
   /** The names in a sysfs directory, in no particular order. */
   readDirectory(path: string): string[];

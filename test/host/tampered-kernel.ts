@@ -104,8 +104,8 @@ export class TamperedKernel implements Kernel {
     this.#kernel.watchDevices(heard);
   }
 
-  readFile(path: string): string {
-    return this.#kernel.readFile(path);
+  readFile(path: string, encoding?: "latin1"): string {
+    return this.#kernel.readFile(path, encoding);
   }
 
   readDirectory(path: string): string[] {

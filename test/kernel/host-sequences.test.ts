@@ -11,7 +11,7 @@ import { readRanges } from "./raw-ranges.ts";
 import { randomRun } from "./seed.ts";
 
 const SECOND = 1000;
-const SEQUENCES = 30;
+const SEQUENCES = 20;
 const ALL_DEVICES = [...DEVICES, ...SIBLINGS];
 /** More objects than a sequence makes in one context. */
 const LAST_ID = 10;

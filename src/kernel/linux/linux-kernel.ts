@@ -117,8 +117,8 @@ export class LinuxKernel implements Kernel {
     this.#uevents = openUevents(heard);
   }
 
-  readFile(path: string): string {
-    return systemCall(() => readFileSync(path, "utf8"));
+  readFile(path: string, encoding: "utf8" | "latin1" = "utf8"): string {
+    return systemCall(() => readFileSync(path, encoding));
   }
 
   readDirectory(path: string): string[] {

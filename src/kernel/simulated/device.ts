@@ -9,6 +9,7 @@ export class Device {
   readonly iommu: TopologyIommu | null;
   readonly group: IommuGroup | null;
   readonly regions: readonly TopologyRegion[];
+  readonly isTruncated: boolean;
   readonly coherent: boolean;
   readonly isolatedMsi: boolean;
   readonly latency: Latency;
@@ -21,6 +22,7 @@ export class Device {
     this.iommu = iommu;
     this.group = group;
     this.regions = from.regions;
+    this.isTruncated = from.isTruncated;
     this.coherent = from.coherent;
     this.isolatedMsi = from.isolatedMsi;
     this.latency = from.latency;

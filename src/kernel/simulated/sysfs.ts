@@ -43,7 +43,7 @@ export function fileSystemOf(machine: Machine) {
               devices: directoryOf(byName(group.devices), (device) =>
                 link(`../../../../devices/${parentOf(device)}/${device.name}`),
               ),
-              reserved_regions: file(() => reservedRegionsText(group.devices.map(({ regions }) => regions))),
+              reserved_regions: file(() => reservedRegionsText(group.devices)),
             }),
         ),
       }),

@@ -1,13 +1,11 @@
 import { z } from "zod";
 
-/** The word of a region's type, as Linux prints it in `reserved_regions`. */
-export type RegionType = "direct" | "direct-relaxable" | "reserved" | "msi";
-
 /** A reserved region of one device: bytes `start` to `last`, inclusive. */
 export interface TopologyRegion {
   readonly start: bigint;
   readonly last: bigint;
-  readonly type: RegionType;
+  /** As Linux prints it in `reserved_regions`: direct, direct-relaxable, reserved, msi, or a word of another kernel. */
+  readonly type: string;
 }
 
 /** An IOMMU: what it can translate (inclusive) and its smallest page, in bytes. */
@@ -34,6 +32,8 @@ export interface TopologyDevice {
   readonly group: number | null;
   readonly driver: string | null;
   readonly regions: readonly TopologyRegion[];
+  /** The group's `reserved_regions` was cut when these regions were read from it: sysfs is to show that again. */
+  readonly isTruncated: boolean;
   readonly coherent: boolean;
   readonly isolatedMsi: boolean;
   readonly latency: Latency;
@@ -88,11 +88,12 @@ export function parseTopology(value: unknown): Topology {
       pageSize,
       lateAperture,
     })),
-    devices: devices.map(({ "isolated-msi": isolatedMsi, "latency-ms": latency, ...device }) => ({
-      ...device,
-      group: device.iommu === null ? null : (device.group ?? groups.next().value),
-      isolatedMsi,
-      latency,
+    devices: devices.map(({ device, iommu, group, driver, regions, coherent, ...rest }) => ({
+      ...{ device, iommu, driver, regions, coherent },
+      group: iommu === null ? null : (group ?? groups.next().value),
+      isTruncated: rest["regions-truncated"],
+      isolatedMsi: rest["isolated-msi"],
+      latency: rest["latency-ms"],
     })),
   };
 }
@@ -124,9 +125,15 @@ const region = z
   .strictObject({
     start: address,
     last: address,
-    type: z.enum(["direct", "direct-relaxable", "reserved", "msi"]),
+    type: z
+      .string()
+      .max(64)
+      .regex(/^[^\s]+$/, "must be one word"),
   })
   .superRefine(ascending);
+
+/** How well a captured file's writer knew something. */
+const FOR_PEOPLE = z.string().optional();
 
 const iommu = z.strictObject({
   name,
@@ -141,6 +148,7 @@ const iommu = z.strictObject({
     .refine((size) => (size & (size - 1)) === 0, "must be a power of two")
     .default(4096),
   "late-aperture": z.boolean().default(false),
+  "aperture-source": FOR_PEOPLE,
 });
 
 const milliseconds = z.int().min(0).max(3_600_000).default(0);
@@ -151,6 +159,8 @@ const device = z.strictObject({
   group: z.int().min(0).max(0x7fffffff).nullable().default(null),
   driver: name.nullable().default(null),
   regions: z.array(region).default([]),
+  "regions-scope": FOR_PEOPLE,
+  "regions-truncated": z.boolean().default(false),
   coherent: z.boolean().default(true),
   "isolated-msi": z.boolean().default(true),
   "latency-ms": z

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { findMissing } from "../../host/missing.ts";
 import { defineMethod } from "../method.ts";
 
 const count = z.int().nonnegative();
@@ -17,6 +18,14 @@ export const queryStatus = defineMethod({
       "resv-iova-ranges": z
         .boolean()
         .meta({ description: "Whether the proposed per-device ioctl is in use" }),
+      missing: z
+        .array(
+          z.object({
+            what: z.enum(["/dev/iommu", "CONFIG_VFIO_DEVICE_CDEV", "/dev/vfio/vfio", "IOMMU"]),
+            why: z.string().meta({ description: "For people; says what can be done" }),
+          }),
+        )
+        .meta({ description: "What this host lacks of what the daemon can use, and why" }),
     }),
     "uptime-seconds": z.number().nonnegative(),
     contexts: count,
@@ -36,6 +45,7 @@ export const queryStatus = defineMethod({
       iommufd: host.platform.hasIommufd,
       "vfio-cdev": host.platform.hasVfioCdev,
       "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
+      missing: findMissing(host.kernel, host.platform),
     },
     "uptime-seconds": Math.floor((Date.now() - daemon.startedAt.getTime()) / 1000),
     contexts: host.contexts().length,

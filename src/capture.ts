@@ -1,0 +1,69 @@
+import type { Host } from "./host/host.ts";
+import type { Reserved } from "./host/knowledge.ts";
+import type { PlatformDevice } from "./host/platform.ts";
+import { formatAddress } from "./ranges/address.ts";
+import type { Range } from "./ranges/range.ts";
+
+interface Captured {
+  readonly platform: PlatformDevice;
+  readonly reserved: Reserved;
+}
+
+/** From what the kernel itself told to nothing at all. */
+const SOURCES = ["probe", "ioas", "estimate", "unknown"] as const;
+
+/**
+ * The host as a topology file, which `--simulate` takes: what the daemon knows of it, and nothing that tells whose it
+ * is. Members of the file that say how well something is known (`aperture-source`, `regions-scope`) are for people.
+ */
+export async function captureTopology(host: Host): Promise<object> {
+  const devices = await host.reservedOf(host.devices().map(({ platform }) => platform));
+  const members = Map.groupBy(devices, ({ platform }) => platform.group);
+  return {
+    kernel: {
+      release: host.kernel.release,
+      iommufd: host.platform.hasIommufd,
+      "vfio-cdev": host.platform.hasVfioCdev,
+      "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
+    },
+    iommus: [...Map.groupBy(devices, ({ platform }) => iommuName(platform))].map(([name, behind]) =>
+      captureIommu(name, behind),
+    ),
+    devices: devices.map((device) => captureDevice(device, members.get(device.platform.group)?.length === 1)),
+  };
+}
+
+/** Every group is behind one IOMMU, also where sysfs does not show which. */
+function iommuName({ iommu, group }: PlatformDevice): string {
+  return iommu ?? `iommu-of-group-${group}`;
+}
+
+/** By the one of its devices of which most is known. */
+function captureIommu(name: string, devices: readonly Captured[]) {
+  const best = SOURCES.flatMap((source) =>
+    devices.filter(({ reserved }) => reserved.apertureSource === source),
+  )[0]?.reserved;
+  return {
+    name,
+    ...(best?.aperture ? { aperture: wireRange(best.aperture) } : {}),
+    "aperture-source": best?.apertureSource ?? "unknown",
+    ...(best?.alignment ? { "page-size": Number(best.alignment) } : {}),
+  };
+}
+
+function captureDevice({ platform, reserved }: Captured, isAlone: boolean) {
+  return {
+    device: platform.device,
+    iommu: iommuName(platform),
+    group: platform.group,
+    driver: platform.driver,
+    regions: reserved.regions.map(({ type, ...range }) => ({ ...wireRange(range), type })),
+    // The group's file, of which nobody knows what is whose: every member is given all of it.
+    ...(reserved.source === "sysfs" && !isAlone ? { "regions-scope": "group" } : {}),
+    ...(reserved.truncated ? { "regions-truncated": true } : {}),
+  };
+}
+
+function wireRange({ start, last }: Range) {
+  return { start: formatAddress(start), last: formatAddress(last) };
+}
