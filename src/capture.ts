@@ -18,7 +18,8 @@ const SOURCES = ["probe", "ioas", "estimate", "unknown"] as const;
  */
 export async function captureTopology(host: Host): Promise<object> {
   const devices = await host.reservedOf(host.devices().map(({ platform }) => platform));
-  const members = Map.groupBy(devices, ({ platform }) => platform.group);
+  const isAlone = ({ platform }: Captured) =>
+    devices.filter((other) => other.platform.group === platform.group).length === 1;
   return {
     kernel: {
       release: host.kernel.release,
@@ -26,15 +27,18 @@ export async function captureTopology(host: Host): Promise<object> {
       "vfio-cdev": host.platform.hasVfioCdev,
       "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
     },
-    iommus: [...Map.groupBy(devices, ({ platform }) => iommuName(platform))].map(([name, behind]) =>
-      captureIommu(name, behind),
+    iommus: [...new Set(devices.map(iommuName))].map((name) =>
+      captureIommu(
+        name,
+        devices.filter((device) => iommuName(device) === name),
+      ),
     ),
-    devices: devices.map((device) => captureDevice(device, members.get(device.platform.group)?.length === 1)),
+    devices: devices.map((device) => captureDevice(device, isAlone(device))),
   };
 }
 
 /** Every group is behind one IOMMU, also where sysfs does not show which. */
-function iommuName({ iommu, group }: PlatformDevice): string {
+function iommuName({ platform: { iommu, group } }: Captured): string {
   return iommu ?? `iommu-of-group-${group}`;
 }
 
@@ -51,10 +55,11 @@ function captureIommu(name: string, devices: readonly Captured[]) {
   };
 }
 
-function captureDevice({ platform, reserved }: Captured, isAlone: boolean) {
+function captureDevice(device: Captured, isAlone: boolean) {
+  const { platform, reserved } = device;
   return {
     device: platform.device,
-    iommu: iommuName(platform),
+    iommu: iommuName(device),
     group: platform.group,
     driver: platform.driver,
     regions: reserved.regions.map(({ type, ...range }) => ({ ...wireRange(range), type })),

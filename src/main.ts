@@ -2,11 +2,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { pino } from "pino";
 import { accessPolicy, hasRules } from "./access/policy.ts";
+import { captureTopology } from "./capture.ts";
 import { HELP } from "./help.ts";
 import { Host } from "./host/host.ts";
 import type { Kernel } from "./kernel/kernel.ts";
 import { logChanges } from "./log.ts";
-import { type Options, parseOptions, UsageError } from "./options.ts";
+import { type HostChoice, type Options, parseOptions, UsageError } from "./options.ts";
 import { EventHub } from "./rpc/event-hub.ts";
 import { METHODS } from "./rpc/methods/index.ts";
 import { RpcServer } from "./rpc/server.ts";
@@ -17,7 +18,16 @@ async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2), process.env, uid());
   if (options === "help") process.stdout.write(HELP);
   else if (options === "version") process.stdout.write(`iovad ${version()}\n`);
-  else if (options !== "check-config") await serve(options);
+  else if (options === "check-config") return;
+  else if (options.errand === "capture") await capture(options);
+  else await serve(options);
+}
+
+/** Prints the host as it is, and asks nothing of a device. */
+async function capture({ simulate, ...options }: HostChoice): Promise<void> {
+  const host = new Host(await openKernel(simulate), options);
+  process.stdout.write(`${JSON.stringify(await captureTopology(host), null, 2)}\n`);
+  await host.close();
 }
 
 async function serve(options: Options): Promise<void> {

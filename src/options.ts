@@ -7,14 +7,24 @@ import type { EventHubOptions } from "./rpc/event-hub.ts";
 import type { Limits } from "./rpc/server.ts";
 import { CONFIG, ERRANDS, type Errand, LIMITS, SETTINGS, type Setting } from "./settings.ts";
 
-/** What the command line and the config file ask for. What is absent has its default elsewhere. */
-export interface Options {
-  readonly socket: string;
+/** Which host is meant. */
+export interface HostChoice {
   /** A topology file to simulate; without it, the host itself. */
   readonly simulate?: string;
-  readonly logLevel: string;
   /** The number of IOMMU_RESV_IOVA_RANGES on a kernel that has the patch. */
   readonly resvIovaRangesIoctl?: number;
+}
+
+/** A topology file is asked for. */
+export interface CaptureOptions extends HostChoice {
+  readonly errand: "capture";
+}
+
+/** What the command line and the config file ask for. What is absent has its default elsewhere. */
+export interface Options extends HostChoice {
+  readonly errand?: never;
+  readonly socket: string;
+  readonly logLevel: string;
   readonly access: AccessRules;
   readonly limits: {
     readonly rpc: Partial<Limits>;
@@ -46,8 +56,8 @@ export function parseOptions(
   args: readonly string[],
   environment: NodeJS.ProcessEnv,
   uid: number,
-): Options | Errand {
-  const { config, help, version, "check-config": check, ...given } = parse(args);
+): Options | CaptureOptions | Exclude<Errand, "capture"> {
+  const { config, help, version, capture, "check-config": check, ...given } = parse(args);
   if (help) return "help";
   if (version) return "version";
   const problems: string[] = [];
@@ -56,6 +66,7 @@ export function parseOptions(
     ...decode(Object.fromEntries(Object.entries(given).map(fromText)), "--", problems),
   };
   if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  if (capture && !check) return { errand: "capture", ...toHostChoice(values) };
   const socket = values.socket ?? defaultSocket(environment, uid);
   return check ? "check-config" : toOptions({ ...values, socket });
 }
@@ -113,7 +124,7 @@ function pathOf(path: readonly PropertyKey[]): string {
 }
 
 function toOptions(values: Given): Options {
-  const { socket, simulate, "log-level": logLevel = "info", "resv-iova-ranges-ioctl": ioctl } = values;
+  const { socket, "log-level": logLevel = "info" } = values;
   const ids = (name: string) => (values[name] ?? []) as number[];
   const limits = (part: string) =>
     Object.fromEntries(
@@ -124,8 +135,7 @@ function toOptions(values: Given): Options {
   return {
     socket: socket as string,
     logLevel: logLevel as string,
-    ...(simulate === undefined ? {} : { simulate: simulate as string }),
-    ...(ioctl === undefined ? {} : { resvIovaRangesIoctl: ioctl as number }),
+    ...toHostChoice(values),
     access: {
       controlUsers: ids("control-user"),
       controlGroups: ids("control-group"),
@@ -133,6 +143,13 @@ function toOptions(values: Given): Options {
       observeGroups: ids("observe-group"),
     },
     limits: { rpc: limits("rpc"), host: limits("host"), events: limits("events") },
+  };
+}
+
+function toHostChoice({ simulate, "resv-iova-ranges-ioctl": ioctl }: Given): HostChoice {
+  return {
+    ...(simulate === undefined ? {} : { simulate: simulate as string }),
+    ...(ioctl === undefined ? {} : { resvIovaRangesIoctl: ioctl as number }),
   };
 }
 

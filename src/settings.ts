@@ -18,6 +18,7 @@ export interface Setting {
 
 /** What can be asked for instead of serving. */
 export const ERRANDS = {
+  capture: "print a topology file of this host, for --simulate and for bug reports, and exit",
   "check-config": "say what is wrong with the command line and the config file, and exit",
   version: "print the version and exit",
   help: "print this help and exit",

@@ -125,6 +125,10 @@ export class Binding {
       blockers: findBlockers(device, host),
       heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(this.#devices.get(name))),
       openers: this.#platform.openers(group),
+      boundElsewhere: group
+        .filter((each) => isOnVfioDriver(each) && !this.#devices.get(each.device))
+        .filter((each) => this.#platform.isEnabled(each))
+        .map((each) => each.device),
     };
   }
 
@@ -155,14 +159,18 @@ export class Binding {
       if (!isSame) void vfio.close().catch(() => undefined);
     }
     if (isSame) return vfio;
-    throw new HostError("DeviceNotFound", `${device.device} is changing its driver; ask query-devices again`, {
-      device: device.device,
-    });
+    throw new HostError(
+      "DeviceNotFound",
+      `${device.device} is changing its driver; ask query-devices again`,
+      {
+        device: device.device,
+      },
+    );
   }
 
   /** @throws HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told before */
   refuseHopeless(device: PlatformDevice, iommufd: Iommufd): void {
-    const failure = foreseenFailure(device, this.#evidence(device, iommufd), this.#platform.isEnabled(device));
+    const failure = foreseenFailure(device, this.#evidence(device, iommufd));
     if (failure) throw failure;
   }
 

@@ -75,6 +75,8 @@ export interface BindEvidence {
   readonly heldElsewhere: readonly string[];
   /** Other processes that have the cdev of the device, or of a sibling, open. */
   readonly openers: readonly number[];
+  /** Devices of the group that somebody has bound, and not the daemon. */
+  readonly boundElsewhere: readonly string[];
 }
 
 /**
@@ -95,6 +97,8 @@ export function bindFailure(
     const busy = whoIsInTheWay(evidence);
     if (busy)
       return new HostError("DeviceBusy", `${device} is busy: ${busy.detail}`, { errno: code, ...busy.data });
+    if (evidence.boundElsewhere.length > 0)
+      return boundBySomebody(device, evidence.boundElsewhere, { errno: code });
   }
   if (code === "EBUSY") {
     const detail = `another process uses its group ${group} (fuser -v /dev/vfio/${group} tells which)`;
@@ -113,22 +117,26 @@ export function bindFailure(
   return kernelError(error, "VFIO_DEVICE_BIND_IOMMUFD");
 }
 
-/** Why a bind would fail, as far as it can be told before; `isBound`: somebody has the device bound already. */
-export function foreseenFailure(
-  { device }: PlatformDevice,
-  evidence: BindEvidence,
-  isBound: boolean,
-): HostError | undefined {
+/** Why a bind would fail, as far as it can be told before. */
+export function foreseenFailure({ device }: PlatformDevice, evidence: BindEvidence): HostError | undefined {
   const mapped = directMapping(device, evidence, {});
   if (mapped) return mapped;
   const busy = whoIsInTheWay(evidence);
   if (busy) return new HostError("DeviceBusy", `${device} is busy: ${busy.detail}`, busy.data);
-  return isBound
-    ? new HostError("DeviceBusy", `${device} is busy: a process that cannot be seen from here has bound it`)
-    : undefined;
+  // A sibling may be bound by the one that this device is meant for.
+  return evidence.boundElsewhere.includes(device) ? boundBySomebody(device, [device], {}) : undefined;
 }
 
-export function directMapping(device: string, { blockers }: BindEvidence, data: object): HostError | undefined {
+function boundBySomebody(device: string, bound: readonly string[], data: object): HostError {
+  const detail = `a process that cannot be seen from here has bound ${bound.join(", ")}`;
+  return new HostError("DeviceBusy", `${device} is busy: ${detail}`, { ...data, devices: bound });
+}
+
+export function directMapping(
+  device: string,
+  { blockers }: BindEvidence,
+  data: object,
+): HostError | undefined {
   const direct = blockers.filter(({ reason }) => reason === "direct-mapping");
   if (direct.length === 0) return undefined;
   const regions = direct.flatMap(({ region }) => (region ? formatRange(region) : [])).join(", ");

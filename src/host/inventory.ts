@@ -1,4 +1,4 @@
-import type { Kernel } from "../kernel/kernel.ts";
+import type { DeviceEvent, Kernel } from "../kernel/kernel.ts";
 import type { Observer } from "./changes.ts";
 import { errnoOf } from "./failures.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
@@ -34,7 +34,7 @@ export class Inventory {
   constructor(parts: InventoryParts) {
     this.#parts = parts;
     try {
-      parts.kernel.watchDevices(() => this.#lookSoon());
+      parts.kernel.watchDevices((event) => this.#hear(event));
     } catch (error) {
       if (errnoOf(error) === undefined) throw error;
     }
@@ -65,6 +65,12 @@ export class Inventory {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#due);
+  }
+
+  #hear({ action, device }: DeviceEvent): void {
+    // Whatever comes back under the name is a new one, also if nobody looks in between.
+    if (action === "remove" || action === "unbind") this.#parts.knowledge.forget(device);
+    this.#lookSoon();
   }
 
   #lookSoon(): void {

@@ -9,6 +9,14 @@ export interface Pointer {
   readonly target: Uint8Array;
 }
 
+/** What the kernel tells of a device: of its own, not of what user space makes of it. */
+export interface DeviceEvent {
+  /** "add", "remove", "bind", "unbind" …; "lost" when the kernel told more than was listened to. */
+  readonly action: string;
+  /** Its name in sysfs; VFIO devices have events of their own, as "vfio0". Empty when events were lost. */
+  readonly device: string;
+}
+
 /**
  * The port at the system-call boundary: the few calls this daemon makes of a kernel. `linux/` makes them for real,
  * `simulated/` answers the same numbers and the same bytes from memory, so everything above is one code for both.
@@ -62,10 +70,10 @@ export interface Kernel {
   eventfd(signalled: () => void): number;
 
   /**
-   * From now on until shutdown(), calls `heard` on the event loop after devices, or drivers on them, may have come or
-   * gone (netlink(7): NETLINK_KOBJECT_UEVENT). What has become of them, sysfs tells. To be called once.
+   * From now on until shutdown(), calls `heard` on the event loop after devices, or drivers on them, have come or gone
+   * (netlink(7): NETLINK_KOBJECT_UEVENT). What there is now, sysfs tells. To be called once.
    */
-  watchDevices(heard: () => void): void;
+  watchDevices(heard: (event: DeviceEvent) => void): void;
 
   /** The text of a file in sysfs or proc; with latin1, each byte as a character. */
   readFile(path: string, encoding?: "latin1"): string;

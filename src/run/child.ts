@@ -21,8 +21,10 @@ export async function runChild(
   const numbers = new Map([...devices.keys()].map((device, index) => [device, FIRST + 1 + index]));
   const [program, ...args] = fillIn(command, FIRST, numbers) as [string, ...string[]];
   const passed = [iommufd, ...devices.values()];
-  const child = spawn(program, args, { stdio: ["inherit", "inherit", "inherit", ...passed] });
+  // Before there is a child: a signal that came between the two would end this process alone. It is dealt with on the
+  // event loop, and there is one by then.
   for (const signal of FORWARDED) process.on(signal, () => child.kill(signal));
+  const child = spawn(program, args, { stdio: ["inherit", "inherit", "inherit", ...passed] });
   for (const fd of passed) closeSync(fd);
   // "exit", not "close": a daemon that the command leaves behind may keep the standard streams open.
   const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];

@@ -24,7 +24,8 @@ export function iovaRangesOf(info: Uint8Array): IovaRange[] | undefined {
   // Every capability has a header of its own, so a chain that is longer goes in circles.
   let left = Math.floor(info.length / vfio_info_cap_header.size);
   for (let offset = cap_offset; offset !== 0 && left > 0; left--) {
-    if (offset < vfio_iommu_type1_info.size || offset + vfio_info_cap_header.size > info.length) return undefined;
+    if (offset < vfio_iommu_type1_info.size || offset + vfio_info_cap_header.size > info.length)
+      return undefined;
     const capability = info.subarray(offset);
     const { id, version, next } = vfio_info_cap_header.decode(capability);
     if (id === VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE && version === 1) return rangesIn(capability);

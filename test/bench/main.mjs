@@ -1,6 +1,7 @@
 // Every figure of the project, each beside a reference measured in the same run: `npm run bench`.
-import { benchMemory, benchStart } from "./process.mjs";
+
 import { benchPlan } from "./plan.mjs";
+import { benchMemory, benchStart } from "./process.mjs";
 import { benchRanges } from "./ranges.mjs";
 import { benchThroughput } from "./throughput.mjs";
 

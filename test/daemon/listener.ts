@@ -38,8 +38,7 @@ export class Listener {
   /** Resolves when an event of that name is there, with these params at least, among those heard since `from`. */
   async until(event: string, params: object, from = 0): Promise<void> {
     const isIt = (each: Heard) =>
-      each.event === event &&
-      Object.entries(params).every(([name, value]) => each.params[name] === value);
+      each.event === event && Object.entries(params).every(([name, value]) => each.params[name] === value);
     while (!this.heard.slice(from).some(isIt)) {
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);

@@ -52,6 +52,7 @@ export class Simulation {
   constructor(
     { devices, kernel = {}, iommus = [{ name: "iommu0" }] }: TestTopology,
     options: HostOptions = {},
+    { isDeaf = false } = {},
   ) {
     const topology = {
       kernel,
@@ -60,6 +61,8 @@ export class Simulation {
     };
     this.machine = new SimulatedKernel(parseTopology(topology));
     this.kernel = new TamperedKernel(this.machine);
+    // As in a network namespace that hears no events.
+    if (isDeaf) this.kernel.watchDevices = () => {};
     this.host = new Host(this.kernel, { observer: (change) => this.changes.push(change), ...options });
   }
 

@@ -1,4 +1,4 @@
-import { type Kernel, type Pointer, SystemCallError } from "../../src/kernel/kernel.ts";
+import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../../src/kernel/kernel.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
 import {
   IOMMU_DESTROY,
@@ -100,7 +100,7 @@ export class TamperedKernel implements Kernel {
     return this.#kernel.eventfd(signalled);
   }
 
-  watchDevices(heard: () => void): void {
+  watchDevices(heard: (event: DeviceEvent) => void): void {
     this.#kernel.watchDevices(heard);
   }
 

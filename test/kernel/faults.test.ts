@@ -1,14 +1,14 @@
 import { afterAll, expect, it } from "vitest";
 import type { HostError } from "../../src/host/errors.ts";
+import { Host } from "../../src/host/host.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { FaultyKernel } from "./faulty-kernel.ts";
-import { built, openDevices } from "./guest.ts";
+import { openDevices } from "./guest.ts";
 import { readRanges } from "./raw-ranges.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
 const CONTEXT = "faults";
-const { Host } = await built<typeof import("../../src/host/host.ts")>("host/host.js");
 
 const kernel = new FaultyKernel();
 const host = new Host(kernel);

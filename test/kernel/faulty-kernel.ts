@@ -1,14 +1,8 @@
 import { constants, openSync, readSync, writeFileSync, writeSync } from "node:fs";
 import koffi from "koffi";
-import type { Pointer, SystemCallError } from "../../src/kernel/kernel.ts";
+import { type Pointer, SystemCallError } from "../../src/kernel/kernel.ts";
+import { LinuxKernel } from "../../src/kernel/linux/linux-kernel.ts";
 import { errnoName } from "../../src/uapi/errno.ts";
-import { built } from "./guest.ts";
-
-const { LinuxKernel } = await built<typeof import("../../src/kernel/linux/linux-kernel.ts")>(
-  "kernel/linux/linux-kernel.js",
-);
-const { SystemCallError: Failure } =
-  await built<typeof import("../../src/kernel/kernel.ts")>("kernel/kernel.js");
 
 const library = koffi.load(null);
 const open = library.func("int open(const char *path, int flags)");
@@ -82,7 +76,7 @@ export class FaultyKernel extends LinuxKernel {
       this.#left = Number.parseInt(text.toString("latin1", 0, readSync(this.#failNth, text, 0, 16, 0)), 10);
       writeSync(this.#failNth, "0");
     }
-    if (errno !== 0) throw new Failure(errnoName(errno), name) satisfies SystemCallError;
+    if (errno !== 0) throw new SystemCallError(errnoName(errno), name);
     return result;
   }
 }

@@ -49,11 +49,3 @@ export function unbind(device: string): void {
 export function probeDrivers(device: string): void {
   writeFileSync("/sys/bus/pci/drivers_probe", device);
 }
-
-/**
- * A module of dist/. The adapter for Linux has to be compiled code, since its threads are; what recognises its errors
- * (`instanceof`) has to come from the same modules.
- */
-export function built<Module>(path: string): Promise<Module> {
-  return import(new URL(`../../dist/${path}`, import.meta.url).href);
-}

@@ -19,5 +19,6 @@ need flex flex
 need bison bison
 need bc bc
 need perl perl
+need patch patch
 
 ((${#missing[@]} == 0)) || { echo "${missing[*]}"; exit 1; }

@@ -2,14 +2,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Client } from "../../src/demo/client.ts";
+import { Iommufd } from "../../src/kernel/iommufd.ts";
+import { RangeSet } from "../../src/ranges/range-set.ts";
 import { cdevOf, kernelUnderTest } from "../conformance/kernel-under-test.ts";
 import { Session } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { built, openDevices, secondOpinion, type WireRange } from "./guest.ts";
+import { openDevices, secondOpinion, type WireRange } from "./guest.ts";
 import { randomRun } from "./seed.ts";
-
-const { Iommufd } = await built<typeof import("../../src/kernel/iommufd.ts")>("kernel/iommufd.js");
-const { RangeSet } = await built<typeof import("../../src/ranges/range-set.ts")>("ranges/range-set.js");
 
 const RESV_IOVA_RANGES = 0x3bb0;
 /** Has regions besides the driver's, from the kernel's command line: see boots. */

@@ -45,3 +45,26 @@ it("what takes iommufd is NotSupported, and says what is missing", async () => {
   });
   expect(openDevices(daemon.pid)).toEqual([]);
 });
+
+it("a probe goes by VFIO's groups, and leaves nothing behind", async () => {
+  expect(await client.call("probe-device", { device: DEVICE })).toMatchObject({
+    source: "probe",
+    backend: "vfio-type1",
+    scope: "device",
+    aperture: { start: "0x0", last: "0x7fffffffff" },
+    "aperture-source": "probe",
+    "iova-alignment": "0x1000",
+    reserved: [MSI, { start: "0x8000000000", last: "0xffffffffffffffff" }],
+  });
+  expect(openDevices(daemon.pid)).toEqual([]);
+  expect(await client.call("predict-allowed-ranges", { devices: [DEVICE] })).toMatchObject({ exact: true });
+});
+
+it("the status says what is missing, and why", async () => {
+  const { kernel } = await client.call<{ kernel: { missing: { what: string; why: string }[] } }>(
+    "query-status",
+  );
+  expect(kernel.missing.map(({ what }) => what)).toEqual(["/dev/iommu", "CONFIG_VFIO_DEVICE_CDEV"]);
+  for (const { why } of kernel.missing) console.log(why);
+  expect(kernel.missing[0]?.why).toContain("CONFIG_IOMMUFD");
+});

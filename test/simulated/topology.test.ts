@@ -22,13 +22,20 @@ const device = (more: object = {}) => ({
 describe("a topology", () => {
   it("may say everything", () => {
     const topology = parseTopology({
-      kernel: { release: "6.6.1", iommufd: true, "vfio-cdev": false, "resv-iova-ranges": true },
+      kernel: {
+        release: "6.6.1",
+        iommufd: true,
+        "vfio-cdev": false,
+        "resv-iova-ranges": true,
+        "iommufd-test": true,
+      },
       iommus: [
         {
           name: "dmar0",
           aperture: { start: "0x1000", last: "0x7FFFFFFFFF" },
           "page-size": 65536,
           "late-aperture": true,
+          "aperture-source": "probe",
         },
       ],
       devices: [
@@ -38,6 +45,8 @@ describe("a topology", () => {
           group: 2,
           driver: "vfio-pci",
           regions: [{ start: 4276092928, last: "0x0feefffff", type: "msi" }],
+          "regions-scope": "group",
+          "regions-truncated": true,
           coherent: false,
           "isolated-msi": false,
           "latency-ms": { bind: 1, attach: 2, detach: 3, close: 4 },
@@ -45,7 +54,7 @@ describe("a topology", () => {
       ],
     });
     expect(topology).toEqual({
-      kernel: { release: "6.6.1", iommufd: true, vfioCdev: false, resvIovaRanges: true },
+      kernel: { release: "6.6.1", iommufd: true, vfioCdev: false, resvIovaRanges: true, iommufdTest: true },
       iommus: [
         {
           name: "dmar0",
@@ -61,6 +70,7 @@ describe("a topology", () => {
           group: 2,
           driver: "vfio-pci",
           regions: [{ start: 0xfee00000n, last: 0xfeefffffn, type: "msi" }],
+          isTruncated: true,
           coherent: false,
           isolatedMsi: false,
           latency: { bind: 1, attach: 2, detach: 3, close: 4 },
@@ -71,7 +81,7 @@ describe("a topology", () => {
 
   it("may leave out what is ordinary", () => {
     expect(parseTopology({})).toEqual({
-      kernel: { release: "6.12.0", iommufd: true, vfioCdev: true, resvIovaRanges: false },
+      kernel: { release: "6.12.0", iommufd: true, vfioCdev: true, resvIovaRanges: false, iommufdTest: false },
       iommus: [],
       devices: [],
     });
@@ -86,6 +96,7 @@ describe("a topology", () => {
         group: 0,
         driver: null,
         regions: [],
+        isTruncated: false,
         coherent: true,
         isolatedMsi: true,
         latency: { bind: 0, attach: 0, detach: 0, close: 0 },
@@ -118,8 +129,8 @@ describe("a topology that is wrong", () => {
     ["an unknown IOMMU", device({ iommu: "dmar1" }), "devices[0].iommu: no IOMMU is named dmar1"],
     ["a group without an IOMMU", device({ iommu: null, group: 1 }), "devices[0].group: a device without"],
     [
-      "a region's unknown type",
-      device({ regions: [{ start: 0, last: 1, type: "sw" }] }),
+      "a region's type of two words",
+      device({ regions: [{ start: 0, last: 1, type: "sw msi" }] }),
       "devices[0].regions[0].type: ",
     ],
     [

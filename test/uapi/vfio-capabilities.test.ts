@@ -96,7 +96,8 @@ describe("the ranges of a type1 answer", () => {
         const info = Buffer.from(random);
         info.writeUInt32LE(VFIO_IOMMU_INFO_CAPS, vfio_iommu_type1_info.fields.flags.offset);
         info.writeUInt32LE(first, vfio_iommu_type1_info.fields.cap_offset.offset);
-        if (first + 8 <= info.length) vfio_info_cap_header.encode({ id: 1, version: 1, next }).copy(info, first);
+        if (first + 8 <= info.length)
+          vfio_info_cap_header.encode({ id: 1, version: 1, next }).copy(info, first);
         const ranges = iovaRangesOf(info);
         for (const { start, last } of ranges ?? []) {
           expect(start <= last).toBe(true);

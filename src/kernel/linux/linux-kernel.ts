@@ -4,7 +4,7 @@ import { loadFiles } from "../../libc/files.ts";
 import { addressOf } from "../../libc/library.ts";
 import { whenReadable } from "../../libc/readiness.ts";
 import { errnoName } from "../../uapi/errno.ts";
-import { type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { BlockingCall } from "./thread.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { openUevents, type Uevents } from "./uevents.ts";
@@ -113,7 +113,7 @@ export class LinuxKernel implements Kernel {
     return fd;
   }
 
-  watchDevices(heard: () => void): void {
+  watchDevices(heard: (event: DeviceEvent) => void): void {
     this.#uevents = openUevents(heard);
   }
 
@@ -137,6 +137,7 @@ export class LinuxKernel implements Kernel {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
     await this.#threads.stop();
     this.#uevents?.close();
+    this.#uevents = undefined;
   }
 
   async #block(call: BlockingCall, buffers: readonly Uint8Array[]): Promise<number> {

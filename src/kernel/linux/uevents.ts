@@ -1,4 +1,5 @@
 import { closeSync, readSync } from "node:fs";
+import { basename } from "node:path/posix";
 import { whenReadable } from "../../libc/readiness.ts";
 import { loadSockets } from "../../libc/sockets.ts";
 import { errnoName } from "../../uapi/errno.ts";
@@ -11,7 +12,7 @@ import {
   UEVENT_GROUP_KERNEL,
 } from "../../uapi/netlink.ts";
 import { SOCKET_NUMBERS } from "../../uapi/socket.ts";
-import { SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, SystemCallError } from "../kernel.ts";
 
 /** What the kernel tells of devices, for as long as it is listened to. */
 export interface Uevents {
@@ -41,12 +42,10 @@ const SUBSYSTEMS: ReadonlySet<string> = new Set([
  * namespace of its own a network namespace hears nothing (`lib/kobject_uevent.c: uevent_net_init`).
  * Throws SystemCallError.
  */
-export function openUevents(heard: () => void): Uevents {
+export function openUevents(heard: (event: DeviceEvent) => void): Uevents {
   const fd = openSocket();
   try {
-    const stop = whenReadable(fd, () => {
-      if (readAll(fd)) heard();
-    });
+    const stop = whenReadable(fd, () => readAll(fd).forEach(heard));
     return {
       close() {
         stop();
@@ -71,24 +70,28 @@ function openSocket(): number {
   throw new SystemCallError(errnoName(-result), "bind");
 }
 
-/** True when one of the messages matters, or when some were lost (ENOBUFS). */
-function readAll(fd: number): boolean {
+/** The events that wait and concern devices. */
+function readAll(fd: number): DeviceEvent[] {
+  const events: DeviceEvent[] = [];
   const message = Buffer.alloc(ROOM);
-  for (let matters = false; ; ) {
+  for (;;) {
     try {
       const length = readSync(fd, message);
-      matters ||= concernsDevices(message.toString("latin1", 0, length));
+      events.push(...parseUevent(message.toString("latin1", 0, length)));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EAGAIN") return matters;
-      if (code !== "ENOBUFS") return true;
-      matters = true;
+      if (code === "EAGAIN") return events;
+      events.push({ action: "lost", device: "" });
+      if (code !== "ENOBUFS") return events;
     }
   }
 }
 
-/** A message is `add@/devices/…`, then NAME=VALUE, each with a zero behind it. */
-function concernsDevices(message: string): boolean {
-  const subsystem = message.split("\0").find((line) => line.startsWith("SUBSYSTEM="));
-  return SUBSYSTEMS.has(subsystem?.slice("SUBSYSTEM=".length) ?? "");
+/** A message is `add@/devices/…`, then NAME=VALUE, each with a zero behind it. Empty when it concerns no device. */
+export function parseUevent(message: string): DeviceEvent[] {
+  const [head = "", ...lines] = message.split("\0");
+  const subsystem = lines.find((line) => line.startsWith("SUBSYSTEM="))?.slice("SUBSYSTEM=".length);
+  const [, action, path] = /^(\w+)@(\/.*)$/.exec(head) ?? [];
+  if (action === undefined || path === undefined || !SUBSYSTEMS.has(subsystem ?? "")) return [];
+  return [{ action, device: basename(path) }];
 }

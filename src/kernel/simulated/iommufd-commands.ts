@@ -157,16 +157,12 @@ const setOption = command(IOMMU_OPTION, iommu_option, (context, values, _memory,
  * The proposed IOMMU_RESV_IOVA_RANGES at a number that mainline has not given a meaning: the device's regions as
  * its driver lists them, but for those that the kernel does not enforce.
  */
-const resvIovaRanges = command(
-  0x3bb0,
-  iommu_resv_iova_ranges,
-  ({ objects }, values, memory, respond) => {
-    if (values.__reserved !== 0) throw new Errno("EOPNOTSUPP");
-    const { regions } = objects.getDevice(values.dev_id).device;
-    const enforced = regions.filter(({ type }) => type !== "direct-relaxable");
-    copyOut(enforced, values, values.resv_iovas, memory, respond);
-  },
-);
+const resvIovaRanges = command(0x3bb0, iommu_resv_iova_ranges, ({ objects }, values, memory, respond) => {
+  if (values.__reserved !== 0) throw new Errno("EOPNOTSUPP");
+  const { regions } = objects.getDevice(values.dev_id).device;
+  const enforced = regions.filter(({ type }) => type !== "direct-relaxable");
+  copyOut(enforced, values, values.resv_iovas, memory, respond);
+});
 
 /** Of the operations for the kernel's own tests, ADD_RESERVED (selftest.c: iommufd_test_add_reserved). */
 const test = command(IOMMU_TEST_CMD, iommu_test_cmd, ({ objects }, { op, id, start, length }) => {
@@ -183,7 +179,10 @@ const COMMANDS = [destroy, ioasAlloc, ioasIovaRanges, ioasAllowIovas, ioasMap, i
 
 /** The commands of a kernel by their numbers. */
 export function commandsOf(kernel: Topology["kernel"]): ReadonlyMap<number, Command> {
-  const optional = [...(kernel.resvIovaRanges ? [resvIovaRanges] : []), ...(kernel.iommufdTest ? [test] : [])];
+  const optional = [
+    ...(kernel.resvIovaRanges ? [resvIovaRanges] : []),
+    ...(kernel.iommufdTest ? [test] : []),
+  ];
   return new Map([...COMMANDS, ...optional].map((entry) => [entry.request, entry]));
 }
 

@@ -16,7 +16,7 @@ export class Machine {
   /** By the number of the IOMMU group, which is the name of the node. */
   readonly vfioGroups = new Map<string, VfioGroup>();
   /** Called when a device, its VFIO device or its driver has come or gone (kobject_uevent). */
-  uevent: () => void = () => {};
+  uevent: (action: string, device: string) => void = () => {};
   readonly #iommus: ReadonlyMap<string, TopologyIommu>;
   readonly #groups = new Map<number, IommuGroup>();
   readonly #devices = new Map<string, Device>();
@@ -52,7 +52,7 @@ export class Machine {
     const iommu = entry.iommu === null ? null : (this.#iommus.get(entry.iommu) ?? null);
     const device = new Device(entry, iommu, group);
     this.#devices.set(device.name, device);
-    this.uevent();
+    this.uevent("add", device.name);
     this.#probe(device, entry.driver);
   }
 
@@ -63,7 +63,7 @@ export class Machine {
     device.leaveGroup();
     const { group } = device;
     if (group?.devices.length === 0) this.#groups.delete(group.id);
-    this.uevent();
+    this.uevent("remove", device.name);
   }
 
   /**
@@ -73,10 +73,11 @@ export class Machine {
    */
   async setDriver(device: Device, driver: string | null): Promise<void> {
     const { vfio } = device;
+    const wasBound = device.driver !== null;
     device.driver = null;
     device.vfio = null;
     if (vfio !== null) await this.#unregister(vfio);
-    this.uevent();
+    if (wasBound) this.uevent("unbind", device.name);
     if (driver !== null && device.group?.admits(driver) === false) throw new Errno("EBUSY");
     this.#probe(device, driver);
   }
@@ -84,7 +85,7 @@ export class Machine {
   /** vfio_unregister_group_dev */
   async #unregister(vfio: VfioDevice): Promise<void> {
     this.vfioDevices.delete(vfio.name);
-    this.uevent();
+    this.uevent("remove", vfio.name);
     await vfio.unused();
     this.#numbers.delete(vfio.number);
     const { group } = vfio;
@@ -98,7 +99,7 @@ export class Machine {
     device.driver = driver;
     if (driver === null) return;
     if (device.group !== null && VFIO_DRIVER.test(driver)) this.#register(device, device.group);
-    this.uevent();
+    this.uevent("bind", device.name);
   }
 
   #register(device: Device, iommuGroup: IommuGroup): void {
@@ -111,5 +112,6 @@ export class Machine {
     group.drivers++;
     device.vfio = new VfioDevice(number, device, group);
     this.vfioDevices.set(device.vfio.name, device.vfio);
+    this.uevent("add", device.vfio.name);
   }
 }

@@ -1,26 +1,24 @@
-import type { TopologyDevice, TopologyRegion } from "./topology.ts";
+import type { TopologyRegion } from "./topology.ts";
 
 /** `include/linux/iommu.h: enum iommu_resv_type`; unknown words come last. */
 const TYPE_ORDER: readonly string[] = ["direct", "direct-relaxable", "reserved", "msi"];
 const PAGE_SIZE = 4096;
 
 /**
- * The text of a group's `reserved_regions`, given its devices: their regions' union by the rules of
+ * The text of a group's `reserved_regions`, given its devices' regions: their union by the rules of
  * `drivers/iommu/iommu.c: iommu_insert_resv_region` and `iommu_group_show_resv_regions`. At most 4095 bytes, cut
- * in the middle of a line: `fs/sysfs/file.c: sysfs_emit_at` keeps the page's last byte for its NUL.
+ * in the middle of a line: `fs/sysfs/file.c: sysfs_emit_at` keeps the page's last byte for its NUL. `isFull`: it is
+ * that long in any case, since some of the lines are not known.
  */
-export function reservedRegionsText(devices: readonly RegionsOfDevice[]): string {
-  const union = devices.flatMap(({ regions }) => regions).reduce(insertRegion, []);
+export function reservedRegionsText(
+  regionsOfDevices: readonly (readonly TopologyRegion[])[],
+  isFull = false,
+): string {
+  const union = regionsOfDevices.flat().reduce(insertRegion, []);
   const lines = union.map(({ start, last, type }) => `${hex(start)} ${hex(last)} ${type}\n`);
-  // That the kernel filled the page is all that its readers can see of what was cut off.
-  const filling = devices.some(({ isTruncated }) => isTruncated) ? "\n" : "";
-  return lines
-    .join("")
-    .padEnd(PAGE_SIZE - 1, filling)
-    .slice(0, PAGE_SIZE - 1);
+  const text = lines.join("").slice(0, PAGE_SIZE - 1);
+  return isFull ? text.padEnd(PAGE_SIZE - 1, "\n") : text;
 }
-
-type RegionsOfDevice = Pick<TopologyDevice, "regions" | "isTruncated">;
 
 /** Sorted by start, then type; regions of one type that overlap or touch become one. */
 function insertRegion(regions: readonly TopologyRegion[], region: TopologyRegion): TopologyRegion[] {

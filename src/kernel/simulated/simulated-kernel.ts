@@ -1,5 +1,5 @@
 import type { ErrnoName } from "../../uapi/errno.ts";
-import { type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
 import { EventFile } from "./event-file.ts";
@@ -93,10 +93,11 @@ export class SimulatedKernel implements Kernel {
     return this.#install(new EventFile(signalled));
   }
 
-  watchDevices(heard: () => void): void {
-    // Linux sends an event before its cause returns; who listens hears of it in a turn of the event loop.
-    this.#machine.uevent = () => setImmediate(() => this.#isListening && heard());
+  watchDevices(heard: (event: DeviceEvent) => void): void {
     this.#isListening = true;
+    // Linux sends an event before its cause returns; who listens hears of it in a turn of the event loop.
+    this.#machine.uevent = (action, device) =>
+      setImmediate(() => this.#isListening && heard({ action, device }));
   }
 
   readFile(path: string): string {

@@ -43,7 +43,12 @@ export function fileSystemOf(machine: Machine) {
               devices: directoryOf(byName(group.devices), (device) =>
                 link(`../../../../devices/${parentOf(device)}/${device.name}`),
               ),
-              reserved_regions: file(() => reservedRegionsText(group.devices)),
+              reserved_regions: file(() =>
+                reservedRegionsText(
+                  group.devices.map(({ regions }) => regions),
+                  group.devices.some(({ isTruncated }) => isTruncated),
+                ),
+              ),
             }),
         ),
       }),

@@ -115,7 +115,9 @@ export class VfioContainer extends OpenFile {
       if (iommu.aperture.start > start) start = iommu.aperture.start;
       if (iommu.aperture.last < last) last = iommu.aperture.last;
     }
-    const reserved = devices.flatMap(({ regions }) => regions.filter(({ type }) => type !== "direct-relaxable"));
+    const reserved = devices.flatMap(({ regions }) =>
+      regions.filter(({ type }) => type !== "direct-relaxable"),
+    );
     const allowed = start > last ? [] : holes(coalesce(reserved), { start, last });
     if (allowed.length === 0) throw new Errno("EINVAL");
     if (!groups.every((group) => group.hasIsolatedMsi)) throw new Errno("EPERM");
@@ -124,7 +126,9 @@ export class VfioContainer extends OpenFile {
 
   /** The smallest page of all, but not less than the CPU's (vfio_update_pgsize_bitmap). Larger ones are not modelled. */
   #pageSizes(): bigint {
-    const sizes = [...this.#groups].flatMap(({ devices }) => devices.map(({ iommu }) => iommu?.pageSize ?? 0));
+    const sizes = [...this.#groups].flatMap(({ devices }) =>
+      devices.map(({ iommu }) => iommu?.pageSize ?? 0),
+    );
     return BigInt(Math.max(4096, ...sizes));
   }
 

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { estimateAperture, type IommuTraits } from "../../src/host/aperture-estimate.ts";
+
+const NOTHING: IommuTraits = { cap: null, ecap: null, features: null, commandLine: null };
+
+/** The width of the estimate in bits. */
+function bits(traits: Partial<IommuTraits>): number | null {
+  const aperture = estimateAperture({ ...NOTHING, ...traits });
+  expect(aperture?.start ?? 0n).toBe(0n);
+  return aperture === null ? null : (aperture.last + 1n).toString(2).length - 1;
+}
+
+/** VT-d's registers by the names of their fields; `mgaw` in bits, `sagaw` as it stands there. */
+const cap = (mgaw: number, sagaw: number, isFiveLevel = false) =>
+  ((BigInt(mgaw - 1) << 16n) | (BigInt(sagaw) << 8n) | (BigInt(isFiveLevel) << 60n)).toString(16);
+const SCALABLE = ((1n << 43n) | (1n << 46n) | (1n << 47n)).toString(16);
+const SECOND_STAGE_ONLY = ((1n << 43n) | (1n << 46n)).toString(16);
+
+describe("the estimate of an aperture", () => {
+  it("is nothing behind an IOMMU that shows no registers", () => {
+    expect(estimateAperture(NOTHING)).toBe(null);
+  });
+
+  it.each(["", "0xd2008c22260286", "d2008c22260286\n1", "no", "1d2008c2226028600"])(
+    "is nothing when a register reads %j",
+    (text) => {
+      expect(estimateAperture({ ...NOTHING, cap: text })).toBe(null);
+      expect(estimateAperture({ ...NOTHING, features: text })).toBe(null);
+    },
+  );
+
+  it.each([
+    ["an emulated unit of 39 bits", "d2008c22260286", 39],
+    ["an emulated unit of 48 bits", "d2008c222f0686", 48],
+    ["a server's unit, whose tables reach further than it takes", cap(46, 0b0100), 46],
+    ["a unit that takes more than its tables reach", cap(57, 0b0110), 48],
+    ["a unit of five levels", cap(57, 0b1110), 57],
+    ["a unit with six levels too, which Linux does not use", cap(64, 0b11110), 57],
+  ])("is for %s what both its tables and its width reach", (_which, register, expected) => {
+    expect(bits({ cap: register, ecap: "f00f5e" })).toBe(expected);
+  });
+
+  it("is nothing for a unit that has no tables of the second stage", () => {
+    expect(bits({ cap: cap(48, 0) })).toBe(null);
+  });
+
+  it("is what both stages reach where the unit can do scalable mode", () => {
+    expect(bits({ cap: cap(57, 0b1110), ecap: SCALABLE })).toBe(48);
+    expect(bits({ cap: cap(57, 0b1110, true), ecap: SCALABLE })).toBe(57);
+    expect(bits({ cap: cap(57, 0b1110), ecap: SECOND_STAGE_ONLY })).toBe(57);
+  });
+
+  it("is for AMD's IOMMU what its tables reach: with six levels everything", () => {
+    expect(bits({ features: "25bf732fa2295afe:0" })).toBe(64);
+    expect(bits({ features: "58f77ef22294ade" })).toBe(64);
+    expect(bits({ features: (1n << 10n).toString(16) })).toBe(57);
+    expect(bits({ features: "0:0" })).toBe(48);
+  });
+
+  it("is smaller when AMD's driver was told to use the CPU's format of tables", () => {
+    const features = "25bf732fa2295afe:0";
+    expect(bits({ features, commandLine: "ro amd_iommu=pgtbl_v2 quiet" })).toBe(47);
+    expect(bits({ features, commandLine: "amd_iommu=force_enable,pgtbl_v2" })).toBe(47);
+    expect(bits({ features, commandLine: "amd_iommu=pgtbl_v1" })).toBe(64);
+    expect(bits({ features, commandLine: "xamd_iommu=pgtbl_v2" })).toBe(64);
+  });
+});
