@@ -11,6 +11,8 @@ console.log(
   "Cached query-allowed-ranges a second, against a bare JSON echo (goal: pipelined ratio at least 0.7)",
 );
 console.table(await benchThroughput());
+console.log("One plan over 1,000 devices with 50 regions each, milliseconds");
+console.table({ plan: await benchPlan() });
 console.log("Start to first answer, against `node -e 0`");
 console.table({ start: await benchStart() });
 console.log("Resident memory of the daemon, MiB");

@@ -1,7 +1,9 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { HostError } from "../../src/host/errors.ts";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
-import { assertModelEqualsKernel, DISK, GPU, MSI, NIC, refusal, Simulation } from "./simulation.ts";
+import { assertModelEqualsKernel, DISK, GPU, MSI, NIC, refusal, Simulation, setOf } from "./simulation.ts";
 
 /** Three devices; the NIC and the disk share a group. */
 const TOPOLOGY = {
@@ -240,4 +242,99 @@ describe("a device that appears or goes", () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(simulation.events().filter((event) => event.startsWith("DEVICE"))).toEqual([]);
   });
+});
+
+describe("whatever runs while devices are unbound and bound again, in whatever order", () => {
+  const REGIONS = new Map([NIC, DISK, GPU].map((device, index) => [device, region(index)]));
+  const excludedBy = (device: string) => setOf(...[REGIONS.get(device) ?? []].flat());
+  const device = fc.constantFrom(...REGIONS.keys());
+  const context = fc.constantFrom("default", "guest");
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant("rebind" as const), device }),
+    fc.record({ kind: fc.constant("hold" as const), device, context }),
+    fc.record({ kind: fc.constant("release" as const), device }),
+    fc.record({ kind: fc.constant("probe" as const), device }),
+    fc.record({ kind: fc.constant("attach" as const), device, ioas: fc.integer({ min: 1, max: 2 }) }),
+    fc.record({ kind: fc.constant("detach" as const), device }),
+    fc.record({ kind: fc.constant("destroy-context" as const) }),
+    fc.record({ kind: fc.constant("query" as const) }),
+  );
+  type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+  function region(index: number) {
+    return { start: `0x${index}0000`, last: `0x${index}ffff`, type: "reserved" };
+  }
+
+  async function perform({ host, machine }: Simulation, step: Step): Promise<unknown> {
+    switch (step.kind) {
+      case "rebind":
+        return machine.setDriver(step.device, "vfio-pci");
+      case "hold":
+        return host.hold(step.device, step.context);
+      case "release":
+        return host.release(step.device);
+      case "probe":
+        return host.probe(step.device);
+      case "attach":
+        return host.attach(step.device, step.ioas);
+      case "detach":
+        return host.detach(step.device);
+      case "destroy-context":
+        return host.destroyContext("guest");
+      case "query":
+        return host.devices();
+    }
+  }
+
+  it("every unbind ends, the model equals the kernel, and nothing stays open that it does not show", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { minLength: 2, maxLength: 10 }),
+        fc.scheduler(),
+        async (steps, scheduler) => {
+          const simulation = new Simulation({
+            devices: [NIC, DISK, GPU].map((device, index) => ({
+              device,
+              group: index >> 1,
+              regions: [REGIONS.get(device) ?? []].flat(),
+            })),
+          });
+          const { host, kernel } = simulation;
+          host.createContext("guest", "persistent");
+          for (const name of ["default", "guest"]) for (let i = 0; i < 2; i++) host.createIoas(name);
+          for (const device of [NIC, DISK]) {
+            await host.hold(device, "guest");
+            await host.attach(device, 1);
+          }
+          kernel.queued = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
+          kernel.made = (call) => scheduler.schedule(Promise.resolve(), `${call} is told`);
+          const requests = steps.map(async (step) => {
+            await scheduler.schedule(Promise.resolve(), `${step.kind} is asked for`);
+            await perform(simulation, step).catch((error) => expect(error).toBeInstanceOf(HostError));
+          });
+          await scheduler.waitFor(Promise.all(requests));
+          // What the last unbind made the host do is done by then.
+          while (scheduler.count() > 0 || hasLost(simulation)) {
+            if (scheduler.count() > 0) await scheduler.waitOne();
+            else await new Promise(setImmediate);
+          }
+          await scheduler.waitIdle();
+          kernel.queued = async () => {};
+          kernel.made = async () => {};
+          await assertModelEqualsKernel(simulation, excludedBy);
+          await host.close();
+          expect(simulation.openPaths()).toEqual([]);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  /** Whether the host shows a device as held that the kernel has taken back. */
+  function hasLost({ host, machine }: Simulation): boolean {
+    const held = host.contexts().flatMap((each) => host.devicesIn(each));
+    return held.some(
+      ({ platform }) => !machine.openFds().some(({ path }) => path.endsWith(`/${platform.vfioDevice}`)),
+    );
+  }
 });

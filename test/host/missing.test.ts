@@ -110,6 +110,7 @@ describe("an IOMMU is missing because", () => {
     ["CONFIG_VIRTIO_IOMMU", { "/sys/firmware/acpi/tables/VIOT": "" }],
     ["no device behind it has a group yet", { "/sys/class/iommu/dmar0": "" }],
     ["firmware describes no IOMMU", { "/proc/cmdline": "quiet\n" }],
+    ["firmware describes no IOMMU", { "/sys/class/iommu/iommufd_selftest_iommu.0": "" }],
   ];
   it.each(cases)("…%s… with %o", (why, files) => {
     expect(whyOf(hostWith({ "/dev/iommu": "", ...CDEVS, ...files }), "IOMMU")).toContain(why);

@@ -81,7 +81,9 @@ describe("a device", () => {
   it("tells whether a probe could close the gap", () => {
     const gap = { apertureSource: "unknown", aperture: null } as const;
     const direct = { ...MSI, type: "direct" };
-    expect(deviceSource(known(gap, { vfioDevice: null })).gap).toMatchObject({ state: "unbound" });
+    expect(deviceSource(known(gap, { vfioDevice: null, driver: null })).gap).toMatchObject({
+      state: "unbound",
+    });
     const blocked = known({ ...gap, regions: [direct], excluded: RangeSet.from([direct]) });
     expect(deviceSource(blocked).gap).toMatchObject({ state: "blocked" });
   });
