@@ -97,8 +97,14 @@ export class Ioas {
 
   /** IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. Throws SystemCallError. */
   async allow(ranges: RangeSet): Promise<void> {
-    // One at a time: of two in threads nobody could tell which list the kernel has kept.
-    while (this.#allowing) await this.#allowing;
+    // One at a time: of two in threads nobody could tell which list the kernel has kept. Who waits is in it, too: the
+    // id must be this IOAS's still when its turn comes.
+    this.#calls++;
+    try {
+      while (this.#allowing) await this.#allowing;
+    } finally {
+      this.#calls--;
+    }
     const call = this.#call((where) => this.#iommufd.allowIovas(this.id, ranges, where)).then(() => {
       this.allowList = ranges.isEmpty ? null : ranges;
     });
