@@ -133,9 +133,10 @@ describe("a device whose driver is unbound while the daemon has it attached", ()
     }
     expect(answers).toBeGreaterThan(0);
     expect(eventfds() - before).toBeLessThan(ROUNDS);
-    const sorted = took.toSorted((a, b) => a - b);
+    // The first of two at a time waits for a thread to start: seconds on an emulated CPU, milliseconds on a real one.
+    const rest = took.slice(DEVICES.length).toSorted((a, b) => a - b);
     console.log(
-      `${took.length} unbinds under load: median ${sorted[took.length >> 1]} ms, longest ${sorted.at(-1)} ms, ${answers} answers to the other client`,
+      `unbinds under load: the first ${took.slice(0, DEVICES.length).join(" and ")} ms; ${rest.length} more: median ${rest[rest.length >> 1]} ms, longest ${rest.at(-1)} ms; ${answers} answers to the other client`,
     );
     expect(await client.call("query-status")).toMatchObject({ "held-devices": 0, mismatches: 0 });
   }, 180_000);

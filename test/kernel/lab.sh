@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
-limit=${IOVAD_LAB_TIMEOUT:-300}
+limit=${IOVAD_LAB_TIMEOUT:-600}
 
 missing=$("$here/requirements.sh") || {
   echo "lab: not run, packages are missing: apt-get install -y --no-install-recommends $missing" >&2
