@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     testTimeout: 30_000,
+    // Files share processes: starting one takes longer than most files do.
+    isolate: false,
     projects: [
       {
         extends: true,
@@ -18,8 +20,6 @@ export default defineConfig({
           name,
           include: ["test/conformance/*.test.ts"],
           env: { IOVAD_LAB_BOOT: name },
-          // Starting a process takes longer than the suite does.
-          isolate: false,
           fileParallelism: false,
         },
       })),

@@ -8,7 +8,7 @@ import { Daemon } from "../daemon/daemon.ts";
 import { fuzzedLine, type Methods } from "./lines.ts";
 
 /** `npm run fuzz` asks for more. */
-const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? 20_000);
+const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? 10_000);
 const SEED = Number(process.env.IOVAD_SEED ?? Date.now() % 2 ** 31);
 const CHUNK = 500;
 
