@@ -14,7 +14,7 @@ const READ_SIZE = 64 * 1024;
 const MAX_DESCRIPTORS = 253;
 
 /** A failed call on a socket; `code` is the errno's name. */
-export class SocketError extends Error {
+class SocketError extends Error {
   override readonly name = "SocketError";
   readonly code: ErrnoName;
 
