@@ -9,6 +9,7 @@ export default defineConfig({
     testTimeout: 30_000,
     // Files share processes: starting one takes longer than most files do.
     isolate: false,
+    maxWorkers: "100%",
     projects: [
       {
         extends: true,
@@ -20,7 +21,6 @@ export default defineConfig({
           name,
           include: ["test/conformance/*.test.ts"],
           env: { IOVAD_LAB_BOOT: name },
-          fileParallelism: false,
         },
       })),
     ],

@@ -15,7 +15,8 @@ const MAX_LINKS = 40;
 
 /** A directory of a few fixed entries; those that are undefined are not there. */
 export function directory(entries: Readonly<Record<string, Node | undefined>>): Directory {
-  return directoryOf(new Map(Object.entries(entries)), (entry) => entry);
+  const child = (name: string) => (Object.hasOwn(entries, name) ? entries[name] : undefined);
+  return { kind: "directory", names: () => Object.keys(entries).filter(child), child };
 }
 
 /** A directory with an entry for each of `values` that `node` makes one for. */
