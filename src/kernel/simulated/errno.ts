@@ -1,13 +1,11 @@
 import type { ErrnoName } from "../../uapi/errno.ts";
 
-/**
- * What kernel code returns as -EFOO; at the system call it becomes a SystemCallError with the call's name. No Error:
- * nobody reads the stack of one, and a look at a path that is not there takes most of its time to note it.
- */
-export class Errno {
+/** What kernel code returns as -EFOO; at the system call it becomes a SystemCallError with the call's name. */
+export class Errno extends Error {
   readonly code: ErrnoName;
 
   constructor(code: ErrnoName) {
+    super(code);
     this.code = code;
   }
 }
