@@ -51,7 +51,7 @@ describe("random sequences of operations", () => {
     const sequence = fc.record({
       topology,
       probeFirst: fc.boolean(),
-      steps: fc.array(operationOn(DEVICES), { maxLength: 14 }),
+      steps: fc.array(operationOn(DEVICES), { maxLength: 10 }),
     });
     await fc.assert(
       fc.asyncProperty(sequence, async ({ topology, probeFirst, steps }) => {

@@ -105,7 +105,7 @@ describe("reserved, allowed and mapped ranges", () => {
     ]);
     expect(pagetable.map(undefined, 0n, 0x8000n)).toBe(0x8000n);
     expect(pagetable.map(undefined, 0n, 0x1000n)).toBe(0x20000n);
-    expect(() => pagetable.map(undefined, 0n, 0x1000n)).toThrow("ENOSPC");
+    expect(() => pagetable.map(undefined, 0n, 0x1000n)).toThrow(expect.objectContaining({ code: "ENOSPC" }));
   });
 
   it("let a mapping without an address lie across allowed ranges that touch", () => {
@@ -123,7 +123,9 @@ describe("a domain", () => {
 
   it("with pages larger than the machine's is EINVAL", () => {
     const pagetable = new IoPagetable();
-    expect(() => pagetable.addDomain({ aperture, pageSize: 65536 })).toThrow("EINVAL");
+    expect(() => pagetable.addDomain({ aperture, pageSize: 65536 })).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
     expect(pagetable.iovaRanges()).toEqual([{ start: 0n, last: U64_MAX }]);
   });
 
@@ -145,7 +147,9 @@ describe("a domain", () => {
   it("that is refused because of the upper end of its aperture takes back the lower", () => {
     const pagetable = new IoPagetable();
     pagetable.map(0x10000n, 0n, 0x1000n);
-    expect(() => pagetable.addDomain({ aperture, pageSize: 4096 })).toThrow("EADDRINUSE");
+    expect(() => pagetable.addDomain({ aperture, pageSize: 4096 })).toThrow(
+      expect.objectContaining({ code: "EADDRINUSE" }),
+    );
     expect(pagetable.iovaRanges()).toEqual([{ start: 0n, last: U64_MAX }]);
     expect(pagetable.alignment).toBe(1n);
   });
