@@ -42,6 +42,31 @@ describe("the command line", () => {
     });
   });
 
+  it.each([
+    ["an option that does not exist", ["--sokcet", "x"], "--sokcet"],
+    ["an option without its value", ["--socket"], "--socket"],
+    ["an argument that belongs to no option", ["now"], "now"],
+    ["a log level that does not exist", ["--log-level", "loud"], "--log-level takes one of trace"],
+    ["a request size that is no number", ["--max-request", "1MB"], "--max-request takes a whole number"],
+    ["a request size too small to be useful", ["--max-request", "1"], "--max-request takes a whole number"],
+    ["no connections", ["--max-connections", "0"], "--max-connections takes a whole number"],
+    ["an ioctl of another driver", ["--resv-iova-ranges-ioctl", "0x5401"], "from 0x3b80"],
+    [
+      "the ioctl that starts dirty tracking",
+      ["--resv-iova-ranges-ioctl", "0x3b8b"],
+      "mainline Linux uses 0x3b8b",
+    ],
+    [
+      "the ioctl of iommufd's self-test",
+      ["--resv-iova-ranges-ioctl", "0x3ba0"],
+      "mainline Linux uses 0x3ba0",
+    ],
+  ])("refuses %s with one line", (_what, args, message) => {
+    expect(() => parse(...args)).toThrow(UsageError);
+    expect(() => parse(...args)).toThrow(message);
+    expect(() => parse(...args)).not.toThrow("\n");
+  });
+
   it("takes users and groups by name and by number, as often as it likes", () => {
     const { access } = parse(
       ...["--control-user", "root", "--control-user", "1000", "--control-group", "7"],

@@ -71,7 +71,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect(plan.alignment).toBe(actual.alignment);
         expect(RangeSet.from(exclusions(plan)).equals(actual.ranges.invert())).toBe(true);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -89,7 +89,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const within = hull ? plan.ranges.intersect(RangeSet.from([hull])) : RangeSet.EMPTY;
         expect([...within.subtract(actual.ranges)]).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -107,7 +107,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         if (probe) expect(causes.filter(({ device }) => device === undefined)).toEqual([]);
         expect(before).toHaveLength(devices.length);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 
@@ -130,7 +130,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect([...plan.ranges]).toEqual([...answer.ranges]);
         expect(plan.alignment).toBe(answer.alignment);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 });
