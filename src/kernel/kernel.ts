@@ -71,7 +71,8 @@ export interface Kernel {
 
   /**
    * From now on until shutdown(), calls `heard` on the event loop after devices, or drivers on them, have come or gone
-   * (netlink(7): NETLINK_KOBJECT_UEVENT). What there is now, sysfs tells. To be called once.
+   * (netlink(7): NETLINK_KOBJECT_UEVENT). What there is now, sysfs tells. A second call ends the
+   * first.
    */
   watchDevices(heard: (event: DeviceEvent) => void): void;
 

@@ -114,6 +114,8 @@ export class LinuxKernel implements Kernel {
   }
 
   watchDevices(heard: (event: DeviceEvent) => void): void {
+    this.#uevents?.close();
+    this.#uevents = undefined;
     this.#uevents = openUevents(heard);
   }
 

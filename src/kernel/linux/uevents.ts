@@ -1,5 +1,6 @@
-import { closeSync, readSync } from "node:fs";
+import { readSync } from "node:fs";
 import { basename } from "node:path/posix";
+import { type Files, loadFiles } from "../../libc/files.ts";
 import { whenReadable } from "../../libc/readiness.ts";
 import { loadSockets } from "../../libc/sockets.ts";
 import { errnoName } from "../../uapi/errno.ts";
@@ -43,22 +44,23 @@ const SUBSYSTEMS: ReadonlySet<string> = new Set([
  * Throws SystemCallError.
  */
 export function openUevents(heard: (event: DeviceEvent) => void): Uevents {
-  const fd = openSocket();
+  const { close } = loadFiles();
+  const fd = openSocket(close);
   try {
     const stop = whenReadable(fd, () => readAll(fd).forEach(heard));
     return {
       close() {
         stop();
-        closeSync(fd);
+        close(fd);
       },
     };
   } catch (error) {
-    closeSync(fd);
+    close(fd);
     throw Object.assign(new SystemCallError("ENOMEM", "epoll_ctl"), { cause: error });
   }
 }
 
-function openSocket(): number {
+function openSocket(close: Files["close"]): number {
   const sockets = loadSockets();
   const type = SOCK_RAW | SOCK_NONBLOCK | SOCKET_NUMBERS.SOCK_CLOEXEC;
   const fd = sockets.socket(AF_NETLINK, type, NETLINK_KOBJECT_UEVENT);
@@ -66,7 +68,7 @@ function openSocket(): number {
   const address = sockaddr_nl.encode({ nl_family: AF_NETLINK, nl_groups: UEVENT_GROUP_KERNEL });
   const result = sockets.bind(fd, address);
   if (result === 0) return fd;
-  closeSync(fd);
+  close(fd);
   throw new SystemCallError(errnoName(-result), "bind");
 }
 
