@@ -1,6 +1,6 @@
 import type { Host } from "./host/host.ts";
-import type { Reserved } from "./host/knowledge.ts";
-import type { PlatformDevice } from "./host/platform.ts";
+import type { Reserved } from "./host/knowledge/knowledge.ts";
+import type { PlatformDevice } from "./host/platform/platform.ts";
 import { formatAddress } from "./ranges/address.ts";
 import type { Range } from "./ranges/range.ts";
 

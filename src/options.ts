@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { AccessRules } from "./access/policy.ts";
-import type { HostLimits } from "./host/owners.ts";
+import type { HostLimits } from "./host/contexts/owners.ts";
 import type { EventHubOptions } from "./rpc/event-hub.ts";
 import type { Limits } from "./rpc/server.ts";
 import { CONFIG, ERRANDS, type Errand, LIMITS, SETTINGS, type Setting } from "./settings.ts";

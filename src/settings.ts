@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { accountsOf, resolveAccount } from "./access/accounts.ts";
-import { HOST_LIMITS, type HostLimits } from "./host/owners.ts";
+import { HOST_LIMITS, type HostLimits } from "./host/contexts/owners.ts";
 import { SUBSCRIPTIONS_PER_UID } from "./rpc/event-hub.ts";
 import { type Limits, RPC_LIMITS } from "./rpc/server.ts";
 import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";

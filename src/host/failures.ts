@@ -1,8 +1,8 @@
 import { SystemCallError } from "../kernel/kernel.ts";
 import { formatRange } from "../ranges/range.ts";
-import type { Blocker } from "./blockers.ts";
 import { HostError } from "./errors.ts";
-import type { PlatformDevice } from "./platform.ts";
+import type { Blocker } from "./platform/blockers.ts";
+import type { PlatformDevice } from "./platform/platform.ts";
 
 /**
  * What a failed system call means for the client. An errno is evidence, not a diagnosis (a failed allocation inside an

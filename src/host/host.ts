@@ -1,27 +1,27 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
-import { allowRanges } from "./allow-list.ts";
-import { Attachments } from "./attachments.ts";
-import { Binding } from "./binding.ts";
-import { type Blocker, findBlockers } from "./blockers.ts";
-import type { CacheCounters } from "./cache-counters.ts";
 import type { Observer } from "./changes.ts";
-import type { Context, Lease } from "./context.ts";
-import { Contexts } from "./contexts.ts";
-import { discover } from "./discovery.ts";
+import { allowRanges } from "./contexts/allow-list.ts";
+import type { Context, Lease } from "./contexts/context.ts";
+import { Contexts } from "./contexts/contexts.ts";
+import { discover } from "./contexts/discovery.ts";
+import type { Allowed, Ioas } from "./contexts/ioas.ts";
+import { HOST_LIMITS, type HostLimits, type Owner } from "./contexts/owners.ts";
+import { Attachments } from "./devices/attachments.ts";
+import { Binding } from "./devices/binding.ts";
+import { HandedOverDevices } from "./devices/handed-over-devices.ts";
+import { HandOvers, type Send } from "./devices/handovers.ts";
+import { type HeldDevice, HeldDevices } from "./devices/held-devices.ts";
+import { Holdings } from "./devices/holdings.ts";
+import { Inventory } from "./devices/inventory.ts";
+import { Turns } from "./devices/turns.ts";
 import { errnoOf } from "./failures.ts";
-import { HandedOverDevices } from "./handed-over-devices.ts";
-import { HandOvers, type Send } from "./handovers.ts";
-import { type HeldDevice, HeldDevices } from "./held-devices.ts";
-import { Holdings } from "./holdings.ts";
-import { Inventory } from "./inventory.ts";
-import type { Allowed, Ioas } from "./ioas.ts";
-import { Knowledge, type Reserved } from "./knowledge.ts";
-import { HOST_LIMITS, type HostLimits, type Owner } from "./owners.ts";
-import { Platform, type PlatformDevice } from "./platform.ts";
-import type { Prediction } from "./prediction.ts";
-import { Turns } from "./turns.ts";
-import { Verifier } from "./verifier.ts";
+import type { CacheCounters } from "./knowledge/cache-counters.ts";
+import { Knowledge, type Reserved } from "./knowledge/knowledge.ts";
+import type { Prediction } from "./knowledge/prediction.ts";
+import { Verifier } from "./knowledge/verifier.ts";
+import { type Blocker, findBlockers } from "./platform/blockers.ts";
+import { Platform, type PlatformDevice } from "./platform/platform.ts";
 
 export interface HostOptions {
   /** Told of every change, before the request that caused it is answered. */

@@ -1,5 +1,5 @@
-import type { Reserved } from "../host/knowledge.ts";
-import { isOnVfioDriver, type PlatformDevice } from "../host/platform.ts";
+import type { Reserved } from "../host/knowledge/knowledge.ts";
+import { isOnVfioDriver, type PlatformDevice } from "../host/platform/platform.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import type { Claim } from "./attribution.ts";
 import type { Cause } from "./cause.ts";

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
-import type { Passage } from "../host/handed-over-devices.ts";
-import type { Parcel } from "../host/handovers.ts";
+import type { Passage } from "../host/devices/handed-over-devices.ts";
+import type { Parcel } from "../host/devices/handovers.ts";
 import { hasUnread, sendDescriptors } from "../unix/send-descriptors.ts";
 
 /** The descriptors that one answer carries, from when a handler encloses them until the client has read the answer. */

@@ -1,8 +1,8 @@
 import type { z } from "zod";
 import type { Role } from "../access/policy.ts";
+import type { Passage } from "../host/devices/handed-over-devices.ts";
+import type { Parcel } from "../host/devices/handovers.ts";
 import type { HostErrorClass } from "../host/errors.ts";
-import type { Passage } from "../host/handed-over-devices.ts";
-import type { Parcel } from "../host/handovers.ts";
 import type { Host } from "../host/host.ts";
 import type { EventHub } from "./event-hub.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { estimateAperture, type IommuTraits } from "../../src/host/aperture-estimate.ts";
+import { estimateAperture, type IommuTraits } from "../../src/host/platform/aperture-estimate.ts";
 
 const NOTHING: IommuTraits = { cap: null, ecap: null, features: null, commandLine: null };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Blocker } from "../../src/host/blockers.ts";
+import type { Blocker } from "../../src/host/platform/blockers.ts";
 import { AUDIO, DISK, GPU, MSI, NIC, refusal, Simulation, type TestTopology } from "./simulation.ts";
 
 const RMRR = { start: "0xbdf6e000", last: "0xbdf84fff", type: "direct" };

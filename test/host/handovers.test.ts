@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Change } from "../../src/host/changes.ts";
-import type { Parcel } from "../../src/host/handovers.ts";
+import type { Parcel } from "../../src/host/devices/handovers.ts";
 import { Host } from "../../src/host/host.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";

@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { findMissing } from "../../src/host/missing.ts";
-import { Platform } from "../../src/host/platform.ts";
+import { findMissing } from "../../src/host/platform/missing.ts";
+import { Platform } from "../../src/host/platform/platform.ts";
 import { type Kernel, SystemCallError } from "../../src/kernel/kernel.ts";
 
 /** A kernel of which only files are looked at: their text by path; what lies below a path is there, too. */

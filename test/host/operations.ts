@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { Context } from "../../src/host/context.ts";
+import type { Context } from "../../src/host/contexts/context.ts";
 import type { Host } from "../../src/host/host.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseReservedRegions, type Region } from "../../src/host/reserved-regions.ts";
+import { parseReservedRegions, type Region } from "../../src/host/platform/reserved-regions.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 
 const U64_MAX = 0xffffffffffffffffn;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Reserved } from "../../src/host/knowledge.ts";
-import type { PlatformDevice } from "../../src/host/platform.ts";
+import type { Reserved } from "../../src/host/knowledge/knowledge.ts";
+import type { PlatformDevice } from "../../src/host/platform/platform.ts";
 import { makePlan } from "../../src/plan/plan.ts";
 import { deviceSource, hostSource, ioasSource } from "../../src/plan/sources.ts";
 import { FULL } from "../../src/ranges/range.ts";

@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { Passage } from "../../src/host/handed-over-devices.ts";
+import type { Passage } from "../../src/host/devices/handed-over-devices.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { RpcServer } from "../../src/rpc/server.ts";

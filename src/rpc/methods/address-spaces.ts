@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
-import type { Allowed, Ioas } from "../../host/ioas.ts";
+import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import type { Allowed, Ioas } from "../../host/contexts/ioas.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { contextName, deviceName } from "../types.ts";

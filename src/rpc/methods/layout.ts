@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
 import { machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";

@@ -1,9 +1,9 @@
 import { mayChange } from "../../access/policy.ts";
-import type { Context } from "../../host/context.ts";
+import type { Context } from "../../host/contexts/context.ts";
+import type { Ioas } from "../../host/contexts/ioas.ts";
+import type { Owner } from "../../host/contexts/owners.ts";
+import type { HeldDevice } from "../../host/devices/held-devices.ts";
 import { HostError } from "../../host/errors.ts";
-import type { HeldDevice } from "../../host/held-devices.ts";
-import type { Ioas } from "../../host/ioas.ts";
-import type { Owner } from "../../host/owners.ts";
 import type { Call } from "../method.ts";
 
 /** The context, for who may add to it. @throws HostError PermissionDenied, ContextNotFound */

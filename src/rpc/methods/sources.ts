@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { DEFAULT_CONTEXT } from "../../host/contexts.ts";
+import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Host } from "../../host/host.ts";
-import type { PlatformDevice } from "../../host/platform.ts";
+import type { PlatformDevice } from "../../host/platform/platform.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";

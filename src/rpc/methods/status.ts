@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { findMissing } from "../../host/missing.ts";
+import { findMissing } from "../../host/platform/missing.ts";
 import { defineMethod } from "../method.ts";
 
 const count = z.int().nonnegative();

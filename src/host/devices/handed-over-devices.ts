@@ -1,7 +1,7 @@
-import type { Observer } from "./changes.ts";
-import type { Context } from "./context.ts";
-import { HostError } from "./errors.ts";
-import type { Platform, PlatformDevice } from "./platform.ts";
+import type { Observer } from "../changes.ts";
+import type { Context } from "../contexts/context.ts";
+import { HostError } from "../errors.ts";
+import type { Platform, PlatformDevice } from "../platform/platform.ts";
 
 /** Descriptors on their way to a client. */
 export interface Passage {

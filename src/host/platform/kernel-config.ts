@@ -1,5 +1,5 @@
 import { gunzipSync } from "node:zlib";
-import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
+import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
 
 /** No kernel's configuration is longer, in bytes. */
 const MAX_CONFIG = 16 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { basename } from "node:path/posix";
-import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
+import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
 import type { IommuTraits } from "./aperture-estimate.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";

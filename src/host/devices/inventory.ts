@@ -1,11 +1,11 @@
-import type { DeviceEvent, Kernel } from "../kernel/kernel.ts";
-import type { Observer } from "./changes.ts";
-import { errnoOf } from "./failures.ts";
+import type { DeviceEvent, Kernel } from "../../kernel/kernel.ts";
+import type { Observer } from "../changes.ts";
+import { errnoOf } from "../failures.ts";
+import type { Knowledge } from "../knowledge/knowledge.ts";
+import type { Platform, PlatformDevice } from "../platform/platform.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
 import type { HeldDevices } from "./held-devices.ts";
 import type { Holdings } from "./holdings.ts";
-import type { Knowledge } from "./knowledge.ts";
-import type { Platform, PlatformDevice } from "./platform.ts";
 
 export interface InventoryParts {
   readonly kernel: Kernel;

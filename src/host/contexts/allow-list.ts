@@ -1,10 +1,10 @@
-import { RangeSet } from "../ranges/range-set.ts";
-import { type Conflict, conflictsWith } from "./conflicts.ts";
-import { HostError } from "./errors.ts";
-import { errnoOf, kernelError } from "./failures.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import { HostError } from "../errors.ts";
+import { errnoOf, kernelError } from "../failures.ts";
+import { type Conflict, conflictsWith } from "../knowledge/conflicts.ts";
+import type { Reserved } from "../knowledge/knowledge.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { Ioas } from "./ioas.ts";
-import type { Reserved } from "./knowledge.ts";
-import type { PlatformDevice } from "./platform.ts";
 
 /**
  * Makes the kernel promise that `ranges` stay usable in the IOAS: an attach that would take them away is refused from

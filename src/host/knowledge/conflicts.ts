@@ -1,7 +1,7 @@
-import type { Range } from "../ranges/range.ts";
-import { RangeSet } from "../ranges/range-set.ts";
+import type { Range } from "../../ranges/range.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { Reserved } from "./knowledge.ts";
-import type { PlatformDevice } from "./platform.ts";
 
 /** Why a range is excluded. `reserved-elsewhere`: the kernel excludes it, and no known device accounts for it. */
 export interface Cause {

@@ -1,5 +1,5 @@
-import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
-import { CONTAINER_PATH } from "../kernel/type1.ts";
+import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
+import { CONTAINER_PATH } from "../../kernel/type1.ts";
 import { KernelConfig } from "./kernel-config.ts";
 import type { Platform } from "./platform.ts";
 

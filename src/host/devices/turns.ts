@@ -1,4 +1,4 @@
-import { HostError } from "./errors.ts";
+import { HostError } from "../errors.ts";
 
 /**
  * Who may work on a device. One operation a device at a time: a second one is refused at once, for waiting would make

@@ -1,4 +1,4 @@
-import { HostError } from "./errors.ts";
+import { HostError } from "../errors.ts";
 
 /** Who made an object: the uid of the client. Null: nobody in particular, and it counts towards no limit. */
 export type Owner = number | null;

@@ -1,16 +1,16 @@
+import type { Observer } from "../changes.ts";
+import type { Context } from "../contexts/context.ts";
+import { IoasChange } from "../contexts/ioas.ts";
+import type { Owner } from "../contexts/owners.ts";
+import { HostError } from "../errors.ts";
+import { errnoOf, regionsLost } from "../failures.ts";
+import type { Knowledge } from "../knowledge/knowledge.ts";
+import type { Verifier } from "../knowledge/verifier.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Binding } from "./binding.ts";
-import type { Observer } from "./changes.ts";
-import type { Context } from "./context.ts";
-import { HostError } from "./errors.ts";
-import { errnoOf, regionsLost } from "./failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
-import { IoasChange } from "./ioas.ts";
-import type { Knowledge } from "./knowledge.ts";
-import type { Owner } from "./owners.ts";
-import type { PlatformDevice } from "./platform.ts";
 import type { Turns } from "./turns.ts";
-import type { Verifier } from "./verifier.ts";
 
 export interface HoldingsParts {
   readonly devices: HeldDevices;

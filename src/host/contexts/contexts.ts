@@ -1,10 +1,10 @@
-import { Iommufd } from "../kernel/iommufd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import type { CacheCounters } from "./cache-counters.ts";
-import type { Observer } from "./changes.ts";
+import { Iommufd } from "../../kernel/iommufd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import type { Observer } from "../changes.ts";
+import { HostError } from "../errors.ts";
+import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "../failures.ts";
+import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import { Context, type Lease } from "./context.ts";
-import { HostError } from "./errors.ts";
-import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "./failures.ts";
 import { type Allowed, Ioas } from "./ioas.ts";
 import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
 

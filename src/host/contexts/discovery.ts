@@ -1,6 +1,6 @@
-import type { CacheCounters } from "./cache-counters.ts";
+import { kernelError } from "../failures.ts";
+import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import type { Context } from "./context.ts";
-import { kernelError } from "./failures.ts";
 import { Ioas } from "./ioas.ts";
 
 /** Ids in a row that are no IOAS before the search ends: devices and page tables have ids, too. */

@@ -1,4 +1,4 @@
-import type { Iommufd } from "../kernel/iommufd.ts";
+import type { Iommufd } from "../../kernel/iommufd.ts";
 import type { Ioas } from "./ioas.ts";
 import type { Owner } from "./owners.ts";
 

@@ -1,11 +1,11 @@
-import type { IovaRanges } from "../kernel/iommufd.ts";
-import type { RangeSet } from "../ranges/range-set.ts";
-import type { Observer } from "./changes.ts";
-import type { Context } from "./context.ts";
-import { kernelError } from "./failures.ts";
-import type { Ioas } from "./ioas.ts";
+import type { IovaRanges } from "../../kernel/iommufd.ts";
+import type { RangeSet } from "../../ranges/range-set.ts";
+import type { Observer } from "../changes.ts";
+import type { Context } from "../contexts/context.ts";
+import type { Ioas } from "../contexts/ioas.ts";
+import { kernelError } from "../failures.ts";
+import type { Platform, PlatformDevice } from "../platform/platform.ts";
 import type { Knowledge } from "./knowledge.ts";
-import type { Platform, PlatformDevice } from "./platform.ts";
 import { agrees, type Prediction, predict } from "./prediction.ts";
 
 /** What made an IOAS's answer change. */

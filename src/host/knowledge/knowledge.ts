@@ -1,10 +1,10 @@
-import type { IovaRanges } from "../kernel/iommufd.ts";
-import type { Range } from "../ranges/range.ts";
-import { RangeSet } from "../ranges/range-set.ts";
-import { estimateAperture } from "./aperture-estimate.ts";
+import type { IovaRanges } from "../../kernel/iommufd.ts";
+import type { Range } from "../../ranges/range.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import { estimateAperture } from "../platform/aperture-estimate.ts";
+import type { Platform, PlatformDevice } from "../platform/platform.ts";
+import { parseReservedRegions, type Region, type ReservedRegions } from "../platform/reserved-regions.ts";
 import type { CacheCounters } from "./cache-counters.ts";
-import type { Platform, PlatformDevice } from "./platform.ts";
-import { parseReservedRegions, type Region, type ReservedRegions } from "./reserved-regions.ts";
 
 /** The kernel interface that told ranges or an aperture. */
 export type Backend = "iommufd" | "vfio-type1";

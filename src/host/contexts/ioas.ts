@@ -1,6 +1,6 @@
-import type { Iommufd, IovaRanges, Where } from "../kernel/iommufd.ts";
-import { RangeSet } from "../ranges/range-set.ts";
-import type { CacheCounters } from "./cache-counters.ts";
+import type { Iommufd, IovaRanges, Where } from "../../kernel/iommufd.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import type { Context } from "./context.ts";
 import type { Owner } from "./owners.ts";
 

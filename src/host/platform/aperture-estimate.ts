@@ -1,4 +1,4 @@
-import { FULL, type Range } from "../ranges/range.ts";
+import { FULL, type Range } from "../../ranges/range.ts";
 
 /** What sysfs and /proc tell of an IOMMU and of how the kernel was told to use it, as text; null: not there. */
 export interface IommuTraits {

@@ -1,8 +1,7 @@
-import { Iommufd, type IovaRanges } from "../kernel/iommufd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { VfioDevice } from "../kernel/vfio.ts";
-import { findBlockers } from "./blockers.ts";
-import { HostError } from "./errors.ts";
+import { Iommufd, type IovaRanges } from "../../kernel/iommufd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { VfioDevice } from "../../kernel/vfio.ts";
+import { HostError } from "../errors.ts";
 import {
   type BindEvidence,
   bindFailure,
@@ -10,11 +9,12 @@ import {
   kernelError,
   openDeviceFailure,
   openIommufdFailure,
-} from "./failures.ts";
+} from "../failures.ts";
+import type { Backend, Knowledge } from "../knowledge/knowledge.ts";
+import { findBlockers } from "../platform/blockers.ts";
+import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
-import type { Backend, Knowledge } from "./knowledge.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
-import { isOnVfioDriver, type Platform, type PlatformDevice } from "./platform.ts";
 
 /** How many names of missing devices a message has; its data has all. */
 const LISTED = 8;

@@ -1,4 +1,4 @@
-import type { Range } from "../ranges/range.ts";
+import type { Range } from "../../ranges/range.ts";
 
 /** One line of a `reserved_regions` file. */
 export interface Region extends Range {

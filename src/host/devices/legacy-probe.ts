@@ -1,7 +1,7 @@
-import type { IovaRanges } from "../kernel/iommufd.ts";
-import type { Kernel } from "../kernel/kernel.ts";
-import { CONTAINER_PATH, groupPath, VfioContainer, VfioGroup } from "../kernel/type1.ts";
-import { HostError } from "./errors.ts";
+import type { IovaRanges } from "../../kernel/iommufd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import { CONTAINER_PATH, groupPath, VfioContainer, VfioGroup } from "../../kernel/type1.ts";
+import { HostError } from "../errors.ts";
 import {
   type BindEvidence,
   directMapping,
@@ -9,8 +9,8 @@ import {
   openDeviceFailure,
   systemCallError,
   whoIsInTheWay,
-} from "./failures.ts";
-import type { PlatformDevice } from "./platform.ts";
+} from "../failures.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 
 /** What may explain a refusal; gathered only when there is one. */
 type Evidence = () => BindEvidence;

@@ -1,9 +1,9 @@
-import type { VfioDevice } from "../kernel/vfio.ts";
-import type { Context } from "./context.ts";
-import { HostError } from "./errors.ts";
-import type { Ioas } from "./ioas.ts";
-import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
-import type { PlatformDevice } from "./platform.ts";
+import type { VfioDevice } from "../../kernel/vfio.ts";
+import type { Context } from "../contexts/context.ts";
+import type { Ioas } from "../contexts/ioas.ts";
+import { type HostLimits, type Owner, refuseBeyond } from "../contexts/owners.ts";
+import { HostError } from "../errors.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { Turns } from "./turns.ts";
 
 /** A device that the daemon has bound into a context, and perhaps attached to an IOAS there. */

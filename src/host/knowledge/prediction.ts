@@ -1,4 +1,4 @@
-import { RangeSet } from "../ranges/range-set.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
 import type { Reserved } from "./knowledge.ts";
 
 /** What the sources say that an IOAS with these devices allows. */

@@ -1,9 +1,9 @@
-import type { Kernel } from "../kernel/kernel.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
+import type { Observer } from "../changes.ts";
+import type { Context } from "../contexts/context.ts";
+import { HostError } from "../errors.ts";
+import { kernelError } from "../failures.ts";
 import type { Binding } from "./binding.ts";
-import type { Observer } from "./changes.ts";
-import type { Context } from "./context.ts";
-import { HostError } from "./errors.ts";
-import { kernelError } from "./failures.ts";
 import type { HandedOverDevices, Passage } from "./handed-over-devices.ts";
 import type { HeldDevices } from "./held-devices.ts";
 import type { Turns } from "./turns.ts";

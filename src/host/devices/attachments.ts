@@ -1,14 +1,14 @@
-import type { IovaRanges } from "../kernel/iommufd.ts";
-import type { Observer } from "./changes.ts";
-import { conflictsWith } from "./conflicts.ts";
-import type { Contexts } from "./contexts.ts";
-import { HostError } from "./errors.ts";
-import { attachFailure, errnoOf, kernelError } from "./failures.ts";
+import type { IovaRanges } from "../../kernel/iommufd.ts";
+import type { Observer } from "../changes.ts";
+import type { Contexts } from "../contexts/contexts.ts";
+import { type Ioas, IoasChange } from "../contexts/ioas.ts";
+import { HostError } from "../errors.ts";
+import { attachFailure, errnoOf, kernelError } from "../failures.ts";
+import { conflictsWith } from "../knowledge/conflicts.ts";
+import type { Knowledge } from "../knowledge/knowledge.ts";
+import type { Verifier } from "../knowledge/verifier.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
-import { type Ioas, IoasChange } from "./ioas.ts";
-import type { Knowledge } from "./knowledge.ts";
-import type { PlatformDevice } from "./platform.ts";
-import type { Verifier } from "./verifier.ts";
 
 export interface AttachmentsParts {
   readonly devices: HeldDevices;
