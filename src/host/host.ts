@@ -1,36 +1,23 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
-import type { Observer } from "./changes.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
 import type { Context, Lease } from "./contexts/context.ts";
-import { Contexts } from "./contexts/contexts.ts";
 import { discover } from "./contexts/discovery.ts";
 import type { Allowed, Ioas } from "./contexts/ioas.ts";
-import { HOST_LIMITS, type HostLimits, type Owner } from "./contexts/owners.ts";
-import { Attachments } from "./devices/attachments.ts";
-import { Binding } from "./devices/binding.ts";
-import { HandedOverDevices } from "./devices/handed-over-devices.ts";
-import { HandOvers, type Send } from "./devices/handovers.ts";
-import { type HeldDevice, HeldDevices } from "./devices/held-devices.ts";
-import { Holdings } from "./devices/holdings.ts";
-import { Inventory } from "./devices/inventory.ts";
-import { Turns } from "./devices/turns.ts";
+import type { Owner } from "./contexts/owners.ts";
+import type { Send } from "./devices/handovers.ts";
+import type { HeldDevice } from "./devices/held-devices.ts";
 import { errnoOf } from "./failures.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
-import { Knowledge, type Reserved } from "./knowledge/knowledge.ts";
+import type { Reserved } from "./knowledge/knowledge.ts";
 import type { Prediction } from "./knowledge/prediction.ts";
-import { Verifier } from "./knowledge/verifier.ts";
+import { assemble, type Parts, type PartsOptions } from "./parts.ts";
 import { type Blocker, findBlockers } from "./platform/blockers.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
 
-export interface HostOptions {
-  /** Told of every change, before the request that caused it is answered. */
-  readonly observer?: Observer;
-  readonly limits?: Partial<HostLimits>;
+export interface HostOptions extends PartsOptions {
   /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
   readonly resvIovaRangesIoctl?: number;
-  /** A clock in milliseconds, for the durations in changes. */
-  readonly now?: () => number;
 }
 
 /** A device of the host with what stands in its way, and the daemon's hold on it. */
@@ -51,169 +38,122 @@ export class Host {
   readonly platform: Platform;
   /** See HostOptions; null: no such ioctl is ever issued. */
   readonly resvIovaRangesIoctl: number | null;
-  readonly #counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
-  readonly #turns = new Turns();
-  readonly #devices: HeldDevices;
-  readonly #knowledge: Knowledge;
-  readonly #contexts: Contexts;
-  readonly #verifier: Verifier;
-  readonly #binding: Binding;
-  readonly #attachments: Attachments;
-  readonly #holdings: Holdings;
-  readonly #handedOver: HandedOverDevices;
-  readonly #handOvers: HandOvers;
-  readonly #inventory: Inventory;
+  readonly #parts: Parts;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
-    const { observer = () => {}, now = () => performance.now() } = options;
-    const limits = { ...HOST_LIMITS, ...options.limits };
     this.kernel = kernel;
-    this.#devices = new HeldDevices(this.#turns, limits);
     this.resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
     this.platform = new Platform(kernel);
-    this.#knowledge = new Knowledge(this.platform, this.#counters);
-    this.#verifier = new Verifier(this.platform, this.#knowledge, observer);
-    this.#contexts = new Contexts(kernel, this.#counters, observer, limits);
-    this.#binding = new Binding(kernel, this.platform, this.#knowledge, this.#devices);
-    const shared = {
-      devices: this.#devices,
-      knowledge: this.#knowledge,
-      verifier: this.#verifier,
-      observer,
-      now,
-    };
-    this.#attachments = new Attachments({ ...shared, contexts: this.#contexts });
-    this.#holdings = new Holdings({
-      ...shared,
-      turns: this.#turns,
-      binding: this.#binding,
-      attachments: this.#attachments,
-    });
-    this.#handedOver = new HandedOverDevices(this.platform, observer);
-    this.#handOvers = new HandOvers({
-      kernel,
-      binding: this.#binding,
-      devices: this.#devices,
-      handedOver: this.#handedOver,
-      turns: this.#turns,
-      observer,
-    });
-    this.#inventory = new Inventory({
-      ...shared,
-      kernel,
-      platform: this.platform,
-      holdings: this.#holdings,
-      handedOver: this.#handedOver,
-    });
+    this.#parts = assemble(kernel, this.platform, options);
   }
 
   get cacheCounters(): Readonly<CacheCounters> {
-    return this.#counters;
+    return this.#parts.counters;
   }
 
   /** How often the kernel's answer differed from the prediction beyond what an unknown aperture explains. */
   get mismatches(): number {
-    return this.#verifier.mismatches;
+    return this.#parts.verifier.mismatches;
   }
 
   get heldCount(): number {
-    return this.#devices.size;
+    return this.#parts.devices.size;
   }
 
   /** Every device with an IOMMU group, sorted by name. */
   devices(): DeviceReport[] {
     const present = this.platform.devices();
-    this.#inventory.look(present);
+    this.#parts.inventory.look(present);
     const host = present.map((device) => ({
       device,
-      regions: this.#knowledge.regions(device).regions,
+      regions: this.#parts.knowledge.regions(device).regions,
     }));
     return host.map(({ device }) => ({
       platform: device,
-      held: this.#devices.get(device.device),
-      handedOver: this.#handedOver.get(device.device)?.context,
+      held: this.#parts.devices.get(device.device),
+      handedOver: this.#parts.handedOver.get(device.device)?.context,
       blockers: findBlockers(device, host),
     }));
   }
 
   /** @throws HostError DeviceNotFound */
   find(device: string): PlatformDevice {
-    return this.#binding.find(device);
+    return this.#parts.binding.find(device);
   }
 
   /** What is known of the ranges that the device takes out of an IOAS. @throws HostError DeviceNotFound */
   async reserved(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
-    const platform = this.#binding.find(device);
-    const reserved = this.#knowledge.reserved(platform, await this.#listed(device));
-    this.#counters[reserved.cached ? "hits" : "misses"]++;
+    const platform = this.#parts.binding.find(device);
+    const reserved = this.#parts.knowledge.reserved(platform, await this.#listed(device));
+    this.#parts.counters[reserved.cached ? "hits" : "misses"]++;
     return { platform, reserved };
   }
 
   /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
   findAll(names: Iterable<string>): PlatformDevice[] {
-    return this.#binding.findAll(names);
+    return this.#parts.binding.findAll(names);
   }
 
   /** As {@link reserved}, of many devices for planning; the cache's counters do not move. */
   reservedOf(devices: readonly PlatformDevice[]) {
     const ask = async (platform: PlatformDevice) => ({
       platform,
-      reserved: this.#knowledge.reserved(platform, await this.#listed(platform.device)),
+      reserved: this.#parts.knowledge.reserved(platform, await this.#listed(platform.device)),
     });
     return Promise.all(devices.map(ask));
   }
 
   contexts(): Context[] {
-    return this.#contexts.all();
+    return this.#parts.contexts.all();
   }
 
   /** @throws HostError ContextNotFound */
   context(name: string): Context {
-    return this.#contexts.get(name);
+    return this.#parts.contexts.get(name);
   }
 
   /** @throws HostError ContextNotFound, IoasNotFound */
   ioas(context: string, ioas: number): Ioas {
-    return this.#contexts.ioas(this.#contexts.get(context), ioas);
+    return this.#parts.contexts.ioas(this.#parts.contexts.get(context), ioas);
   }
 
   /** As {@link ioas}, and in a shared context also one that others may have made. */
   anyIoas(context: string, ioas: number): Ioas {
-    return this.#contexts.anyIoas(this.#contexts.get(context), ioas);
+    return this.#parts.contexts.anyIoas(this.#parts.contexts.get(context), ioas);
   }
 
   /** The IO address spaces that other holders of a shared context have made. Rejects with HostError KernelError. */
   discover(context: Context): Promise<Ioas[]> {
-    return discover(context, this.#counters);
+    return discover(context, this.#parts.counters);
   }
 
   /** @throws HostError NotHeld */
   heldDevice(device: string): HeldDevice {
-    return this.#devices.require(device);
+    return this.#parts.devices.require(device);
   }
 
   devicesIn(context: Context): HeldDevice[] {
-    return this.#devices.inContext(context);
+    return this.#parts.devices.inContext(context);
   }
 
   /** The kernel's own answer (IOMMU_IOAS_IOVA_RANGES); a kept one comes without a promise. */
   allowed(ioas: Ioas): Allowed | Promise<Allowed> {
-    return this.#contexts.allowed(ioas);
+    return this.#parts.contexts.allowed(ioas);
   }
 
   /** What the sources say that an IOAS with these devices allows. */
   predict(devices: Iterable<string>): Prediction {
-    return this.#verifier.predict(devices);
+    return this.#parts.verifier.predict(devices);
   }
 
   /** @throws HostError AlreadyExists, LimitExceeded, NotSupported */
   createContext(name: string, lease: Lease, owner: Owner = null, rlimitMode = false): Context {
-    return this.#contexts.create(name, lease, owner, rlimitMode);
+    return this.#parts.contexts.create(name, lease, owner, rlimitMode);
   }
 
   /** Releases the context's devices when nothing is under way in it any more, then closes it. */
   async destroyContext(name: string): Promise<void> {
-    await this.#destroy(this.#contexts.get(name));
+    await this.#destroy(this.#parts.contexts.get(name));
   }
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
@@ -223,54 +163,57 @@ export class Host {
 
   /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
   createIoas(context: string, owner: Owner = null): Ioas {
-    return this.#contexts.createIoas(this.#contexts.get(context), owner);
+    return this.#parts.contexts.createIoas(this.#parts.contexts.get(context), owner);
   }
 
   /** @throws HostError ContextNotFound, IoasNotFound, IoasBusy */
   destroyIoas(context: string, ioas: number): void {
-    this.#contexts.destroyIoas(this.#contexts.get(context), this.ioas(context, ioas));
+    this.#parts.contexts.destroyIoas(this.#parts.contexts.get(context), this.ioas(context, ioas));
   }
 
   /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
   async allowRanges(context: string, id: number, ranges: RangeSet): Promise<void> {
     const ioas = this.ioas(context, id);
     const attached = [...ioas.devices].flatMap((device) => this.platform.find(device) ?? []);
-    const devices = attached.map((platform) => ({ platform, reserved: this.#knowledge.reserved(platform) }));
-    await this.#contexts.get(context).run(() => allowRanges(ioas, ranges, devices));
+    const devices = attached.map((platform) => ({
+      platform,
+      reserved: this.#parts.knowledge.reserved(platform),
+    }));
+    await this.#parts.contexts.get(context).run(() => allowRanges(ioas, ranges, devices));
   }
 
   async probe(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
-    this.#handedOver.refuse(device);
-    const platform = await this.#holdings.probe(device);
-    return { platform, reserved: this.#knowledge.reserved(platform) };
+    this.#parts.handedOver.refuse(device);
+    const platform = await this.#parts.holdings.probe(device);
+    return { platform, reserved: this.#parts.knowledge.reserved(platform) };
   }
 
   async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
-    this.#handedOver.refuse(device);
-    return this.#holdings.hold(device, this.#contexts.get(context), owner);
+    this.#parts.handedOver.refuse(device);
+    return this.#parts.holdings.hold(device, this.#parts.contexts.get(context), owner);
   }
 
   /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
   handOverDevice(device: string, context: string, send: Send): Promise<void> {
-    return this.#handOvers.device(device, this.#contexts.get(context), send);
+    return this.#parts.handOvers.device(device, this.#parts.contexts.get(context), send);
   }
 
   /** Gives a client the context's iommufd. */
   handOverContext(context: string, send: Send): Promise<void> {
-    return this.#handOvers.context(this.#contexts.get(context), send);
+    return this.#parts.handOvers.context(this.#parts.contexts.get(context), send);
   }
 
   release(device: string): Promise<void> {
-    return this.#holdings.release(device);
+    return this.#parts.holdings.release(device);
   }
 
   /** `permit` is asked about every sibling that would move with the device, and may throw. */
   attach(device: string, ioas: number, permit: (sibling: HeldDevice) => void = () => {}) {
-    return this.#attachments.attach(device, ioas, permit);
+    return this.#parts.attachments.attach(device, ioas, permit);
   }
 
   detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
-    return this.#attachments.detach(device);
+    return this.#parts.attachments.detach(device);
   }
 
   /** Gives everything back, after what is under way. The host answers nothing afterwards. */
@@ -278,23 +221,23 @@ export class Host {
     while (this.contexts().length > 0) {
       await Promise.all(this.contexts().map((context) => this.#destroy(context)));
     }
-    await this.#turns.settled();
-    this.#inventory.close();
+    await this.#parts.turns.settled();
+    this.#parts.inventory.close();
     await this.kernel.shutdown();
   }
 
   /** A context ends once, and everybody who asked for it waits for the same end. */
   #destroy(context: Context): Promise<void> {
-    context.ending ??= this.#holdings
+    context.ending ??= this.#parts.holdings
       .releaseAll(context)
-      .then(() => this.#contexts.close(context))
-      .then(() => this.#handedOver.review());
+      .then(() => this.#parts.contexts.close(context))
+      .then(() => this.#parts.handedOver.review());
     return context.ending;
   }
 
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */
   async #listed(device: string): Promise<RangeSet | undefined> {
-    const held = this.#devices.get(device);
+    const held = this.#parts.devices.get(device);
     if (!held || this.resvIovaRangesIoctl === null) return undefined;
     try {
       return await held.context.open().resvIovaRanges(this.resvIovaRangesIoctl, held.deviceId);
