@@ -2,6 +2,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import type { Observer } from "./changes.ts";
 import { Contexts } from "./contexts/contexts.ts";
 import { HOST_LIMITS, type HostLimits } from "./contexts/owners.ts";
+import { Verifier } from "./contexts/verifier.ts";
 import { Attachments } from "./devices/attachments.ts";
 import { Binding } from "./devices/binding.ts";
 import { HandedOverDevices } from "./devices/handed-over-devices.ts";
@@ -12,7 +13,6 @@ import { Inventory } from "./devices/inventory.ts";
 import { Turns } from "./devices/turns.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import { Knowledge } from "./knowledge/knowledge.ts";
-import { Verifier } from "./knowledge/verifier.ts";
 import type { Platform } from "./platform/platform.ts";
 
 export interface PartsOptions {

@@ -2,11 +2,11 @@ import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Observer } from "../changes.ts";
 import type { Contexts } from "../contexts/contexts.ts";
 import { type Ioas, IoasChange } from "../contexts/ioas.ts";
+import type { Verifier } from "../contexts/verifier.ts";
 import { HostError } from "../errors.ts";
 import { attachFailure, errnoOf, kernelError } from "../failures.ts";
 import { conflictsWith } from "../knowledge/conflicts.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
-import type { Verifier } from "../knowledge/verifier.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 

@@ -1,12 +1,12 @@
 import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { RangeSet } from "../../ranges/range-set.ts";
 import type { Observer } from "../changes.ts";
-import type { Context } from "../contexts/context.ts";
-import type { Ioas } from "../contexts/ioas.ts";
 import { kernelError } from "../failures.ts";
+import type { Knowledge } from "../knowledge/knowledge.ts";
+import { agrees, type Prediction, predict } from "../knowledge/prediction.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
-import type { Knowledge } from "./knowledge.ts";
-import { agrees, type Prediction, predict } from "./prediction.ts";
+import type { Context } from "./context.ts";
+import type { Ioas } from "./ioas.ts";
 
 /** What made an IOAS's answer change. */
 export interface Cause {
