@@ -200,6 +200,32 @@ describe("ALLOWED_RANGES_CHANGED", () => {
     ]);
   });
 
+  it("is told before its own request is answered, whatever else is under way in the IOAS", async () => {
+    const { simulation, kernel, host, first } = simulate(
+      { device: NIC, regions: [MSI] },
+      { device: DISK, regions: [HIGH] },
+    );
+    for (const device of [NIC, DISK]) await host.hold(device, "default");
+    let goOn = () => {};
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const began = kernel.when("ATTACH");
+    kernel.queued = (call) => (call === "ATTACH" ? gate : Promise.resolve());
+    const slow = host.attach(DISK, first);
+    await began;
+    kernel.queued = async () => {};
+    await host.attach(NIC, first);
+    expect(rangesChanged(simulation.changes)).toMatchObject([
+      { lost: setOf(MSI), generation: 2, cause: { event: "DEVICE_ATTACHED", device: NIC } },
+    ]);
+    goOn();
+    await slow;
+    expect(rangesChanged(simulation.changes).slice(1)).toMatchObject([
+      { lost: setOf(HIGH), generation: 3, cause: { event: "DEVICE_ATTACHED", device: DISK } },
+    ]);
+  });
+
   it("is told of two attaches at the same time, in the end with both", async () => {
     const { simulation, host, first } = simulate(
       { device: NIC, regions: [MSI], "latency-ms": { attach: 1 } },

@@ -88,6 +88,19 @@ function told({ changes }: Simulation): Map<string, RangeSet> {
   return ranges;
 }
 
+/** Of a device that has just been attached, listeners know already what it takes away. */
+async function assertTold(simulation: Simulation, device: string): Promise<void> {
+  const { host } = simulation;
+  const held = host.contexts().flatMap((context) => host.devicesIn(context));
+  const ioas = held.find(({ platform }) => platform.device === device)?.ioas;
+  if (!ioas || ioas.context.ending) return;
+  const actual = RangeSet.from(await simulation.actual(ioas.context.name, ioas.id));
+  // Somebody else is about to take it away again, itself or with its group.
+  if (!actual.intersect(excludedBy(device)).isEmpty) return;
+  const ranges = told(simulation).get(`${ioas.context.name} ${ioas.id}`);
+  assert(ranges?.intersect(excludedBy(device)).isEmpty);
+}
+
 /** No step fails by itself, so what the kernel refuses was asked of the wrong object, or at the wrong time. */
 function assertRefusal(error: unknown): void {
   assert(error instanceof HostError && error.errorClass !== "KernelError", String(error));
@@ -126,7 +139,8 @@ describe("whatever runs at the same time, in whatever order its calls come throu
           kernel.made = (call) => scheduler.schedule(Promise.resolve(), `${call} is told`);
           const requests = steps.map(async (step) => {
             await scheduler.schedule(Promise.resolve(), `${step.kind} is asked for`);
-            await perform(host, step).catch(assertRefusal);
+            const answer = await perform(host, step).catch(assertRefusal);
+            if (step.kind === "attach" && answer) await assertTold(simulation, step.device);
           });
           await scheduler.waitFor(Promise.all(requests));
           await assertModelEqualsKernel(simulation, excludedBy);

@@ -23,8 +23,13 @@ export class Ioas {
   readonly devices = new Set<string>();
   /** What IOMMU_IOAS_ALLOW_IOVAS was last given; null: everything is allowed. */
   allowList: RangeSet | null = null;
-  /** What the kernel answered at the last look; before the first attach it is everything. */
-  lastSeen: RangeSet = RangeSet.ALL;
+  /** What listeners were told last; before the first attach it is everything. */
+  #told: RangeSet = RangeSet.ALL;
+  /** Looks for listeners so far, and the number of the one whose answer they were told last. */
+  #looks = 0;
+  #lastTold = 0;
+  /** They were told of a moment within a change: it has had an effect, whatever becomes of it. */
+  #toldWithin = false;
   readonly #iommufd: Iommufd;
   readonly context: Context;
   readonly #counters: CacheCounters;
@@ -95,6 +100,25 @@ export class Ioas {
     return this.#call((where) => this.#iommufd.iovaRanges(this.id, where));
   }
 
+  /** Begins a look for listeners: the number by which its answer, once it is there, is told from older ones. */
+  look(): number {
+    return ++this.#looks;
+  }
+
+  /**
+   * Notes what listeners are told, and returns what they were told before. Undefined, and they are to be told nothing,
+   * when the answer is the same, or a look that began later has been told of already: it has seen all that this one has.
+   */
+  tell(look: number, ranges: RangeSet): RangeSet | undefined {
+    if (look < this.#lastTold) return undefined;
+    this.#lastTold = look;
+    const before = this.#told;
+    if (ranges.equals(before)) return undefined;
+    this.#told = ranges;
+    this.#toldWithin ||= this.isChanging;
+    return before;
+  }
+
   /** IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. Throws SystemCallError. */
   async allow(ranges: RangeSet): Promise<void> {
     // One at a time: of two in threads nobody could tell which list the kernel has kept. Who waits is in it, too: the
@@ -135,7 +159,8 @@ export class Ioas {
   /** For IoasChange. */
   changeEnds(hasEffect: boolean): void {
     this.#changes--;
-    if (!hasEffect) return;
+    if (!hasEffect && !this.#toldWithin) return;
+    this.#toldWithin &&= this.isChanging;
     this.#kept = null;
     this.#generation++;
     this.#counters.invalidations++;

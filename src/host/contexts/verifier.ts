@@ -39,23 +39,27 @@ export class Verifier {
   }
 
   /**
-   * The kernel's answer after a change. While another change is under way nobody knows which of them the answer
-   * includes, so the last one compares. `alone` is a device that came into an empty IOAS: the answer is then what
+   * The kernel's answer after a change, told to listeners before it is returned. While another change is under way
+   * nobody knows how much of that one the answer includes, so the last one compares. `alone` is a device that came into an empty IOAS: the answer is then what
    * that device excludes, worth as much as a probe. Rejects with HostError KernelError.
    */
   async check(context: Context, ioas: Ioas, cause: Cause, alone?: PlatformDevice): Promise<IovaRanges> {
     let answer: IovaRanges;
     const { generation, isChanging } = ioas;
+    const look = ioas.look();
     try {
       answer = await ioas.read();
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
     }
-    if (isChanging || ioas.isChanging || ioas.generation !== generation || context.shared) return answer;
-    this.#compare(context, ioas, answer.ranges);
-    if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
-      this.#knowledge.learn(alone, answer, "ioas");
-    this.#announce(context, ioas, answer.ranges, cause);
+    if (context.shared) return answer;
+    if (!isChanging && !ioas.isChanging && ioas.generation === generation) {
+      this.#compare(context, ioas, answer.ranges);
+      if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
+        this.#knowledge.learn(alone, answer, "ioas");
+    }
+    const before = ioas.tell(look, answer.ranges);
+    if (before) this.#announce(context, ioas, before, answer.ranges, cause);
     return answer;
   }
 
@@ -72,10 +76,7 @@ export class Verifier {
     });
   }
 
-  #announce(context: Context, ioas: Ioas, ranges: RangeSet, cause: Cause): void {
-    const before = ioas.lastSeen;
-    if (ranges.equals(before)) return;
-    ioas.lastSeen = ranges;
+  #announce(context: Context, ioas: Ioas, before: RangeSet, ranges: RangeSet, cause: Cause): void {
     this.#observer({
       event: "ALLOWED_RANGES_CHANGED",
       context: context.name,
