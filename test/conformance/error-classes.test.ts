@@ -30,14 +30,14 @@ const attached: readonly Request[] = [
   ["attach-device", { device: DEVICE, ioas: 1 }],
 ];
 const MSI = { start: "0xfee00000", last: "0xfee00fff" };
-/** The host bridge, which no driver has. */
-const UNBOUND = "0000:00:00.0";
+/** Stands for a device that has an IOMMU group, and no VFIO driver. */
+const NOT_READY = "not-ready";
 
 /** PROTOCOL's classes of error, and for each what provokes it. */
 const PROVOCATIONS: Readonly<Record<HostErrorClass, Provocation | Elsewhere>> = {
   DeviceNotFound: { requests: [["hold-device", { device: "0000:00:1e.7" }]] },
   DeviceBusy: { requests: [create, hold, ["hold-device", { device: DEVICE }]] },
-  DeviceNotReady: { requests: [["hold-device", { device: UNBOUND }]] },
+  DeviceNotReady: { requests: [["hold-device", { device: NOT_READY }]] },
   DeviceBlocked: { simulation: "host/blockers", lab: "kernel/resv" },
   ContextNotFound: { requests: [["create-ioas", { context }]] },
   IoasNotFound: { requests: [create, ["destroy-ioas", { context, ioas: 1 }]] },
@@ -68,7 +68,9 @@ const elsewhere = entries.flatMap(([name, by]) => ("requests" in by ? [] : [[nam
 
 /** All that a host shows of itself. */
 const state = async () => ({
-  devices: await witness.call("query-devices"),
+  devices: await witness.call<{ devices: { device: string; "vfio-device": string | null }[] }>(
+    "query-devices",
+  ),
   contexts: await witness.call("query-contexts"),
   ioas: await witness.call("query-ioas"),
 });
@@ -80,7 +82,10 @@ describe("an error of the class", () => {
     for (const [method, params] of requests.slice(0, -1)) await client.call(method, params);
     const before = await state();
     const [method, params] = requests.at(-1) as Request;
-    await expect(client.call(method, params)).rejects.toMatchObject({ data: { class: name } });
+    const { devices } = before.devices;
+    const notReady = devices.find((each) => each["vfio-device"] === null)?.device;
+    const actual = "device" in params && params.device === NOT_READY ? { device: notReady } : params;
+    await expect(client.call(method, actual)).rejects.toMatchObject({ data: { class: name } });
     expect(await state()).toEqual(before);
     client.destroy();
     while (!isDeepStrictEqual(await state(), fresh));

@@ -56,9 +56,9 @@ async function explain(steps: readonly Step[]): Promise<string> {
 }
 
 it("Linux and the simulated kernel give the same bytes, errno, ranges and alignment in any sequence of calls", {
-  timeout: 150 * SECOND,
+  timeout: 400 * SECOND,
 }, async () => {
-  const run = randomRun("differential test", 100 * SECOND);
+  const run = randomRun("differential test", 300 * SECOND);
   const details = await fc.check(
     fc.asyncProperty(fc.array(step, { maxLength: LONGEST, size: "max" }), async (steps) => {
       return (await difference(steps)) === undefined;

@@ -51,7 +51,7 @@ const staying = new Proxy(kernel, {
 });
 
 it("after any operation of a host on Linux, its model is what the kernel says", {
-  timeout: 150 * SECOND,
+  timeout: 400 * SECOND,
 }, async () => {
   let performed = 0;
   let refused = 0;
@@ -82,7 +82,7 @@ it("after any operation of a host on Linux, its model is what the kernel says", 
       }
       assert.deepEqual(openDevices(process.pid), []);
     }),
-    { ...randomRun("host sequences", 100 * SECOND), numRuns: SEQUENCES },
+    { ...randomRun("host sequences", 300 * SECOND), numRuns: SEQUENCES },
   );
   console.log(
     `host sequences: ${details.numRuns} sequences, ${performed} operations, ${refused} of them refused`,

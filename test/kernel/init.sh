@@ -10,16 +10,22 @@ trap 'echo o >/proc/sysrq-trigger; while :; do :; done' EXIT
 mount -t sysfs sysfs /sys
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t tmpfs tmpfs /run
-mkdir /dev/shm /run/lab /run/checkout
+mkdir /dev/shm /run/lab /run/needed
 mount -t tmpfs tmpfs /dev/shm
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 lab /run/lab
-# Written by lab.sh: checkout, node, boot, devices, tests.
+# Written by lab.sh: checkout, node, boot, devices, needed, tests.
 source /run/lab/boot
 
-# A checkout below /tmp must not vanish under the tmpfs.
-mount --bind "$checkout" /run/checkout
+# What is needed of /tmp must not vanish under the tmpfs.
+for index in "${!needed[@]}"; do
+  mkdir "/run/needed/$index"
+  mount --bind "${needed[index]}" "/run/needed/$index"
+done
 mount -t tmpfs tmpfs /tmp
-[[ -e $checkout ]] || { mkdir -p "$checkout"; mount --bind /run/checkout "$checkout"; }
+for index in "${!needed[@]}"; do
+  path=${needed[index]}
+  [[ -e $path ]] || { mkdir -p "$path"; mount --bind "/run/needed/$index" "$path"; }
+done
 
 for device in "${devices[@]}"; do
   echo vfio-pci >"/sys/bus/pci/devices/$device/driver_override"

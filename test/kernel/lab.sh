@@ -9,7 +9,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
-limit=${IOVAD_LAB_TIMEOUT:-600}
+limit=${IOVAD_LAB_TIMEOUT:-1200}
 
 missing=$("$here/requirements.sh") || {
   echo "lab: not run, packages are missing: apt-get install -y --no-install-recommends $missing" >&2
@@ -55,15 +55,18 @@ fi
 
 # boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
 boot() {
-  local name=$1 image devices tests=("${arguments[@]}")
+  local name=$1 image devices needed=("$checkout") tests=("${arguments[@]}")
   mkdir "$share/$name"
   cp "$share/ranges-reader" "$share/$name/"
-  [[ $(column "$name" 5) != *kernel/hand-over* ]] || "$here/newer-qemu.sh" >"$share/$name/qemu"
+  if [[ $(column "$name" 5) == *kernel/hand-over* ]]; then
+    "$here/newer-qemu.sh" >"$share/$name/qemu"
+    needed+=("$(<"$share/$name/qemu")")
+  fi
   image=${images[$(column "$name" 2)]}
   read -ra devices <<<"$(column "$name" 4)"
   [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 5) ${tests[*]}"
   {
-    declare -p checkout devices tests
+    declare -p checkout devices needed tests
     # What the random tests are to repeat.
     [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
     printf 'boot=%q\nnode=%q\n' "$name" "$(command -v node)"

@@ -121,7 +121,7 @@ async function examine(side: Side, reserved: readonly Range[], expected: RangeSe
 }
 
 it("what the kernel leaves of any reserved ranges is what RangeSet leaves, read in each way", {
-  timeout: 120 * SECOND,
+  timeout: 400 * SECOND,
 }, async () => {
   let ranges = 0;
   const details = await fc.check(
@@ -131,7 +131,7 @@ it("what the kernel leaves of any reserved ranges is what RangeSet leaves, read 
       const room = expected.isEmpty ? 0 : anything % expected.size;
       for (const side of [linux, simulated]) await examine(side, reserved, expected, room);
     }),
-    { ...randomRun("reserved sets", 100 * SECOND), numRuns: SETS },
+    { ...randomRun("reserved sets", 300 * SECOND), numRuns: SETS },
   );
   console.log(`reserved sets: ${details.numRuns} sets of ${ranges} ranges`);
   if (details.counterexample) {
