@@ -24,8 +24,8 @@ const SOCKET = "/run/iovad/iovad.sock";
 /** The socket's group, and a user who is nobody but its member. */
 const GROUP = 4242;
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", `--groups=${GROUP}`, "--"];
-/** Where nobody may go: the checkout, node and QEMU may lie below a directory that only root can enter. */
-const [CHECKOUT, NODE, QEMU] = ["/run/checkout", "/run/node", "/run/qemu"] as const;
+/** Where nobody may go: the checkout, QEMU (init.sh) and node may lie below a directory that only root can enter. */
+const [CHECKOUT, QEMU, NODE] = ["/run/needed/checkout", "/run/needed/qemu", "/run/node"] as const;
 const QMP = "/tmp/qmp.sock";
 
 interface Device {
@@ -37,11 +37,8 @@ let daemon: Daemon;
 let client: Client;
 
 beforeAll(async () => {
-  // A file of its own over node, and QEMU's folder, which lab.sh has found.
   writeFileSync(NODE, "");
   execFileSync("mount", ["--bind", process.execPath, NODE]);
-  mkdirSync(QEMU);
-  execFileSync("mount", ["--bind", readFileSync("/run/lab/qemu", "utf8").trim(), QEMU]);
   // As systemd does for Group=: the directory's group becomes the socket's.
   mkdirSync("/run/iovad");
   chownSync("/run/iovad", 0, GROUP);

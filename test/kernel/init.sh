@@ -13,18 +13,19 @@ mount -t tmpfs tmpfs /run
 mkdir /dev/shm /run/lab /run/needed
 mount -t tmpfs tmpfs /dev/shm
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 lab /run/lab
-# Written by lab.sh: checkout, node, boot, devices, needed, tests.
+# Written by lab.sh: needed, node, boot, devices, tests.
 source /run/lab/boot
 
-# What is needed of /tmp must not vanish under the tmpfs.
-for index in "${!needed[@]}"; do
-  mkdir "/run/needed/$index"
-  mount --bind "${needed[index]}" "/run/needed/$index"
+# Folders of the host's by names: under /run for users who may not walk to where they are; where they are, although
+# /tmp becomes a tmpfs.
+for name in "${!needed[@]}"; do
+  mkdir "/run/needed/$name"
+  mount --bind "${needed[$name]}" "/run/needed/$name"
 done
 mount -t tmpfs tmpfs /tmp
-for index in "${!needed[@]}"; do
-  path=${needed[index]}
-  [[ -e $path ]] || { mkdir -p "$path"; mount --bind "/run/needed/$index" "$path"; }
+for name in "${!needed[@]}"; do
+  path=${needed[$name]}
+  [[ -e $path ]] || { mkdir -p "$path"; mount --bind "/run/needed/$name" "$path"; }
 done
 
 for device in "${devices[@]}"; do
@@ -33,7 +34,7 @@ for device in "${devices[@]}"; do
   [[ -d /sys/bus/pci/devices/$device/vfio-dev ]] || { echo "lab: $device did not bind to vfio-pci"; exit 1; }
 done
 
-cd "$checkout"
+cd "${needed[checkout]}"
 export HOME=/tmp CI=1 NO_COLOR=1 IOVAD_KERNEL=linux IOVAD_LAB_BOOT="$boot"
 # The runner config loader is the one that writes nothing beside the configuration file; without a terminal, vitest
 # prints plain lines.

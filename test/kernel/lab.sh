@@ -55,18 +55,16 @@ fi
 
 # boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
 boot() {
-  local name=$1 image devices needed=("$checkout") tests=("${arguments[@]}")
+  local name=$1 image devices tests=("${arguments[@]}")
+  local -A needed=([checkout]=$checkout)
   mkdir "$share/$name"
   cp "$share/ranges-reader" "$share/$name/"
-  if [[ $(column "$name" 5) == *kernel/hand-over* ]]; then
-    "$here/newer-qemu.sh" >"$share/$name/qemu"
-    needed+=("$(<"$share/$name/qemu")")
-  fi
+  [[ $(column "$name" 5) != *kernel/hand-over* ]] || needed[qemu]=$("$here/newer-qemu.sh")
   image=${images[$(column "$name" 2)]}
   read -ra devices <<<"$(column "$name" 4)"
   [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 5) ${tests[*]}"
   {
-    declare -p checkout devices needed tests
+    declare -p devices needed tests
     # What the random tests are to repeat.
     [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
     printf 'boot=%q\nnode=%q\n' "$name" "$(command -v node)"
