@@ -7,6 +7,7 @@ export function logChanges(log: Logger): Observer {
   return (change) => {
     if (change.event === "PREDICTION_MISSED")
       log.warn(fields(change), "the kernel's answer was not predicted");
+    else if (change.event === "LOOK_FAILED") log.warn(fields(change), "sysfs cannot be read");
     else if (change.event === "ALLOWED_RANGES_CHANGED") log.debug(fields(change), change.event);
     else log.info(fields(change), change.event);
   };

@@ -39,6 +39,8 @@ export type Change =
       readonly lost: RangeSet;
       readonly cause: { readonly event: string; readonly device: string };
     }
+  /** Which devices there are could not be read; it will be tried again. */
+  | { readonly event: "LOOK_FAILED"; readonly errno: string }
   | {
       /** The kernel's answer differs from what all sources predict: one of them is wrong, and it is not the kernel. */
       readonly event: "PREDICTION_MISSED";

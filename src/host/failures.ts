@@ -209,3 +209,20 @@ export function regionsLost(device: string): HostError {
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof SystemCallError ? error.code : undefined;
 }
+
+/** A device that has gone, or is on its way to another driver, while it was worked on. */
+export function changing(device: string): HostError {
+  return new HostError("DeviceNotFound", `${device} is changing its driver; ask query-devices again`, {
+    device,
+  });
+}
+
+/** An attach that has succeeded, of which the kernel does not say what is left: the cause of that alone. */
+export function attachedUnseen(error: unknown, device: string, ioas: number): unknown {
+  if (!(error instanceof HostError)) return error;
+  return new HostError(
+    error.errorClass,
+    `${device} is attached to IOAS ${ioas}, but what that allows could not be read: ${error.message}; ask query-allowed-ranges again`,
+    { ...error.data, attached: true },
+  );
+}

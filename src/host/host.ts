@@ -179,7 +179,9 @@ export class Host {
       platform,
       reserved: this.#parts.knowledge.reserved(platform),
     }));
-    await this.#parts.contexts.get(context).run(() => allowRanges(ioas, ranges, devices));
+    const { contexts } = this.#parts;
+    const lost = contexts.lost.bind(contexts);
+    await contexts.get(context).run(() => allowRanges(ioas, ranges, devices, lost));
   }
 
   async probe(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
@@ -231,8 +233,17 @@ export class Host {
     context.ending ??= this.#parts.holdings
       .releaseAll(context)
       .then(() => this.#parts.contexts.close(context))
-      .then(() => this.#parts.handedOver.review());
+      .then(() => this.#review());
     return context.ending;
+  }
+
+  /** The end of a context does not fail because /proc cannot be read; the next look will find the devices. */
+  #review(): void {
+    try {
+      this.#parts.handedOver.review();
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+    }
   }
 
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */

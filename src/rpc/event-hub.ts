@@ -75,10 +75,10 @@ export class EventHub {
   }
 
   #confess(connection: Connection, subscription: Subscription): void {
-    const count = subscription.lost;
-    subscription.lost = 0;
     if (this.#subscriptions.get(connection) !== subscription) return;
-    connection.notify("EVENTS_LOST", { count, ...this.#stamp() });
+    const isTold = connection.notify("EVENTS_LOST", { count: subscription.lost, ...this.#stamp() });
+    if (isTold) subscription.lost = 0;
+    else connection.onceDrained(() => this.#confess(connection, subscription));
   }
 
   #stamp() {

@@ -30,8 +30,11 @@ export interface Connection {
   /** Unique in the life of the daemon. */
   readonly id: number;
   readonly peer: Caller;
-  /** Runs `callback` once when the connection is over and its last request has settled. */
-  onClose(callback: () => void): void;
+  /**
+   * Runs `callback` once when the connection is over and its last request has settled, unless the function that is
+   * returned is called before.
+   */
+  onClose(callback: () => void): () => void;
   /**
    * Sends a notification, before the answer of the request under way. False, and nothing is sent, when the client
    * has left more unread than it may.

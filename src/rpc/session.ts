@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { createJSONRPCErrorResponse, createJSONRPCNotification, type JSONRPCError } from "json-rpc-2.0";
 import type { Logger } from "pino";
 import type { Passage } from "../host/devices/handed-over-devices.ts";
@@ -23,6 +23,8 @@ export interface SessionLimits {
 
 /** How long one session may keep the event loop before the others get a turn, in milliseconds. */
 const TURN_MS = 2;
+/** Node.js cannot wait until a peer has read: milliseconds between two looks. */
+const UNREAD_MS = 20;
 /** Characters of answers that are gathered for one write. */
 const WRITE_SIZE = 64 * 1024;
 
@@ -37,7 +39,7 @@ export class Session implements Connection {
   readonly #rpc: JsonRpc;
   readonly #limits: SessionLimits;
   readonly #log: Logger;
-  #callbacks: (() => void)[] | undefined = [];
+  #callbacks: Set<() => void> | undefined = new Set();
   /** Lines gathered for the next write. */
   #out = "";
   /** The loop over a chunk is running: what is sent now is written together with its answers. */
@@ -49,6 +51,8 @@ export class Session implements Connection {
   #turn = TURN_MS;
   /** What goes with the answer to the request under way. */
   #delivery: Delivery | undefined;
+  /** What went with the last answer that had such. */
+  #passage: Passage | undefined;
   /** Ends the wait for the client to read. */
   #wake = () => {};
 
@@ -61,9 +65,10 @@ export class Session implements Connection {
     this.#log = log;
   }
 
-  onClose(callback: () => void): void {
-    if (this.#callbacks) this.#callbacks.push(callback);
+  onClose(callback: () => void): () => void {
+    if (this.#callbacks) this.#callbacks.add(callback);
     else this.#tell(callback);
+    return () => this.#callbacks?.delete(callback);
   }
 
   #tell(callback: () => void): void {
@@ -83,13 +88,16 @@ export class Session implements Connection {
 
   enclose(parcel: Parcel): Passage {
     this.#delivery ??= new Delivery(this.#socket);
+    this.#passage = this.#delivery;
     this.#delivery.add(parcel);
     return this.#delivery;
   }
 
   onceDrained(callback: () => void): void {
-    if (this.#socket.writableNeedDrain) this.#socket.once("drain", callback);
-    else setImmediate(callback);
+    // The answers that are being gathered come before; an empty write is called back after those before it.
+    setImmediate(() => {
+      if (this.#socket.writable) this.#socket.write("", (error) => error ?? callback());
+    });
   }
 
   /** Serves until the connection is over and its last request has settled. Never rejects. */
@@ -105,11 +113,18 @@ export class Session implements Connection {
       this.#log.debug({ connection: this.id, err: error }, "connection ended early");
     }
     if (this.#closing) this.#end();
-    else socket.end();
+    else await this.#endOnceTaken();
     await closed;
     const callbacks = this.#callbacks ?? [];
     this.#callbacks = undefined;
     for (const callback of callbacks) this.#tell(callback);
+  }
+
+  /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
+  async #endOnceTaken(): Promise<void> {
+    const until = performance.now() + this.#limits.closing;
+    while (this.#passage?.isUnderWay && !this.#closing && performance.now() < until) await delay(UNREAD_MS);
+    this.#socket.end();
   }
 
   /** Finishes the request under way, sends what is left and ends the connection. */

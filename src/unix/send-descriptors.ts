@@ -29,7 +29,9 @@ export async function sendDescriptors(
 ): Promise<void> {
   const bytes = Buffer.from(text);
   for (;;) {
-    await written(socket, signal);
+    // Somebody else may have written before this goes on.
+    while (socket.writableLength > 0) await written(socket, signal);
+    signal.throwIfAborted();
     // From here to the return nothing waits, so nothing can come between the descriptors and the rest of the text.
     const fd = descriptorOf(socket);
     if (fd === null) throw new Error("the connection is closed");
@@ -57,17 +59,15 @@ export function hasUnread(socket: Socket): boolean {
 
 /** Resolves when everything that was written has gone to the kernel; rejects as sendDescriptors does. */
 async function written(socket: Socket, signal: AbortSignal): Promise<void> {
-  while (socket.writableLength > 0) {
-    await new Promise<void>((resolve, reject) => {
-      const giveUp = () => reject(signal.reason);
-      signal.addEventListener("abort", giveUp, { once: true });
-      // An empty write is called back after those before it, with an error when the socket is closed.
-      socket.write("", (error) => {
-        signal.removeEventListener("abort", giveUp);
-        if (error) reject(error);
-        else resolve();
-      });
-    });
-  }
   signal.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const giveUp = () => reject(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    // An empty write is called back after those before it, with an error when the socket is closed.
+    socket.write("", (error) => {
+      signal.removeEventListener("abort", giveUp);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
 }

@@ -43,8 +43,9 @@ class FakeConnection implements Connection {
     return true;
   }
 
-  onClose(callback: () => void): void {
+  onClose(callback: () => void): () => void {
     this.#closed.push(callback);
+    return () => {};
   }
 
   onceDrained(callback: () => void): void {

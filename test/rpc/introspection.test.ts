@@ -19,7 +19,7 @@ const call: Call = {
   connection: {
     id: 1,
     peer: ROOT,
-    onClose() {},
+    onClose: () => () => {},
     notify: () => true,
     onceDrained() {},
     enclose: () => ({ isUnderWay: false }),

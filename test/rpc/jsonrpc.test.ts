@@ -17,7 +17,7 @@ const CALL: Call = {
   connection: {
     id: 1,
     peer: ROOT,
-    onClose() {},
+    onClose: () => () => {},
     notify: () => true,
     onceDrained() {},
     enclose: () => ({ isUnderWay: false }),

@@ -8,18 +8,20 @@ import type { Ioas } from "./ioas.ts";
 
 /**
  * Makes the kernel promise that `ranges` stay usable in the IOAS: an attach that would take them away is refused from
- * now on. `devices` are those attached, for naming who is in the way. Rejects with HostError RangeConflict or
- * KernelError; the old list is then still in force.
+ * now on. `devices` are those attached, for naming who is in the way; `lost` knows when the IOAS is gone. Rejects with
+ * HostError RangeConflict, IoasNotFound or KernelError; the old list is then still in force.
  */
 export async function allowRanges(
   ioas: Ioas,
   ranges: RangeSet,
   devices: readonly { readonly platform: PlatformDevice; readonly reserved: Reserved }[],
+  lost: (error: unknown, ioas: Ioas) => HostError | undefined,
 ): Promise<void> {
   try {
     await ioas.allow(ranges);
   } catch (error) {
-    if (errnoOf(error) !== "EADDRINUSE") throw kernelError(error, "IOMMU_IOAS_ALLOW_IOVAS");
+    if (errnoOf(error) !== "EADDRINUSE")
+      throw lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_ALLOW_IOVAS");
     throw new HostError(
       "RangeConflict",
       `IOAS ${ioas.id} cannot allow ranges that its devices reserve; query-allowed-ranges tells what is left`,

@@ -1,6 +1,7 @@
 import type { Iommufd } from "../../kernel/iommufd.ts";
 import type { Ioas } from "./ioas.ts";
 import type { Owner } from "./owners.ts";
+import { SlowReads } from "./slow-reads.ts";
 
 export type Lease = "persistent" | "connection";
 
@@ -10,10 +11,13 @@ export class Context {
   readonly lease: Lease;
   readonly owner: Owner;
   readonly ioases = new Map<number, Ioas>();
+  readonly slowReads = new SlowReads();
   /** Its iommufd was handed to others, and for good: they make, attach and destroy without telling us. */
   shared = false;
   /** Grows with every answer for an IOAS here while the context is shared: no two of them have one generation. */
   looks = 1;
+  /** Called once it has ended: who would have ended it has nothing more to do. */
+  onEnd: () => void = () => {};
   /** The end of the context, from when it is asked for on. */
   ending: Promise<void> | null = null;
   readonly #open: () => Iommufd;

@@ -73,13 +73,11 @@ export class Contexts {
 
   /** Closes a context that holds no device any more, and with it what is left of its IO address spaces. */
   async close(context: Context): Promise<void> {
-    for (const ioas of [...context.ioases.keys()]) {
-      context.ioases.delete(ioas);
-      this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas });
-    }
+    for (const ioas of [...context.ioases.keys()]) this.#remove(context, ioas);
     await context.close();
     this.#contexts.delete(context.name);
     this.#observer({ event: "CONTEXT_DESTROYED", context: context.name });
+    context.onEnd();
   }
 
   /** @throws HostError IoasNotFound */
@@ -103,7 +101,7 @@ export class Contexts {
     const answer = ioas.allowed();
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error) => {
-      throw this.#lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
+      throw this.lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
     });
   }
 
@@ -124,6 +122,8 @@ export class Contexts {
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_ALLOC");
     }
+    // The id was free, so another holder of a shared context has destroyed ours.
+    if (context.ioases.has(id)) this.#remove(context, id);
     const ioas = new Ioas(id, iommufd, context, this.#counters, owner);
     context.ioases.set(id, ioas);
     this.#observer({ event: "IOAS_CREATED", context: context.name, ioas: id });
@@ -138,21 +138,22 @@ export class Contexts {
       context.open().destroy(ioas.id);
     } catch (error) {
       if (errnoOf(error) === "EBUSY") throw ioasBusy(context, ioas, "EBUSY");
-      throw this.#lost(error, ioas) ?? kernelError(error, "IOMMU_DESTROY");
+      throw this.lost(error, ioas) ?? kernelError(error, "IOMMU_DESTROY");
     }
-    context.ioases.delete(ioas.id);
-    this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: ioas.id });
+    this.#remove(context, ioas.id);
   }
 
   /** In a shared context another holder may destroy an IOAS of ours; then the model learns of it by ENOENT. */
-  #lost(error: unknown, ioas: Ioas): HostError | undefined {
+  lost(error: unknown, ioas: Ioas): HostError | undefined {
     const { context, id } = ioas;
     if (!context.shared || errnoOf(error) !== "ENOENT") return undefined;
-    if (context.ioases.get(id) === ioas) {
-      context.ioases.delete(id);
-      this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
-    }
+    if (context.ioases.get(id) === ioas) this.#remove(context, id);
     return ioasNotFound(context, id);
+  }
+
+  #remove(context: Context, id: number): void {
+    context.ioases.delete(id);
+    this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
   }
 
   *#ioasOwners(): Generator<Owner> {

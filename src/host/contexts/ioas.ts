@@ -28,8 +28,8 @@ export class Ioas {
   /** Looks for listeners so far, and the number of the one whose answer they were told last. */
   #looks = 0;
   #lastTold = 0;
-  /** They were told of a moment within a change: it has had an effect, whatever becomes of it. */
-  #toldWithin = false;
+  /** The last answer of this generation that anybody was given. */
+  #seen: RangeSet | null = null;
   readonly #iommufd: Iommufd;
   readonly context: Context;
   readonly #counters: CacheCounters;
@@ -83,12 +83,14 @@ export class Ioas {
     // Others may have changed it since it was last looked at.
     if (this.context.shared) this.#generation = Math.max(this.#generation + 1, ++this.context.looks);
     const { generation, isChanging } = this;
-    const answer = { ...(await this.read()), generation };
+    const answer = await this.read();
+    if (generation !== this.#generation || this.context.shared)
+      return { ...answer, cached: false, generation };
+    this.#see(answer.ranges);
+    const fresh = { ...answer, cached: false, generation: this.#generation };
     // What overlaps a change may be of a moment that did not last, also when the change fails and leaves no trace.
-    if (!isChanging && generation === this.#generation && !this.context.shared) {
-      this.#kept = { ...answer, cached: true };
-    }
-    return { ...answer, cached: false };
+    if (!isChanging) this.#kept = { ...fresh, cached: true };
+    return fresh;
   }
 
   /**
@@ -96,8 +98,17 @@ export class Ioas {
    * lock (`drivers/iommu/iommufd/io_pagetable.c: iova_rwsem`), so then it leaves the event loop; in a shared context,
    * where nobody knows what is under way, it always does.
    */
-  read(): Promise<IovaRanges> {
-    return this.#call((where) => this.#iommufd.iovaRanges(this.id, where));
+  async read(): Promise<IovaRanges> {
+    const { id, context } = this;
+    if (!this.isChanging && !context.shared) return this.#iommufd.iovaRanges(id, "on-loop");
+    // Until it is done, also while it waits, the id must not come to mean another object.
+    this.#calls++;
+    try {
+      const ask = () => this.#iommufd.iovaRanges(id, "off-loop");
+      return await context.run(() => context.slowReads.read(id, context.shared, ask));
+    } finally {
+      this.#calls--;
+    }
   }
 
   /** Begins a look for listeners: the number by which its answer, once it is there, is told from older ones. */
@@ -115,7 +126,7 @@ export class Ioas {
     const before = this.#told;
     if (ranges.equals(before)) return undefined;
     this.#told = ranges;
-    this.#toldWithin ||= this.isChanging;
+    this.#see(ranges);
     return before;
   }
 
@@ -159,11 +170,21 @@ export class Ioas {
   /** For IoasChange. */
   changeEnds(hasEffect: boolean): void {
     this.#changes--;
-    if (!hasEffect && !this.#toldWithin) return;
-    this.#toldWithin &&= this.isChanging;
-    this.#kept = null;
-    this.#generation++;
+    if (!hasEffect) return;
+    this.#next();
     this.#counters.invalidations++;
+  }
+
+  /** Within a change, one answer may be of before and the next of after: those are two generations. */
+  #see(ranges: RangeSet): void {
+    if (this.#seen && !this.#seen.equals(ranges)) this.#next();
+    this.#seen = ranges;
+  }
+
+  #next(): void {
+    this.#kept = null;
+    this.#seen = null;
+    this.#generation++;
   }
 }
 

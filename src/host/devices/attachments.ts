@@ -4,7 +4,7 @@ import type { Contexts } from "../contexts/contexts.ts";
 import { type Ioas, IoasChange } from "../contexts/ioas.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import { HostError } from "../errors.ts";
-import { attachFailure, errnoOf, kernelError } from "../failures.ts";
+import { attachedUnseen, attachFailure, errnoOf, kernelError } from "../failures.ts";
 import { conflictsWith } from "../knowledge/conflicts.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
@@ -62,26 +62,30 @@ export class Attachments {
     // From now on, not from the device's turn on: an IOAS that is about to change cannot be destroyed.
     const change = new IoasChange(ioas);
     let alone: PlatformDevice | undefined;
+    let isTried = false;
     try {
       await devices.operate(held, async () => {
         const cameIntoEmpty = held.ioas === null && ioas.devices.size === 0;
         // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
         const siblings = held.ioas ? devices.attachedSiblings(held) : [];
         if (held.ioas !== ioas) siblings.forEach(permit);
+        isTried = true;
         await this.#move(held, siblings, ioas, change);
         if (cameIntoEmpty) alone = held.platform;
       });
     } catch (error) {
       change.end();
       // A failed replace may have touched both sides, and a change that ended meanwhile left the look to this one.
-      await this.#check(held, change.ioases, "ATTACH_FAILED").catch(() => undefined);
+      if (isTried) await this.#check(held, change.ioases, "ATTACH_FAILED").catch(() => undefined);
       throw error;
     }
     change.end();
     change.ioases.delete(ioas);
     // Both look at once: later the id could be another object's.
     const [answer] = await Promise.all([
-      verifier.check(held.context, ioas, { event: "DEVICE_ATTACHED", device }, alone),
+      verifier.check(held.context, ioas, { event: "DEVICE_ATTACHED", device }, alone).catch((error) => {
+        throw attachedUnseen(error, device, ioas.id);
+      }),
       this.#check(held, change.ioases, "DEVICE_ATTACHED").catch(() => undefined),
     ]);
     return answer;
@@ -125,7 +129,7 @@ export class Attachments {
     try {
       await held.vfio.attach(ioas.id);
     } catch (error) {
-      throw this.#attachFailure(error, held, ioas);
+      throw (await this.#lost(error, ioas)) ?? this.#attachFailure(error, held, ioas);
     }
     change.hasEffect = true;
     for (const each of [held, ...siblings]) {
@@ -139,6 +143,15 @@ export class Attachments {
   async #check(held: HeldDevice, ioases: Iterable<Ioas>, event: string): Promise<void> {
     const cause = { event, device: held.platform.device };
     for (const ioas of ioases) await this.#parts.verifier.check(held.context, ioas, cause);
+  }
+
+  /** In a shared context ENOENT may be that somebody has destroyed the IOAS; it comes of other causes, too. */
+  async #lost(error: unknown, ioas: Ioas): Promise<HostError | undefined> {
+    if (!ioas.context.shared || errnoOf(error) !== "ENOENT") return undefined;
+    return ioas.read().then(
+      () => undefined,
+      (reason: unknown) => this.#parts.contexts.lost(reason, ioas),
+    );
   }
 
   #attachFailure(error: unknown, held: HeldDevice, ioas: Ioas): HostError {

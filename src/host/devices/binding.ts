@@ -5,6 +5,7 @@ import { HostError } from "../errors.ts";
 import {
   type BindEvidence,
   bindFailure,
+  changing,
   foreseenFailure,
   kernelError,
   openDeviceFailure,
@@ -159,13 +160,7 @@ export class Binding {
       if (!isSame) void vfio.close().catch(() => undefined);
     }
     if (isSame) return vfio;
-    throw new HostError(
-      "DeviceNotFound",
-      `${device.device} is changing its driver; ask query-devices again`,
-      {
-        device: device.device,
-      },
-    );
+    throw changing(device.device);
   }
 
   /** @throws HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told before */

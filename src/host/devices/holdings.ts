@@ -4,7 +4,7 @@ import { IoasChange } from "../contexts/ioas.ts";
 import type { Owner } from "../contexts/owners.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import { HostError } from "../errors.ts";
-import { errnoOf, regionsLost } from "../failures.ts";
+import { changing, errnoOf, regionsLost } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
@@ -80,6 +80,8 @@ export class Holdings {
         if (isHeld()) await this.#release(held).catch(() => undefined);
       }
     });
+    // What was learnt meanwhile is of the device that has gone.
+    knowledge.forget(device);
   }
 
   /** Waits for what is under way in the closing context, then gives its devices back. */
@@ -96,7 +98,10 @@ export class Holdings {
     return turns.take(device, group, async () => {
       const started = now();
       const platform = binding.find(device);
-      if (!knowledge.learn(platform, await binding.probe(platform), "probe")) throw regionsLost(device);
+      const life = knowledge.life(device);
+      const answer = await binding.probe(platform);
+      if (knowledge.life(device) !== life) throw changing(device);
+      if (!knowledge.learn(platform, answer, "probe")) throw regionsLost(device);
       observer({ event: "DEVICE_PROBED", device, milliseconds: now() - started });
       return platform;
     });
@@ -107,12 +112,16 @@ export class Holdings {
    * is seen to leave sysfs.
    */
   #listen(held: HeldDevice): void {
-    try {
-      held.vfio.onRequest(() => void this.giveBack(held));
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
+    for (const listen of [
+      () => held.vfio.onRequest(() => void this.giveBack(held)),
+      () => this.#parts.binding.hasLeft(held.platform) && void this.giveBack(held),
+    ]) {
+      try {
+        listen();
+      } catch (error) {
+        if (errnoOf(error) === undefined) throw error;
+      }
     }
-    if (this.#parts.binding.hasLeft(held.platform)) void this.giveBack(held);
   }
 
   async #release(held: HeldDevice): Promise<void> {

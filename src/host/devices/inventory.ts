@@ -19,6 +19,8 @@ export interface InventoryParts {
 
 /** Events come in showers, a dozen for one device: one look, this many milliseconds after the first, is for all. */
 const SHOWER = 50;
+/** Milliseconds until the next look when one has failed. */
+const RETRY = 1000;
 
 /**
  * Which devices there are, for telling of those that come and go. The kernel says that something has happened, sysfs
@@ -70,16 +72,30 @@ export class Inventory {
   #hear({ action, device }: DeviceEvent): void {
     // Whatever comes back under the name is a new one, also if nobody looks in between.
     if (action === "remove" || action === "unbind") this.#parts.knowledge.forget(device);
+    if (action === "lost") this.#parts.knowledge.forgetAll();
     this.#lookSoon();
   }
 
-  #lookSoon(): void {
+  #lookSoon(delay = SHOWER): void {
     if (this.#isClosed) return;
     this.#due ??= setTimeout(() => {
       this.#due = undefined;
-      this.look(this.#parts.platform.devices());
-      this.#parts.handedOver.review();
-    }, SHOWER).unref();
+      this.#lookNow();
+    }, delay).unref();
+  }
+
+  /** No descriptor left to read sysfs with, for one, is no reason to give up what is held. */
+  #lookNow(): void {
+    const { handedOver, observer, platform } = this.#parts;
+    try {
+      this.look(platform.devices());
+      handedOver.review();
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      observer({ event: "LOOK_FAILED", errno });
+      this.#lookSoon(RETRY);
+    }
   }
 
   /** A VFIO device leaves sysfs before its driver's unbind begins to wait for us. */

@@ -48,12 +48,13 @@ interface Learnt extends IovaRanges {
 interface GroupFile extends ReservedRegions {
   /** Who was in the group, on which drivers, when the file was read. */
   readonly identity: string;
+  readonly members: readonly string[];
 }
 
 /**
  * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel
  * showed of a device alone in an IOAS (a probe, or a first attach). Both hold until the device changes its driver or
- * disappears, which is checked against sysfs at every look, so nothing here can be stale.
+ * disappears: that is checked against sysfs at every look, and what looks the same but is not is forgotten by its events.
  */
 export class Knowledge {
   readonly #platform: Platform;
@@ -62,6 +63,8 @@ export class Knowledge {
   readonly #learnt = new Map<string, Learnt>();
   /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
   readonly #changes = new Map<number | string, number>();
+  /** How often each device was forgotten. */
+  readonly #lives = new Map<string, number>();
 
   constructor(platform: Platform, counters: CacheCounters) {
     this.#platform = platform;
@@ -76,7 +79,8 @@ export class Knowledge {
       return { ...known, cached: true };
     }
     if (known) this.#forget(device.group);
-    const file = { ...parseReservedRegions(this.#platform.reservedRegions(device.group)), identity };
+    const members = this.#platform.members(device.group);
+    const file = { ...parseReservedRegions(this.#platform.reservedRegions(device.group)), identity, members };
     this.#files.set(device.group, file);
     return { ...file, cached: false };
   }
@@ -151,13 +155,22 @@ export class Knowledge {
     return true;
   }
 
-  /** Forgets what the kernel told of a device: it is another one when it comes back. */
+  /** Forgets a device and the file of its group: whatever comes back under the name is another one. */
   forget(device: string): void {
-    const learnt = this.#learnt.get(device);
-    if (!learnt) return;
-    this.#learnt.delete(device);
-    this.#counters.invalidations++;
-    this.#changed(learnt.device.group, learnt.device.iommu);
+    this.#lives.set(device, this.life(device) + 1);
+    for (const [group, { members }] of this.#files) if (members.includes(device)) this.#forget(group);
+    this.#unlearn(device);
+  }
+
+  /** Forgets all, when nobody can tell what has come and gone. */
+  forgetAll(): void {
+    for (const device of this.#learnt.keys()) this.forget(device);
+    for (const group of this.#files.keys()) this.#forget(group);
+  }
+
+  /** Another number than before: what was asked of the device in between may be of another one. */
+  life(device: string): number {
+    return this.#lives.get(device) ?? 0;
   }
 
   #isAlone({ group }: PlatformDevice): boolean {
@@ -167,8 +180,16 @@ export class Knowledge {
   #learntOf(device: PlatformDevice): Learnt | undefined {
     const learnt = this.#learnt.get(device.device);
     if (!learnt || sameDevice(learnt.device, device)) return learnt;
-    this.forget(device.device);
+    this.#unlearn(device.device);
     return undefined;
+  }
+
+  #unlearn(device: string): void {
+    const learnt = this.#learnt.get(device);
+    if (!learnt) return;
+    this.#learnt.delete(device);
+    this.#counters.invalidations++;
+    this.#changed(learnt.device.group, learnt.device.iommu);
   }
 
   /** Another device behind the same IOMMU, or what that says of itself: a guess that the kernel has not confirmed. */

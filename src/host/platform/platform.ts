@@ -169,4 +169,12 @@ export class Platform {
   }
 }
 
-const GONE: ReadonlySet<string> = new Set(["ENOENT", "ENODEV", "ENOTDIR", "ENXIO", "ESRCH", "EACCES"]);
+const GONE: ReadonlySet<string> = new Set([
+  "ENOENT",
+  "ENODEV",
+  "ENOTDIR",
+  "ENXIO",
+  "ESRCH",
+  "EACCES",
+  "EPERM",
+]);

@@ -153,7 +153,7 @@ export const createContext = defineMethod({
   errors: ["AlreadyExists", "LimitExceeded", "NotSupported", "KernelError"],
   handler: ({ context: name, lease: chosen, "rlimit-mode": rlimitMode }, { host, connection }) => {
     const created = host.createContext(name, chosen, connection.peer.uid, rlimitMode);
-    if (chosen === "connection") connection.onClose(() => host.endLease(created));
+    if (chosen === "connection") created.onEnd = connection.onClose(() => host.endLease(created));
     return { context: created.name };
   },
 });
