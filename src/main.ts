@@ -64,13 +64,18 @@ async function serve(options: Options): Promise<void> {
   });
   // Rules may name people outside the socket's group; credentials keep out the rest.
   await server.listen(socket, hasRules(access) ? 0o666 : 0o660);
+  const close = async () => {
+    await server.close();
+    await host.close();
+    log.info("closed");
+    process.exit(0);
+  };
+  let closing: Promise<void> | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.once(signal, async () => {
-      log.info({ signal }, "closing");
-      await server.close();
-      await host.close();
-      log.info("closed");
-      process.exit(0);
+    // A second one changes nothing: to be cut short, what is under way in the kernel would have to be.
+    process.on(signal, () => {
+      log.info({ signal }, closing ? "closing already" : "closing");
+      closing ??= close();
     });
   }
   log.info({ socket, backend: kernel.backend, release: kernel.release }, "listening");

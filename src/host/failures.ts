@@ -163,7 +163,7 @@ export function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence
   const siblings = blockers.filter(({ reason }) => reason === "group-sibling");
   if (siblings[0]) return { detail: siblings[0].detail, data: { blockers: siblings } };
   if (heldElsewhere.length > 0) {
-    const detail = `${heldElsewhere.join(", ")} of the same group is held in another context; a group has one context`;
+    const detail = `${heldElsewhere.join(", ")} of the same group is held in another context, and a group has one context: hold this device in that one too (query-devices names it), or release the other first`;
     return { detail, data: { devices: heldElsewhere } };
   }
   if (openers.length > 0)

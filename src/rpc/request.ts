@@ -10,7 +10,7 @@ export function requestFault(message: unknown): string | undefined {
   if (message.jsonrpc !== "2.0") return 'the member jsonrpc must be "2.0"';
   if (typeof message.method !== "string") return "the member method must be a string";
   if (message.id !== undefined && !isId(message.id)) {
-    return "the member id must be a string, null, or a number that survives a double";
+    return "the member id must be a string, null, or a number, if an integer one from -(2^53-1) to 2^53-1: a larger one would come back as another";
   }
   if (message.params !== undefined && (typeof message.params !== "object" || message.params === null)) {
     return "the member params must be an object";

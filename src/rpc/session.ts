@@ -47,6 +47,8 @@ export class Session implements Connection {
   /** Between the first and the last request of a chunk, also while one of them has to wait. */
   #busy = false;
   #closing = false;
+  /** When requests that have come and not begun are dropped by a session that closes. */
+  #closesAt = Number.POSITIVE_INFINITY;
   /** What is left of its turn, in milliseconds: small requests in many chunks take no more than many in one. */
   #turn = TURN_MS;
   /** What goes with the answer to the request under way. */
@@ -127,9 +129,13 @@ export class Session implements Connection {
     this.#socket.end();
   }
 
-  /** Finishes the request under way, sends what is left and ends the connection. */
+  /**
+   * Finishes the request under way and, while that takes no longer than a client gets to read, those that have come
+   * with it; sends what is left and ends the connection.
+   */
   close(): void {
     this.#closing = true;
+    this.#closesAt = performance.now() + this.#limits.closing;
     this.#wake();
     // A session that waits for input is woken by its end; one that is busy sees the flag after the request under way.
     if (!this.#busy) this.#end();
@@ -168,7 +174,7 @@ export class Session implements Connection {
         await this.#pause(nextTurn());
         turnEnds = performance.now() + TURN_MS;
       }
-      if (this.#over()) break;
+      if (this.#isToStop()) break;
     }
     this.#turn = turnEnds - performance.now();
     this.#gathering = false;
@@ -213,6 +219,12 @@ export class Session implements Connection {
       );
       this.#socket.destroy();
     }
+  }
+
+  /** Before the next request: a session that closes answers on, but waits neither long nor for the client to read. */
+  #isToStop(): boolean {
+    const { destroyed, writableNeedDrain } = this.#socket;
+    return destroyed || (this.#closing && (writableNeedDrain || performance.now() > this.#closesAt));
   }
 
   #over(): boolean {

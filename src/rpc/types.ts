@@ -32,7 +32,10 @@ function refuseAddress({ input }: { input?: unknown }): string {
 /** A range as clients may write it. */
 export const range = z
   .strictObject({ start: address, last: address })
-  .refine(({ start, last }) => start <= last, { error: "start lies above last (both are inclusive)" })
+  // Of a member that was refused itself there is nothing more to say.
+  .refine(({ start, last }) => typeof start !== "bigint" || typeof last !== "bigint" || start <= last, {
+    error: "start lies above last (both are inclusive)",
+  })
   .meta({ id: "RangeInput", description: "Addresses from start to last, both inclusive; start <= last" });
 
 /** Ranges as clients may write them. */

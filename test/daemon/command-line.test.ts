@@ -118,7 +118,7 @@ describe("a signal", () => {
     },
   );
 
-  it("lets the request under way finish, and gives everything back", async () => {
+  it("lets the request under way finish, and gives everything back, also when it comes twice", async () => {
     const daemon = await Daemon.start({ topology: SLOW });
     const client = await daemon.client();
     await client.call("create-ioas");
@@ -129,10 +129,12 @@ describe("a signal", () => {
       code: -32002,
     });
     const stopped = daemon.signal("SIGTERM");
+    while (!daemon.log.some(({ msg }) => msg === "closing")) await new Promise(setImmediate);
+    process.kill(daemon.pid, "SIGTERM");
     expect(await held).toMatchObject({ device: "0000:00:05.0" });
     expect(await stopped).toBe(0);
     expect(daemon.log.map(({ msg }) => msg)).toEqual(
-      expect.arrayContaining(["closing", "DEVICE_HELD", "DEVICE_RELEASED", "closed"]),
+      expect.arrayContaining(["closing", "closing already", "DEVICE_HELD", "DEVICE_RELEASED", "closed"]),
     );
   });
 });

@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Passage } from "../../src/host/devices/handed-over-devices.ts";
+import { loadLibrary } from "../../src/libc/library.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
@@ -77,7 +78,7 @@ beforeEach(async () => {
     backend: "simulated",
     version: "1.2.3",
     log: pino({ level: "silent" }),
-    limits: { closing: 100 },
+    limits: { closing: 500 },
   });
   await server.listen(path);
 });
@@ -121,6 +122,20 @@ describe("descriptors that a handler encloses", () => {
     });
     expect(openFiles()).toBe(0);
     expect(passages.map(({ isUnderWay }) => isUnderWay)).toEqual([false, false]);
+  });
+
+  it("are on their way until they are read, also when the client has sent all that it will", async () => {
+    const before = new Set(readdirSync("/proc/self/fd"));
+    const client = BlockingSocket.connect(path);
+    const fd = readdirSync("/proc/self/fd").find((each) => !before.has(each));
+    client.send(lines(request(1, "enclose")));
+    loadLibrary()("int shutdown(int fd, int how)")(Number(fd), 1);
+    while (passages.length === 0) await nextTurn();
+    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    expect(passages[0]?.isUnderWay).toBe(true);
+    while (client.receive().fds.map((each) => closeSync(each)).length === 0);
+    while (passages[0]?.isUnderWay) await nextTurn();
+    client.close();
   });
 
   it("come with their own answer when answers before and after have none", async () => {

@@ -45,7 +45,14 @@ class FakeConnection implements Connection {
 
   onClose(callback: () => void): () => void {
     this.#closed.push(callback);
-    return () => {};
+    return () => {
+      this.#closed = this.#closed.filter((each) => each !== callback);
+    };
+  }
+
+  /** Callbacks that wait for the connection to close. */
+  get waiting(): number {
+    return this.#closed.length;
   }
 
   onceDrained(callback: () => void): void {
@@ -119,6 +126,19 @@ async function liveThrough(ask: ReturnType<ReturnType<typeof setUp>["connect"]>[
   await ask("detach-device", { device: NARROW });
   await ask("destroy-context", { context: "guest" });
 }
+
+describe("a lease", () => {
+  it("is forgotten by its connection when the context ends", async () => {
+    const { connect } = setUp();
+    const { connection, ask } = connect();
+    for (let round = 0; round < 3; round++) {
+      await ask("create-context", { context: "guest", lease: "connection" });
+      expect(connection.waiting).toBe(1);
+      await ask("destroy-context", { context: "guest" });
+      expect(connection.waiting).toBe(0);
+    }
+  });
+});
 
 describe("a subscriber", () => {
   it("gets every event in order, numbered without a gap", async () => {

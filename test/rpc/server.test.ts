@@ -316,15 +316,29 @@ describe("close", () => {
     await closed;
   });
 
-  it("starts no request that waits behind it", async () => {
+  it("answers what has come with it, and takes nothing that comes later", async () => {
     const client = await server.connect();
     client.send(request(1, "wait"), request(2, "echo"));
     await server.entered.opened;
     const closed = server.server.close();
+    client.send(request(3, "echo"));
     server.gate.open();
+    expect((await client.rest()).map(({ id }) => id)).toEqual([1, 2]);
+    await closed;
+    expect(server.log).toEqual(["wait", "echo"]);
+  });
+
+  it("starts no request that waits behind one that takes long", async () => {
+    const patient = await start({ closing: 1 });
+    const client = await patient.connect();
+    client.send(request(1, "wait"), request(2, "echo"));
+    await patient.entered.opened;
+    const closed = patient.server.close();
+    await sleep(30);
+    patient.gate.open();
     expect((await client.rest()).map(({ id }) => id)).toEqual([1]);
     await closed;
-    expect(server.log).toEqual(["wait"]);
+    expect(patient.log).toEqual(["wait"]);
   });
 
   it("ends idle connections and accepts no more", async () => {

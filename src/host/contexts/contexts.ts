@@ -84,6 +84,8 @@ export class Contexts {
   ioas(context: Context, id: number): Ioas {
     const ioas = context.ioases.get(id);
     if (ioas) return ioas;
+    // Where there cannot be any, opening the context says so, and what is missing.
+    if (!this.#kernel.exists("/dev/iommu")) context.open();
     throw ioasNotFound(context, id);
   }
 

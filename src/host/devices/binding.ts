@@ -96,13 +96,17 @@ export class Binding {
       const ioas = iommufd.allocIoas();
       const { vfio } = await this.bind(device, iommufd);
       try {
-        await vfio.attach(ioas);
-        return await iommufd.iovaRanges(ioas);
+        await vfio.attach(ioas).catch((error) => {
+          throw kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+        });
+        return await iommufd.iovaRanges(ioas).catch((error) => {
+          throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
+        });
       } finally {
         await vfio.close().catch(() => undefined);
       }
     } catch (error) {
-      throw error instanceof HostError ? error : kernelError(error, `the probe of ${device.device}`);
+      throw error instanceof HostError ? error : kernelError(error, "IOMMU_IOAS_ALLOC");
     } finally {
       await iommufd.close().catch(() => undefined);
     }

@@ -87,9 +87,13 @@ export class HeldDevices {
   require(device: string): HeldDevice {
     const held = this.#held.get(device);
     if (held && !held.context.isClosing) return held;
-    throw new HostError("NotHeld", `${device} is not held by this daemon; hold-device comes first`, {
-      device,
-    });
+    throw new HostError(
+      "NotHeld",
+      `${device} is not held by this daemon: query-devices lists what is, and hold-device takes a device`,
+      {
+        device,
+      },
+    );
   }
 
   /** Runs an operation on a held device in its turn. Rejects with HostError DeviceBusy when one is under way. */

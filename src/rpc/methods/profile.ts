@@ -9,6 +9,8 @@ import { hostName, PROFILE_VERSION } from "./profile-type.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion, toWireRanges } from "./wire.ts";
 
+const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+
 export const queryHostProfile = defineMethod({
   name: "query-host-profile",
   role: "observe",
@@ -43,6 +45,8 @@ export const queryHostProfile = defineMethod({
       allowed: toWireRanges(plan.ranges),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireExactness(plan),
+      // All of the address space, and yet nothing to put a guest's device on.
+      ...(chosen.length === 0 ? { exact: false, hint: NO_DEVICES } : {}),
       excluded: excluded.map(toWireExclusion),
     };
   },

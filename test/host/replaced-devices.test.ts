@@ -1,0 +1,90 @@
+import { expect, it } from "vitest";
+import { Host } from "../../src/host/host.ts";
+import type { DeviceEvent } from "../../src/kernel/kernel.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { GPU, MSI, NIC, range, refusal, Simulation, setOf, type TestRegion } from "./simulation.ts";
+
+const LOW: TestRegion = { start: "0x0", last: "0xfff", type: "reserved" };
+const PLUGGED = "0000:00:09.0";
+
+/** A device under the same name every time, alone in the same group, on the same driver. */
+function plugged(...regions: TestRegion[]) {
+  const [entry] = parseTopology({
+    iommus: [{ name: "iommu0" }],
+    devices: [{ device: PLUGGED, group: 9, iommu: "iommu0", driver: "vfio-pci", regions }],
+  }).devices;
+  if (!entry) throw new Error("no device");
+  return entry;
+}
+
+/** Lets the simulated kernel's events be heard. */
+async function heard(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+}
+
+it("another device under an old name is asked about anew", async () => {
+  const { host, machine } = new Simulation({ devices: [{ device: NIC }] });
+  machine.addDevice(plugged(MSI));
+  const before = (await host.reserved(PLUGGED)).reserved;
+  expect(before.excluded).toEqual(setOf(MSI));
+  await machine.removeDevice(PLUGGED);
+  machine.addDevice(plugged(LOW));
+  await heard();
+  const after = (await host.reserved(PLUGGED)).reserved;
+  expect(after).toMatchObject({ cached: false, excluded: setOf(LOW) });
+  expect(after.generation).toBeGreaterThan(before.generation);
+});
+
+it("and can be probed when it reserves less than the one before", async () => {
+  const { host, machine } = new Simulation({ devices: [{ device: NIC }] });
+  machine.addDevice(plugged(LOW, MSI));
+  await host.reserved(PLUGGED);
+  await machine.removeDevice(PLUGGED);
+  machine.addDevice(plugged(MSI));
+  await heard();
+  expect((await host.probe(PLUGGED)).reserved).toMatchObject({ source: "probe", excluded: setOf(MSI) });
+  const { id } = host.createIoas("default");
+  await host.hold(PLUGGED, "default");
+  await host.attach(PLUGGED, id);
+  expect(host.mismatches).toBe(0);
+});
+
+it("all is asked anew when the kernel says that events were lost", async () => {
+  const { kernel, machine } = new Simulation({ devices: [{ device: NIC }] }, {}, { isDeaf: true });
+  let tell: (event: DeviceEvent) => void = () => {};
+  kernel.watchDevices = (listener) => {
+    tell = listener;
+  };
+  const host = new Host(kernel);
+  machine.addDevice(plugged(MSI));
+  await host.probe(PLUGGED);
+  await machine.removeDevice(PLUGGED);
+  machine.addDevice(plugged(LOW));
+  tell({ action: "lost", device: "" });
+  expect((await host.reserved(PLUGGED)).reserved).toMatchObject({ source: "sysfs", excluded: setOf(LOW) });
+});
+
+it("a probe that the device's driver did not outlast teaches nothing", async () => {
+  const { host, kernel, machine } = new Simulation({ devices: [{ device: GPU, regions: [MSI] }] });
+  let closes = 0;
+  let finish = () => {};
+  const iommufdCloses = new Promise<void>((reached) => {
+    kernel.queued = async (call) => {
+      if (call !== "close" || ++closes < 2) return;
+      reached();
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+    };
+  });
+  const refused = refusal(() => host.probe(GPU));
+  await iommufdCloses;
+  await machine.setDriver(GPU, null);
+  await machine.setDriver(GPU, "vfio-pci");
+  await heard();
+  kernel.queued = async () => {};
+  finish();
+  expect((await refused).errorClass).toBe("DeviceNotFound");
+  expect((await host.reserved(GPU)).reserved.source).toBe("sysfs");
+  expect([...(await host.probe(GPU)).reserved.excluded]).toEqual([range(0xfee00000n, 0xfeefffffn)]);
+});
