@@ -15,21 +15,25 @@ const LAST_ID = 4096;
  */
 export async function discover(context: Context, counters: CacheCounters): Promise<Ioas[]> {
   if (!context.shared || context.isClosing) return [];
+  return context.run(() =>
+    context.slowReads.read("all that there are", true, () => search(context, counters)),
+  );
+}
+
+async function search(context: Context, counters: CacheCounters): Promise<Ioas[]> {
   const iommufd = context.open();
   const found: Ioas[] = [];
   const isAnothers = async (id: number) => !context.ioases.has(id) && (await iommufd.hasIoas(id, "off-loop"));
-  await context.run(async () => {
-    for (let id = 1, last = PATIENCE; id <= last && !context.isClosing; id++) {
-      const isNew = await isAnothers(id).catch((error) => {
-        throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
-      });
-      if (context.ioases.has(id)) last = id + PATIENCE;
-      else if (isNew) {
-        found.push(new Ioas(id, iommufd, context, counters));
-        last = id + PATIENCE;
-      }
-      if (last > LAST_ID) last = LAST_ID;
+  for (let id = 1, last = PATIENCE; id <= last && !context.isClosing; id++) {
+    const isNew = await isAnothers(id).catch((error) => {
+      throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
+    });
+    if (context.ioases.has(id)) last = id + PATIENCE;
+    else if (isNew) {
+      found.push(new Ioas(id, iommufd, context, counters));
+      last = id + PATIENCE;
     }
-  });
+    if (last > LAST_ID) last = LAST_ID;
+  }
   return found;
 }

@@ -1,31 +1,32 @@
-import type { IovaRanges } from "../../kernel/iommufd.ts";
-
 /** Stands for all IO address spaces of a context. */
 const ALL = 0;
 
 /**
- * Reads of IO address spaces that may wait on a lock of the kernel, each in a thread of its own. However many clients
- * ask, there is one at a time of an IOAS, or of a context whose other holders could block any of them at will: threads
- * are few, and binds and closes need them, too.
+ * Questions about IO address spaces that may wait on a lock of the kernel, each in a thread of its own. However many
+ * clients ask, there is one at a time of an IOAS, or of a context whose other holders could block any of them at will:
+ * threads are few, and binds and closes need them, too.
  */
 export class SlowReads {
   /** Those that have not begun. Whoever asks meanwhile shares the answer: it is of a later moment than the question. */
-  readonly #waiting = new Map<number, Promise<IovaRanges>>();
+  readonly #waiting = new Map<number | "all that there are", Promise<unknown>>();
   /** The last one of each line; none of these promises rejects. */
   readonly #lines = new Map<number, Promise<unknown>>();
 
-  /** `isBlockable`: others may hold locks for as long as they like. `ask` makes the call. */
-  read(ioas: number, isBlockable: boolean, ask: () => Promise<IovaRanges>): Promise<IovaRanges> {
-    const waiting = this.#waiting.get(ioas);
-    if (waiting) return waiting;
-    const line = isBlockable ? ALL : ioas;
+  /**
+   * `what`: an IOAS's id, or the search for others'. Equal questions have answers of one type. `isBlockable`: others may
+   * hold locks for as long as they like. `ask` makes the call.
+   */
+  read<T>(what: number | "all that there are", isBlockable: boolean, ask: () => Promise<T>): Promise<T> {
+    const waiting = this.#waiting.get(what);
+    if (waiting) return waiting as Promise<T>;
+    const line = isBlockable || typeof what === "string" ? ALL : what;
     const before = this.#lines.get(line);
     const answer = (async () => {
       await before;
-      this.#waiting.delete(ioas);
+      this.#waiting.delete(what);
       return ask();
     })();
-    this.#waiting.set(ioas, answer);
+    this.#waiting.set(what, answer);
     const done = answer.then(
       () => undefined,
       () => undefined,
