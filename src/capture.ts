@@ -25,7 +25,7 @@ export async function captureTopology(host: Host): Promise<object> {
       release: host.kernel.release,
       iommufd: host.platform.hasIommufd,
       "vfio-cdev": host.platform.hasVfioCdev,
-      "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
+      "resv-iova-ranges": host.usesResvIovaRanges,
     },
     iommus: [...new Set(devices.map(iommuName))].map((name) =>
       captureIommu(

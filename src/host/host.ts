@@ -36,15 +36,20 @@ export interface DeviceReport {
 export class Host {
   readonly kernel: Kernel;
   readonly platform: Platform;
-  /** See HostOptions; null: no such ioctl is ever issued. */
-  readonly resvIovaRangesIoctl: number | null;
+  /** See HostOptions; null: no such ioctl is issued. */
+  #resvIovaRangesIoctl: number | null;
   readonly #parts: Parts;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
     this.kernel = kernel;
-    this.resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
+    this.#resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
     this.platform = new Platform(kernel);
     this.#parts = assemble(kernel, this.platform, options);
+  }
+
+  /** Whether the proposed ioctl was asked for, and the kernel has not said that it does not know it. */
+  get usesResvIovaRanges(): boolean {
+    return this.#resvIovaRangesIoctl !== null;
   }
 
   get cacheCounters(): Readonly<CacheCounters> {
@@ -249,11 +254,14 @@ export class Host {
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */
   async #listed(device: string): Promise<RangeSet | undefined> {
     const held = this.#parts.devices.get(device);
-    if (!held || this.resvIovaRangesIoctl === null) return undefined;
+    if (!held || this.#resvIovaRangesIoctl === null) return undefined;
     try {
-      return await held.context.open().resvIovaRanges(this.resvIovaRangesIoctl, held.deviceId);
+      return await held.context.open().resvIovaRanges(this.#resvIovaRangesIoctl, held.deviceId);
     } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      // No such command: it will not appear while this kernel runs.
+      if (errno === "ENOTTY") this.#resvIovaRangesIoctl = null;
       return undefined;
     }
   }

@@ -390,6 +390,7 @@ describe("the proposed ioctl", () => {
     await simulation.host.hold(NIC, "default");
     expect((await reserved(simulation, NIC)).source).toBe("sysfs");
     expect(simulation.kernel.calls).toContain("0x3bb0");
+    expect(simulation.host.usesResvIovaRanges).toBe(false);
   });
 
   it("is never issued unless its number was given", async () => {

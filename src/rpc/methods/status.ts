@@ -44,7 +44,7 @@ export const queryStatus = defineMethod({
       release: host.kernel.release,
       iommufd: host.platform.hasIommufd,
       "vfio-cdev": host.platform.hasVfioCdev,
-      "resv-iova-ranges": host.resvIovaRangesIoctl !== null,
+      "resv-iova-ranges": host.usesResvIovaRanges,
       missing: findMissing(host.kernel, host.platform),
     },
     "uptime-seconds": Math.floor((Date.now() - daemon.startedAt.getTime()) / 1000),
