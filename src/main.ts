@@ -30,8 +30,13 @@ async function capture({ simulate, ...options }: HostChoice): Promise<void> {
   await host.close();
 }
 
+/** Bytes of the log that may wait to be written. */
+const LOG_BACKLOG = 8 * 1024 * 1024;
+
 async function serve(options: Options): Promise<void> {
-  const log = pino({ level: options.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
+  // Off the event loop: who does not read the log stops nobody, and loses what is beyond some megabytes.
+  const stderr = pino.destination({ fd: 2, sync: false, maxLength: LOG_BACKLOG });
+  const log = pino({ level: options.logLevel, base: null }, stderr);
   // A fault of ours: the state is unknown, so end, and let the kernel take everything back.
   process.on("uncaughtException", (err) => {
     log.fatal({ err }, "internal fault");
@@ -68,7 +73,7 @@ async function serve(options: Options): Promise<void> {
     await server.close();
     await host.close();
     log.info("closed");
-    process.exit(0);
+    stderr.flush(() => process.exit(0));
   };
   let closing: Promise<void> | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {

@@ -177,6 +177,7 @@ describe("as the daemon's own user", () => {
     await start();
     const client = await daemon.client();
     await client.call("create-ioas");
+    await daemon.stop();
     expect(daemon.log.find(({ msg }) => msg === "call")).toMatchObject({
       uid: process.geteuid?.(),
       pid: process.pid,

@@ -52,6 +52,18 @@ const left = async () => {
   while (daemon.connections > 0) await nextTurn();
 };
 
+/** What a process has open; without what it closes meanwhile. */
+function openFiles(pid: number): string[] {
+  const directory = `/proc/${pid}/fd`;
+  return readdirSync(directory).flatMap((fd) => {
+    try {
+      return [readlinkSync(`${directory}/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
 describe("iovad-run", () => {
   it("gives the command the descriptors, under the numbers that it puts for the placeholders", async () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's
@@ -88,10 +100,8 @@ describe("iovad-run", () => {
     const child = start("--device", NIC, "--", "sh", "-c", "echo ready; exec sleep 60");
     expect(await firstLine(child)).toBe("ready");
     expect(daemon.connections).toBe(1);
-    const directory = `/proc/${child.pid}/fd`;
-    const open = () => readdirSync(directory).map((fd) => readlinkSync(`${directory}/${fd}`));
     // The command may be faster than what closes them.
-    while (open().includes(CDEVS[0] as string)) await nextTurn();
+    while (openFiles(child.pid as number).includes(CDEVS[0] as string)) await nextTurn();
     child.kill("SIGTERM");
     await once(child, "exit");
     await left();
