@@ -82,7 +82,8 @@ export const GENERAL: readonly Setting[] = [
   {
     name: "socket",
     value: "PATH",
-    about: "listen there (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
+    about:
+      "listen there, in a directory that is made when missing (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
     type: text,
   },
   { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
