@@ -64,6 +64,21 @@ it("all is asked anew when the kernel says that events were lost", async () => {
   expect((await host.reserved(PLUGGED)).reserved).toMatchObject({ source: "sysfs", excluded: setOf(LOW) });
 });
 
+it("a probe under way while events are lost teaches nothing", async () => {
+  const { kernel, machine } = new Simulation({ devices: [{ device: NIC }] }, {}, { isDeaf: true });
+  let tell: (event: DeviceEvent) => void = () => {};
+  kernel.watchDevices = (listener) => {
+    tell = listener;
+  };
+  const host = new Host(kernel);
+  machine.addDevice(plugged(MSI));
+  kernel.made = async (call) => {
+    if (call === "ATTACH") tell({ action: "lost", device: "" });
+  };
+  expect((await refusal(() => host.probe(PLUGGED))).errorClass).toBe("DeviceNotFound");
+  expect((await host.reserved(PLUGGED)).reserved.source).toBe("sysfs");
+});
+
 it("a probe that the device's driver did not outlast teaches nothing", async () => {
   const { host, kernel, machine } = new Simulation({ devices: [{ device: GPU, regions: [MSI] }] });
   let closes = 0;

@@ -63,8 +63,9 @@ export class Knowledge {
   readonly #learnt = new Map<string, Learnt>();
   /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
   readonly #changes = new Map<number | string, number>();
-  /** How often each device was forgotten. */
+  /** How often each device was forgotten, and how often all were. */
   readonly #lives = new Map<string, number>();
+  #purges = 0;
 
   constructor(platform: Platform, counters: CacheCounters) {
     this.#platform = platform;
@@ -157,20 +158,21 @@ export class Knowledge {
 
   /** Forgets a device and the file of its group: whatever comes back under the name is another one. */
   forget(device: string): void {
-    this.#lives.set(device, this.life(device) + 1);
+    this.#lives.set(device, (this.#lives.get(device) ?? 0) + 1);
     for (const [group, { members }] of this.#files) if (members.includes(device)) this.#forget(group);
     this.#unlearn(device);
   }
 
   /** Forgets all, when nobody can tell what has come and gone. */
   forgetAll(): void {
-    for (const device of this.#learnt.keys()) this.forget(device);
+    this.#purges++;
+    for (const device of this.#learnt.keys()) this.#unlearn(device);
     for (const group of this.#files.keys()) this.#forget(group);
   }
 
   /** Another number than before: what was asked of the device in between may be of another one. */
   life(device: string): number {
-    return this.#lives.get(device) ?? 0;
+    return this.#purges + (this.#lives.get(device) ?? 0);
   }
 
   #isAlone({ group }: PlatformDevice): boolean {
