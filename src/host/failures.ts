@@ -29,10 +29,15 @@ export function kernelError(error: unknown, operation: string): HostError {
   );
 }
 
+/** Whether an open failed because there is no such node, or nothing behind it. */
+export function isAbsent(code: string): boolean {
+  return ["ENOENT", "ENODEV", "ENXIO"].includes(code);
+}
+
 /** open("/dev/iommu"). */
 export function openIommufdFailure(error: unknown): HostError {
   const { code } = systemCallError(error);
-  if (["ENOENT", "ENODEV", "ENXIO"].includes(code)) {
+  if (isAbsent(code)) {
     return new HostError(
       "NotSupported",
       "this host has no /dev/iommu: its kernel is built without CONFIG_IOMMUFD (6.2 and later have it), or the module is not loaded (modprobe iommufd)",
@@ -56,7 +61,7 @@ export function rlimitModeFailure(error: unknown): HostError {
 /** open("/dev/vfio/devices/…"). */
 export function openDeviceFailure(error: unknown, device: PlatformDevice): HostError {
   const { code } = systemCallError(error);
-  if (["ENOENT", "ENODEV", "ENXIO"].includes(code)) {
+  if (isAbsent(code)) {
     return new HostError(
       "DeviceNotFound",
       `${device.device} is leaving its VFIO driver; ask query-devices again`,
@@ -105,11 +110,11 @@ export function bindFailure(
     return new HostError("DeviceBusy", `${device} is busy: ${detail}`, { errno: code });
   }
   if (code === "EINVAL" || code === "EPERM") {
-    const blocker = code === "EINVAL" ? NO_COHERENT_DMA : NO_ISOLATED_MSI;
-    return new HostError("DeviceBlocked", `the kernel refuses ${device}: ${blocker.detail}`, {
-      errno: code,
-      blockers: [blocker],
-    });
+    return blockedBy(
+      code === "EINVAL" ? NO_COHERENT_DMA : noIsolatedMsi("the iommufd module's"),
+      device,
+      code,
+    );
   }
   if (code === "ENODEV") {
     return new HostError("DeviceNotFound", `${device} has gone, or lost its IOMMU group`, { errno: code });
@@ -152,11 +157,21 @@ const NO_COHERENT_DMA: Blocker = {
   detail: "nothing else is in the way, so most likely its DMA is not cache-coherent",
 };
 
-const NO_ISOLATED_MSI: Blocker = {
-  reason: "no-isolated-msi",
-  detail:
-    "its interrupts are not isolated; enable interrupt remapping, or accept the risk with the iommufd module's allow_unsafe_interrupts",
-};
+/** `whose`: the module that can be told to accept it. */
+export function noIsolatedMsi(whose: string): Blocker {
+  return {
+    reason: "no-isolated-msi",
+    detail: `its interrupts are not isolated; enable interrupt remapping, or accept the risk with ${whose} allow_unsafe_interrupts`,
+  };
+}
+
+/** A refusal for a reason that only the kernel knew. */
+export function blockedBy(blocker: Blocker, device: string, errno: string): HostError {
+  return new HostError("DeviceBlocked", `the kernel refuses ${device}: ${blocker.detail}`, {
+    errno,
+    blockers: [blocker],
+  });
+}
 
 /** Whom there is evidence of, with what a client is told. */
 export function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence) {

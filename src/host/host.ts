@@ -1,4 +1,4 @@
-import type { Kernel } from "../kernel/kernel.ts";
+import { ifPossible, type Kernel } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
 import type { Context, Lease } from "./contexts/context.ts";
@@ -238,17 +238,9 @@ export class Host {
     context.ending ??= this.#parts.holdings
       .releaseAll(context)
       .then(() => this.#parts.contexts.close(context))
-      .then(() => this.#review());
+      // The end of a context does not fail because /proc cannot be read; the next look will find the devices.
+      .then(() => ifPossible(() => this.#parts.handedOver.review()));
     return context.ending;
-  }
-
-  /** The end of a context does not fail because /proc cannot be read; the next look will find the devices. */
-  #review(): void {
-    try {
-      this.#parts.handedOver.review();
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-    }
   }
 
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */

@@ -106,3 +106,13 @@ export class SystemCallError extends Error {
     this.call = call;
   }
 }
+
+/** What `calls` gives; undefined when the kernel refuses one of the calls: for what can be done without. */
+export function ifPossible<T>(calls: () => T): T | undefined {
+  try {
+    return calls();
+  } catch (error) {
+    if (error instanceof SystemCallError) return undefined;
+    throw error;
+  }
+}

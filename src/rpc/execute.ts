@@ -12,20 +12,18 @@ import { parseParams } from "./params.ts";
  */
 export function execute(method: Method, params: unknown, call: Call, log: ControlLog): unknown {
   const { connection } = call;
-  if (!suffices(connection.peer.role, method.role)) {
+  const deny = () => {
     log.denied(method, connection);
     throw permissionDenied(method, connection);
-  }
+  };
+  if (!suffices(connection.peer.role, method.role)) deny();
   const parse = () => parseParams(method.params, params);
   if (method.role === "control") {
     return log.follow(method, connection, parse, (parsed) => method.handler(parsed, call));
   }
   const parsed = parse();
   if (!method.takesControl?.(parsed)) return method.handler(parsed, call);
-  if (connection.peer.role !== "control") {
-    log.denied(method, connection);
-    throw permissionDenied(method, connection);
-  }
+  if (connection.peer.role !== "control") deny();
   return log.follow(
     method,
     connection,

@@ -1,4 +1,5 @@
 import type { Iommufd } from "../../kernel/iommufd.ts";
+import { HostError } from "../errors.ts";
 import type { Ioas } from "./ioas.ts";
 import type { Owner } from "./owners.ts";
 import { SlowReads } from "./slow-reads.ts";
@@ -40,6 +41,14 @@ export class Context {
   /** Being destroyed: nothing new begins in it. */
   get isClosing(): boolean {
     return this.ending !== null;
+  }
+
+  /** @throws HostError ContextNotFound */
+  refuseClosing(): void {
+    if (!this.isClosing) return;
+    throw new HostError("ContextNotFound", `context "${this.name}" is being destroyed`, {
+      context: this.name,
+    });
   }
 
   get isOpen(): boolean {

@@ -98,17 +98,12 @@ export class Ioas {
    * lock (`drivers/iommu/iommufd/io_pagetable.c: iova_rwsem`), so then it leaves the event loop; in a shared context,
    * where nobody knows what is under way, it always does.
    */
-  async read(): Promise<IovaRanges> {
+  read(): Promise<IovaRanges> {
     const { id, context } = this;
-    if (!this.isChanging && !context.shared) return this.#iommufd.iovaRanges(id, "on-loop");
-    // Until it is done, also while it waits, the id must not come to mean another object.
-    this.#calls++;
-    try {
-      const ask = () => this.#iommufd.iovaRanges(id, "off-loop");
-      return await context.run(() => context.slowReads.read(id, context.shared, ask));
-    } finally {
-      this.#calls--;
-    }
+    return this.#call((where) => {
+      const ask = () => this.#iommufd.iovaRanges(id, where);
+      return where === "on-loop" ? ask() : context.slowReads.read(id, context.shared, ask);
+    });
   }
 
   /** Begins a look for listeners: the number by which its answer, once it is there, is told from older ones. */
@@ -151,7 +146,7 @@ export class Ioas {
     await call;
   }
 
-  /** Off the loop, a call may begin late, so the context's descriptor and the id have to wait for it. */
+  /** Off the loop, a call may begin late, so the context's descriptor and the id have to stay what they are until then. */
   async #call<T>(call: (where: Where) => Promise<T>): Promise<T> {
     if (!this.isChanging && !this.context.shared) return call("on-loop");
     this.#calls++;

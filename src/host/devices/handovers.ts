@@ -81,11 +81,7 @@ export class HandOvers {
 
   /** A descriptor of the parcel's own: until it is sent, the context may end and its number mean another file. */
   #iommufd(context: Context): number {
-    if (context.isClosing) {
-      throw new HostError("ContextNotFound", `context "${context.name}" is being destroyed`, {
-        context: context.name,
-      });
-    }
+    context.refuseClosing();
     const { fd } = context.open();
     try {
       return this.#parts.kernel.duplicate(fd);

@@ -1,10 +1,10 @@
+import { ifPossible } from "../../kernel/kernel.ts";
 import type { Observer } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import { IoasChange } from "../contexts/ioas.ts";
 import type { Owner } from "../contexts/owners.ts";
 import type { Verifier } from "../contexts/verifier.ts";
-import { HostError } from "../errors.ts";
-import { changing, errnoOf, regionsLost } from "../failures.ts";
+import { changing, regionsLost } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
@@ -39,11 +39,7 @@ export class Holdings {
     const { group } = binding.find(device);
     return context.run(() =>
       turns.take(device, group, async () => {
-        if (context.isClosing) {
-          throw new HostError("ContextNotFound", `context "${context.name}" is being destroyed`, {
-            context: context.name,
-          });
-        }
+        context.refuseClosing();
         const started = now();
         const held = await devices.add(device, owner, async () => {
           const platform = binding.find(device);
@@ -112,16 +108,9 @@ export class Holdings {
    * is seen to leave sysfs.
    */
   #listen(held: HeldDevice): void {
-    for (const listen of [
-      () => held.vfio.onRequest(() => void this.giveBack(held)),
-      () => this.#parts.binding.hasLeft(held.platform) && void this.giveBack(held),
-    ]) {
-      try {
-        listen();
-      } catch (error) {
-        if (errnoOf(error) === undefined) throw error;
-      }
-    }
+    const giveBack = () => void this.giveBack(held);
+    ifPossible(() => held.vfio.onRequest(giveBack));
+    if (ifPossible(() => this.#parts.binding.hasLeft(held.platform))) giveBack();
   }
 
   async #release(held: HeldDevice): Promise<void> {

@@ -1,4 +1,4 @@
-import type { DeviceEvent, Kernel } from "../../kernel/kernel.ts";
+import { type DeviceEvent, ifPossible, type Kernel } from "../../kernel/kernel.ts";
 import type { Observer } from "../changes.ts";
 import { errnoOf } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
@@ -35,11 +35,7 @@ export class Inventory {
   /** What is there by now is not news. */
   constructor(parts: InventoryParts) {
     this.#parts = parts;
-    try {
-      parts.kernel.watchDevices((event) => this.#hear(event));
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-    }
+    ifPossible(() => parts.kernel.watchDevices((event) => this.#hear(event)));
     this.#known = new Set(parts.platform.devices().map(({ device }) => device));
   }
 

@@ -4,8 +4,11 @@ import { CONTAINER_PATH, groupPath, VfioContainer, VfioGroup } from "../../kerne
 import { HostError } from "../errors.ts";
 import {
   type BindEvidence,
+  blockedBy,
   directMapping,
+  isAbsent,
   kernelError,
+  noIsolatedMsi,
   openDeviceFailure,
   systemCallError,
   whoIsInTheWay,
@@ -75,7 +78,7 @@ async function ask(
 function openGroupFailure(error: unknown, device: PlatformDevice, evidence: Evidence): HostError {
   const { code } = systemCallError(error);
   if (code === "EBUSY") return busy(device, evidence(), code);
-  return ["ENOENT", "ENODEV", "ENXIO"].includes(code)
+  return isAbsent(code)
     ? openDeviceFailure(error, device)
     : kernelError(error, `open ${groupPath(device.group)}`);
 }
@@ -83,7 +86,7 @@ function openGroupFailure(error: unknown, device: PlatformDevice, evidence: Evid
 /** open("/dev/vfio/vfio"), whose node may be there without its module. */
 function openContainerFailure(error: unknown): HostError {
   const { code } = systemCallError(error);
-  if (!["ENOENT", "ENODEV", "ENXIO"].includes(code)) return kernelError(error, `open ${CONTAINER_PATH}`);
+  if (!isAbsent(code)) return kernelError(error, `open ${CONTAINER_PATH}`);
   return new HostError("NotSupported", `${CONTAINER_PATH} does not work: load VFIO (modprobe vfio-pci)`, {
     missing: CONTAINER_PATH,
     errno: code,
@@ -127,12 +130,7 @@ function setIommuFailure(error: unknown, device: PlatformDevice, evidence: BindE
     });
   }
   if (code !== "EPERM") return kernelError(error, "VFIO_SET_IOMMU");
-  const detail =
-    "its interrupts are not isolated; enable interrupt remapping, or accept the risk with vfio_iommu_type1's allow_unsafe_interrupts";
-  return new HostError("DeviceBlocked", `the kernel refuses ${device.device}: ${detail}`, {
-    errno: code,
-    blockers: [{ reason: "no-isolated-msi", detail }],
-  });
+  return blockedBy(noIsolatedMsi("vfio_iommu_type1's"), device.device, code);
 }
 
 function busy({ device, group }: PlatformDevice, evidence: BindEvidence, errno?: string): HostError {

@@ -1,5 +1,5 @@
 import { gunzipSync } from "node:zlib";
-import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
+import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 
 /** No kernel's configuration is longer, in bytes. */
 const MAX_CONFIG = 16 * 1024 * 1024;
@@ -24,23 +24,14 @@ export class KernelConfig {
 function readConfig(kernel: Kernel): string | null {
   const { release } = kernel;
   for (const path of [`/boot/config-${release}`, `/lib/modules/${release}/config`]) {
-    const text = attempt(() => kernel.readFile(path));
-    if (text !== null) return text;
+    const text = ifPossible(() => kernel.readFile(path));
+    if (text !== undefined) return text;
   }
-  const compressed = attempt(() => kernel.readFile("/proc/config.gz", "latin1"));
-  if (compressed === null) return null;
+  const compressed = ifPossible(() => kernel.readFile("/proc/config.gz", "latin1"));
+  if (compressed === undefined) return null;
   try {
     return gunzipSync(Buffer.from(compressed, "latin1"), { maxOutputLength: MAX_CONFIG }).toString();
   } catch {
     return null;
-  }
-}
-
-function attempt(read: () => string): string | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof SystemCallError) return null;
-    throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
+import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 import { CONTAINER_PATH } from "../../kernel/type1.ts";
 import { KernelConfig } from "./kernel-config.ts";
 import type { Platform } from "./platform.ts";
@@ -84,18 +84,9 @@ function isOlderThan(release: string, major: number, minor: number): boolean {
 }
 
 function textOf(kernel: Kernel, path: string): string {
-  return attempt(() => kernel.readFile(path)) ?? "";
+  return ifPossible(() => kernel.readFile(path)) ?? "";
 }
 
 function namesIn(kernel: Kernel, path: string): string[] {
-  return attempt(() => kernel.readDirectory(path)) ?? [];
-}
-
-function attempt<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof SystemCallError) return undefined;
-    throw error;
-  }
+  return ifPossible(() => kernel.readDirectory(path)) ?? [];
 }
