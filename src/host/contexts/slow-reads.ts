@@ -1,3 +1,5 @@
+import { Queues } from "../queues.ts";
+
 /** Stands for all IO address spaces of a context. */
 const ALL = 0;
 
@@ -9,8 +11,7 @@ const ALL = 0;
 export class SlowReads {
   /** Those that have not begun. Whoever asks meanwhile shares the answer: it is of a later moment than the question. */
   readonly #waiting = new Map<number | "all that there are", Promise<unknown>>();
-  /** The last one of each line; none of these promises rejects. */
-  readonly #lines = new Map<number, Promise<unknown>>();
+  readonly #queues = new Queues<number>();
 
   /**
    * `what`: an IOAS's id, or the search for others'. Equal questions have answers of one type. `isBlockable`: others may
@@ -20,21 +21,11 @@ export class SlowReads {
     const waiting = this.#waiting.get(what);
     if (waiting) return waiting as Promise<T>;
     const line = isBlockable || typeof what === "string" ? ALL : what;
-    const before = this.#lines.get(line);
-    const answer = (async () => {
-      await before;
+    const answer = this.#queues.run(line, () => {
       this.#waiting.delete(what);
       return ask();
-    })();
-    this.#waiting.set(what, answer);
-    const done = answer.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#lines.set(line, done);
-    void done.then(() => {
-      if (this.#lines.get(line) === done) this.#lines.delete(line);
     });
+    this.#waiting.set(what, answer);
     return answer;
   }
 }

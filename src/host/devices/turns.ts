@@ -1,4 +1,5 @@
 import { HostError } from "../errors.ts";
+import { Queues } from "../queues.ts";
 
 /**
  * Who may work on a device. One operation a device at a time: a second one is refused at once, for waiting would make
@@ -8,11 +9,11 @@ import { HostError } from "../errors.ts";
 export class Turns {
   /** The operation under way on each device; none of these promises rejects. */
   readonly #busy = new Map<string, Promise<unknown>>();
-  readonly #lastInGroup = new Map<number, Promise<unknown>>();
+  readonly #groups = new Queues<number>();
 
   /** Resolves when no operation is under way. */
-  async settled(): Promise<void> {
-    while (this.#lastInGroup.size > 0) await Promise.all(this.#lastInGroup.values());
+  settled(): Promise<void> {
+    return this.#groups.settled();
   }
 
   /** Resolves when no operation on the device is under way. */
@@ -25,22 +26,15 @@ export class Turns {
     if (this.#busy.has(device)) {
       throw new HostError("DeviceBusy", `another request is working on ${device}; try again when it is done`);
     }
-    const before = this.#lastInGroup.get(group);
-    const turn = (async () => {
-      await before;
-      return operation();
-    })();
-    const settled = turn.then(
-      () => undefined,
-      () => undefined,
+    const turn = this.#groups.run(group, operation);
+    this.#busy.set(
+      device,
+      turn.catch(() => undefined),
     );
-    this.#busy.set(device, settled);
-    this.#lastInGroup.set(group, settled);
     try {
       return await turn;
     } finally {
       this.#busy.delete(device);
-      if (this.#lastInGroup.get(group) === settled) this.#lastInGroup.delete(group);
     }
   }
 }
