@@ -37,6 +37,7 @@ const LISTED: Pair[] = [
 ];
 const bytes = iommu_iova_range.encodeArray(LISTED.map(([start, last]) => ({ start, last })));
 
+// No mainline kernel has the ioctl: the boot `resv` has it patched in, and the others are to have none.
 const isPatched = process.env.IOVAD_KERNEL !== "linux" || process.env.IOVAD_LAB_BOOT === "resv";
 
 describe.runIf(isPatched)("RESV_IOVA_RANGES", async () => {

@@ -48,6 +48,7 @@ describe("a device in sysfs", () => {
     expect(basename(kernel.readLink(`${root}/iommu`))).toBe(iommu);
   });
 
+  // Only VT-d has that register; AMD's has a test of its own in test/host/aperture-estimate.
   it.runIf(iommu === "dmar0")(
     "shows the width of its VT-d unit's addresses in the capability register",
     () => {

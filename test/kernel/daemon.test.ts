@@ -77,6 +77,7 @@ it("probes a device and leaves nothing behind", async () => {
 
 const UNSAFE = "/sys/module/iommufd/parameters/allow_unsafe_interrupts";
 
+// Of the lab's IOMMUs only virtio-iommu isolates no interrupts.
 it.runIf(PLATFORM.iommu === "0000:00:04.0")(
   "names interrupts that are not isolated as what keeps a device from user space",
   async () => {

@@ -60,6 +60,7 @@ test("too little room is EMSGSIZE, and the count needed is written back", () => 
   expect(argument.readUInt32LE(8)).toBe(1);
 });
 
+// The figures are that boot's; the other ones have theirs in test/conformance.
 test.runIf(process.env.IOVAD_LAB_BOOT === "vtd39")(
   "a device takes its MSI window and what is beyond its aperture out, and gives them back",
   async () => {

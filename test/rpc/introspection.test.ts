@@ -1,31 +1,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
-import type { Call } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
-import { NO_HOST, ROOT, request, SILENT } from "./stub.ts";
+import { bystander, request, SILENT } from "./stub.ts";
 
-const call: Call = {
-  host: NO_HOST,
-  daemon: {
-    name: "iovad",
-    version: "4.5.6",
-    protocol: 1,
-    backend: "linux",
-    startedAt: new Date(0),
-    connections: () => 1,
-  },
-  connection: {
-    id: 1,
-    peer: ROOT,
-    onClose: () => () => {},
-    notify: () => true,
-    onceDrained() {},
-    enclose: () => ({ isUnderWay: false }),
-  },
-  events: new EventHub(),
-};
+const call = bystander({ version: "4.5.6", backend: "linux" });
 
 const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.discover"];
 

@@ -1,29 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { EventHub } from "../../src/rpc/event-hub.ts";
 import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
-import type { Call } from "../../src/rpc/method.ts";
-import { type Message, NO_HOST, ROOT, request, SILENT, stubMethods } from "./stub.ts";
+import { bystander, type Message, request, SILENT, stubMethods } from "./stub.ts";
 
-const CALL: Call = {
-  host: NO_HOST,
-  daemon: {
-    name: "iovad",
-    version: "0",
-    protocol: 1,
-    backend: "simulated",
-    startedAt: new Date(0),
-    connections: () => 1,
-  },
-  connection: {
-    id: 1,
-    peer: ROOT,
-    onClose: () => () => {},
-    notify: () => true,
-    onceDrained() {},
-    enclose: () => ({ isUnderWay: false }),
-  },
-  events: new EventHub(),
-};
+const CALL = bystander();
 
 function setUp() {
   const stub = stubMethods();

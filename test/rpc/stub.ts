@@ -9,7 +9,14 @@ import type { Host } from "../../src/host/host.ts";
 import { ControlLog } from "../../src/rpc/control-log.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
-import { type Caller, type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
+import {
+  type Call,
+  type Caller,
+  type Connection,
+  type DaemonInfo,
+  defineMethod,
+  type Method,
+} from "../../src/rpc/method.ts";
 import { type Access, type Limits, RpcServer } from "../../src/rpc/server.ts";
 import { range } from "../../src/rpc/types.ts";
 
@@ -20,6 +27,31 @@ export const NO_HOST = {} as Host;
 export const ROOT: Caller = { uid: 0, pid: 1, role: "control" };
 
 export const SILENT = new ControlLog(pino({ level: "silent" }));
+
+/** What a handler gets of a daemon without a host, over a connection that nobody reads. */
+export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
+  return {
+    host: NO_HOST,
+    daemon: {
+      name: "iovad",
+      version: "0",
+      protocol: 1,
+      backend: "simulated",
+      startedAt: new Date(0),
+      connections: () => 1,
+      ...daemon,
+    },
+    connection: {
+      id: 1,
+      peer: ROOT,
+      onClose: () => () => {},
+      notify: () => true,
+      onceDrained() {},
+      enclose: () => ({ isUnderWay: false }),
+    },
+    events: new EventHub(),
+  };
+}
 
 /** Lets everybody in, as root. */
 const EVERYBODY: Access = {

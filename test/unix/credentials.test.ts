@@ -58,6 +58,7 @@ it("knows nobody when Node.js does not tell the socket's descriptor", () => {
   expect(peerCredentials({ _handle: {} } as unknown as Socket)).toBeNull();
 });
 
+// Only root can become others; what follows from who somebody is has tests with made-up credentials.
 describe.skipIf(process.geteuid?.() !== 0)("another user", () => {
   const as = (...options: string[]) =>
     connected("setpriv", "--reuid=65534", "--regid=65533", ...options, "--");
