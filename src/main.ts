@@ -3,6 +3,7 @@ import { readFileSync, statSync } from "node:fs";
 import { pino } from "pino";
 import { accessPolicy, hasRules } from "./access/policy.ts";
 import { captureTopology } from "./capture.ts";
+import { complain, version } from "./command-line.ts";
 import { HELP } from "./help.ts";
 import { Host } from "./host/host.ts";
 import type { Kernel } from "./kernel/kernel.ts";
@@ -105,12 +106,8 @@ function uid(): number {
   return process.geteuid?.() ?? -1;
 }
 
-function version(): string {
-  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
-}
-
 main().catch((error: Error) => {
   const lines = error instanceof UsageError ? error.problems : [error.message];
-  for (const line of lines) process.stderr.write(`iovad: ${line.replace(/\s*\n\s*/g, " ")}\n`);
+  for (const line of lines) complain("iovad", line);
   process.exit(error instanceof UsageError ? 2 : 1);
 });

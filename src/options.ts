@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { AccessRules } from "./access/policy.ts";
+import { faultOf } from "./command-line.ts";
 import type { HostLimits } from "./host/contexts/owners.ts";
 import type { EventHubOptions } from "./rpc/event-hub.ts";
 import type { Limits } from "./rpc/server.ts";
@@ -83,8 +84,7 @@ function parse(args: readonly string[]): Given {
       },
     }).values;
   } catch (error) {
-    // Node explains over several sentences; the first says what is wrong.
-    throw new UsageError([`${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`]);
+    throw new UsageError([faultOf(error)]);
   }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { complain, version } from "../command-line.ts";
 import { runChild } from "./child.ts";
 import { Daemon } from "./daemon.ts";
 import { askForAll } from "./hand-over.ts";
@@ -14,7 +14,7 @@ async function main(): Promise<number> {
     const daemon = connect(options.socket);
     const handedOver = askForAll(daemon, options);
     return runChild(options.command, handedOver).catch((error: NodeJS.ErrnoException) => {
-      complain(`${options.command[0]}: ${error.code ?? error.message}`);
+      complain("iovad-run", `${options.command[0]}: ${error.code ?? error.message}`);
       return error.code === "ENOENT" ? 127 : 126;
     });
   }
@@ -29,18 +29,10 @@ function connect(path: string): Daemon {
   }
 }
 
-function complain(message: string): void {
-  process.stderr.write(`iovad-run: ${message.replace(/\s*\n\s*/g, " ")}\n`);
-}
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
-}
-
 main().then(
   (status) => process.exit(status),
   (error: Error) => {
-    complain(error.message);
+    complain("iovad-run", error.message);
     process.exit(error instanceof UsageError ? 2 : 1);
   },
 );

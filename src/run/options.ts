@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { faultOf } from "../command-line.ts";
 
 /** What the command line asks for. */
 export interface RunOptions {
@@ -97,7 +98,6 @@ function parse(args: readonly string[]) {
       },
     }).values;
   } catch (error) {
-    // Node explains over several sentences; the first says what is wrong.
-    throw new UsageError(`${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`);
+    throw new UsageError(faultOf(error));
   }
 }

@@ -1,0 +1,18 @@
+import { readFileSync } from "node:fs";
+
+/** What the commands have in common on a terminal. */
+
+/** Of the package that both belong to. */
+export function version(): string {
+  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
+}
+
+/** One line on standard error, whatever the message is made of. */
+export function complain(command: string, message: string): void {
+  process.stderr.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
+}
+
+/** What is wrong with a command line, from what parseArgs has thrown: Node explains over several sentences, the first says it. */
+export function faultOf(error: unknown): string {
+  return `${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`;
+}
