@@ -44,14 +44,14 @@ async function serve(options: Options): Promise<void> {
     process.exit(1);
   });
   const kernel = await openKernel(options.simulate);
-  const events = new EventHub(options.limits.events);
+  const events = new EventHub({ limits: options.limits });
   const logChange = logChanges(log);
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);
       events.publish(change);
     },
-    limits: options.limits.host,
+    limits: options.limits,
     ...(options.resvIovaRangesIoctl === undefined
       ? {}
       : { resvIovaRangesIoctl: options.resvIovaRangesIoctl }),
@@ -66,7 +66,7 @@ async function serve(options: Options): Promise<void> {
     backend: kernel.backend,
     version: version(),
     log,
-    limits: options.limits.rpc,
+    limits: options.limits,
   });
   // Rules may name people outside the socket's group; credentials keep out the rest.
   await server.listen(socket, hasRules(access) ? 0o666 : 0o660);

@@ -3,10 +3,8 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { AccessRules } from "./access/policy.ts";
 import { faultOf } from "./command-line.ts";
-import type { HostLimits } from "./host/contexts/owners.ts";
-import type { EventHubOptions } from "./rpc/event-hub.ts";
-import type { Limits } from "./rpc/server.ts";
-import { CONFIG, ERRANDS, type Errand, LIMITS, SETTINGS, type Setting } from "./settings.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { CONFIG, ERRANDS, type Errand, SETTINGS, type Setting } from "./settings.ts";
 
 /** Which host is meant. */
 export interface HostChoice {
@@ -27,11 +25,7 @@ export interface Options extends HostChoice {
   readonly socket: string;
   readonly logLevel: string;
   readonly access: AccessRules;
-  readonly limits: {
-    readonly rpc: Partial<Limits>;
-    readonly host: Partial<HostLimits>;
-    readonly events: EventHubOptions;
-  };
+  readonly limits: Limits;
 }
 
 /** The command line or the config file is wrong. Each problem is one line that says how to put it right. */
@@ -90,8 +84,7 @@ function parse(args: readonly string[]): Given {
 
 /** On the command line everything is text; a number is meant where one would do. */
 function fromText([name, value]: [string, unknown]): [string, unknown] {
-  const isLimit = LIMITS.some((limit) => limit.name === name);
-  return [name, isLimit && /^\d+$/.test(String(value)) ? Number(value) : value];
+  return [name, name in DEFAULT_LIMITS && /^\d+$/.test(String(value)) ? Number(value) : value];
 }
 
 function readConfig(path: string, problems: string[]): Given {
@@ -126,12 +119,7 @@ function pathOf(path: readonly PropertyKey[]): string {
 function toOptions(values: Given): Options {
   const { socket, "log-level": logLevel = "info" } = values;
   const ids = (name: string) => (values[name] ?? []) as number[];
-  const limits = (part: string) =>
-    Object.fromEntries(
-      LIMITS.filter((limit) => limit.part === part && values[limit.name] !== undefined).map(
-        ({ name, key }) => [key, values[name]] as const,
-      ),
-    );
+  const limits = Object.entries(DEFAULT_LIMITS).map(([name, usual]) => [name, values[name] ?? usual]);
   return {
     socket: socket as string,
     logLevel: logLevel as string,
@@ -142,7 +130,7 @@ function toOptions(values: Given): Options {
       observeUsers: ids("observe-user"),
       observeGroups: ids("observe-group"),
     },
-    limits: { rpc: limits("rpc"), host: limits("host"), events: limits("events") },
+    limits: Object.fromEntries(limits),
   };
 }
 

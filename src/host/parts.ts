@@ -1,7 +1,7 @@
 import type { Kernel } from "../kernel/kernel.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import type { Observer } from "./changes.ts";
 import { Contexts } from "./contexts/contexts.ts";
-import { HOST_LIMITS, type HostLimits } from "./contexts/owners.ts";
 import { Verifier } from "./contexts/verifier.ts";
 import { Attachments } from "./devices/attachments.ts";
 import { Binding } from "./devices/binding.ts";
@@ -18,7 +18,8 @@ import type { Platform } from "./platform/platform.ts";
 export interface PartsOptions {
   /** Told of every change, before the request that caused it is answered. */
   readonly observer?: Observer;
-  readonly limits?: Partial<HostLimits>;
+  /** May change while the host lives. */
+  readonly limits?: Limits;
   /** A clock in milliseconds, for the durations in changes. */
   readonly now?: () => number;
 }
@@ -29,9 +30,8 @@ export type Parts = ReturnType<typeof assemble>;
 export function assemble(
   kernel: Kernel,
   platform: Platform,
-  { observer = () => {}, now = () => performance.now(), ...options }: PartsOptions,
+  { observer = () => {}, now = () => performance.now(), limits = DEFAULT_LIMITS }: PartsOptions,
 ) {
-  const limits = { ...HOST_LIMITS, ...options.limits };
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   const turns = new Turns();
   const devices = new HeldDevices(turns, limits);

@@ -1,5 +1,5 @@
 import { type JSONRPCError, JSONRPCErrorCode, JSONRPCErrorException } from "json-rpc-2.0";
-import { HostError, type HostErrorClass } from "../host/errors.ts";
+import { HostError, type HostErrorClass, limitExceeded } from "../host/errors.ts";
 import { formatAddress } from "../ranges/address.ts";
 
 /**
@@ -76,19 +76,14 @@ export function parseError(message: string): JSONRPCError {
 
 /** The one limit that is reported as an invalid request: nothing of the line was looked at. */
 export function lineTooLong(limit: number): JSONRPCError {
-  const data = { class: "LimitExceeded", limit: "request-size" };
+  const data = { class: "LimitExceeded", limit: "max-request" };
   return { ...invalidRequest(`a line may hold at most ${limit} bytes`), data };
-}
-
-/** LimitExceeded, for limits of this layer. `limit` names it in `data.limit`. */
-export function limitExceeded(limit: string, message: string): HostError {
-  return new HostError("LimitExceeded", message, { limit });
 }
 
 /** LimitExceeded, for a request that has come before enough of its predecessors were answered. */
 export function tooManyInFlight(limit: number): HostError {
   return limitExceeded(
-    "requests-in-flight",
+    "max-in-flight",
     `${limit} requests are in flight already; send it again when one of them is answered`,
   );
 }

@@ -1,5 +1,6 @@
 import type { Change } from "../host/changes.ts";
-import { limitExceeded } from "./errors.ts";
+import { limitExceeded } from "../host/errors.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import { toWireEvent } from "./events.ts";
 import type { Connection } from "./method.ts";
 
@@ -13,10 +14,8 @@ interface Subscription {
 export interface EventHubOptions {
   /** The wall clock, in milliseconds. */
   readonly now?: () => number;
-  readonly subscriptionsPerUid?: number;
+  readonly limits?: Limits;
 }
-
-export const SUBSCRIPTIONS_PER_UID = 128;
 
 /**
  * Passes changes on to the connections that subscribed, in order. Nobody waits for a subscriber: what does not fit
@@ -24,15 +23,15 @@ export const SUBSCRIPTIONS_PER_UID = 128;
  */
 export class EventHub {
   readonly #now: () => number;
-  readonly #limit: number;
+  readonly #limits: Limits;
   readonly #subscriptions = new Map<Connection, Subscription>();
   /** Connections whose end is listened to. */
   readonly #known = new WeakSet<Connection>();
   #sequence = 0;
 
-  constructor({ now, subscriptionsPerUid = SUBSCRIPTIONS_PER_UID }: EventHubOptions = {}) {
+  constructor({ now, limits = DEFAULT_LIMITS }: EventHubOptions = {}) {
     this.#now = now ?? (() => performance.timeOrigin + performance.now());
-    this.#limit = subscriptionsPerUid;
+    this.#limits = limits;
   }
 
   /** Of the last event; 0 before the first. */
@@ -69,9 +68,9 @@ export class EventHub {
 
   #refuseBeyondLimit(uid: number): void {
     const own = [...this.#subscriptions.keys()].filter(({ peer }) => peer.uid === uid).length;
-    if (own < this.#limit) return;
+    if (own < this.#limits["max-subscriptions-per-uid"]) return;
     const message = `uid ${uid} has ${own} subscriptions, and no more are allowed; end one with unsubscribe`;
-    throw limitExceeded("subscriptions-per-uid", message);
+    throw limitExceeded("max-subscriptions-per-uid", message);
   }
 
   #confess(connection: Connection, subscription: Subscription): void {

@@ -8,17 +8,10 @@ import {
   type JSONRPCResponse,
   JSONRPCServer,
 } from "json-rpc-2.0";
-import type { HostError } from "../host/errors.ts";
+import { type HostError, limitExceeded } from "../host/errors.ts";
 import type { ControlLog } from "./control-log.ts";
 import { Encoder } from "./encoder.ts";
-import {
-  invalidRequest,
-  isExpected,
-  limitExceeded,
-  methodNotFound,
-  parseError,
-  toErrorObject,
-} from "./errors.ts";
+import { invalidRequest, isExpected, methodNotFound, parseError, toErrorObject } from "./errors.ts";
 import { execute } from "./execute.ts";
 import type { Call, Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
@@ -86,7 +79,7 @@ export class JsonRpc {
   answer(text: string, call: Call): Answer {
     if (!nestsWithin(text, this.#limits.nesting)) {
       const limit = `a message may nest at most ${this.#limits.nesting} levels deep`;
-      return this.#encode(failure(null, toErrorObject(limitExceeded("nesting", limit))));
+      return this.#encode(failure(null, toErrorObject(limitExceeded("max-nesting", limit))));
     }
     const message = parse(text);
     // The parser's own message would repeat the text.
@@ -129,7 +122,7 @@ export class JsonRpc {
     if (messages.length === 0) return this.#encode(failure(null, invalidRequest("the batch is empty")));
     if (messages.length > this.#limits.batch) {
       const limit = `a batch may hold at most ${this.#limits.batch} requests`;
-      return this.#encode(failure(null, toErrorObject(limitExceeded("batch-size", limit))));
+      return this.#encode(failure(null, toErrorObject(limitExceeded("max-batch", limit))));
     }
     return this.#sequence(messages, call);
   }

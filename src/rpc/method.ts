@@ -4,7 +4,9 @@ import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
+import type { Limits } from "../limits.ts";
 import type { EventHub } from "./event-hub.ts";
+import type { TimeSlice } from "./time-slices.ts";
 
 /** The daemon as it tells about itself. */
 export interface DaemonInfo {
@@ -55,14 +57,24 @@ export interface Call {
   readonly daemon: DaemonInfo;
   readonly connection: Connection;
   readonly events: EventHub;
+  /** As they are now. */
+  readonly limits: Limits;
+  /** The whole table, for the methods that describe it. */
+  readonly methods: readonly Method[];
+  /** Work that grows with the request asks it between two pieces. */
+  readonly slice: TimeSlice;
 }
 
 /** Params of a method: an object that refuses members it does not know. */
 export type ParamsType = z.ZodObject<z.core.$ZodLooseShape, z.core.$strict>;
 
 /** One method: everything there is to know about it. Schemas and documentation are generated from it. */
-export interface Method<Params extends ParamsType = ParamsType, Result extends z.ZodType = z.ZodType> {
-  readonly name: string;
+export interface Method<
+  Params extends ParamsType = ParamsType,
+  Result extends z.ZodType = z.ZodType,
+  Name extends string = string,
+> {
+  readonly name: Name;
   readonly role: Role;
   /** Of a method that observes: whether with these params it changes the host, and takes the role control. */
   takesControl?(params: z.output<Params>): boolean;
@@ -81,8 +93,8 @@ export interface Method<Params extends ParamsType = ParamsType, Result extends z
 }
 
 /** Ties the handler's types to the schemas. */
-export function defineMethod<Params extends ParamsType, Result extends z.ZodType>(
-  method: Method<Params, Result>,
-): Method<Params, Result> {
+export function defineMethod<Params extends ParamsType, Result extends z.ZodType, const Name extends string>(
+  method: Method<Params, Result, Name>,
+): Method<Params, Result, Name> {
   return method;
 }

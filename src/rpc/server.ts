@@ -1,33 +1,22 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Peer, Policy } from "../access/policy.ts";
+import { limitExceeded } from "../host/errors.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import { ControlLog } from "./control-log.ts";
-import { limitExceeded, notLetIn } from "./errors.ts";
+import { notLetIn } from "./errors.ts";
 import type { EventHub } from "./event-hub.ts";
-import { JsonRpc, type MessageLimits } from "./jsonrpc.ts";
+import { JsonRpc } from "./jsonrpc.ts";
 import type { Call, Caller, DaemonInfo, Method } from "./method.ts";
 import { disablePretenuring } from "./pretenuring.ts";
 import { PROTOCOL, SERVICE } from "./protocol.ts";
 import { Refusals } from "./refusals.ts";
 import { Session, type SessionLimits } from "./session.ts";
 import { type BoundSocket, listenAt } from "./socket-path.ts";
+import { TimeSlices } from "./time-slices.ts";
 
-export interface Limits extends MessageLimits, SessionLimits {
-  /** Connections at a time. */
-  readonly connections: number;
-  readonly connectionsPerUid: number;
-}
-
-export const RPC_LIMITS: Limits = {
-  request: 1024 * 1024,
-  inFlight: 4096,
-  batch: 100,
-  nesting: 64,
-  queue: 8 * 1024 * 1024,
-  connections: 1024,
-  connectionsPerUid: 512,
-  closing: 2000,
-};
+/** Milliseconds that a client gets to take what is left when the daemon ends. */
+const CLOSING = 2000;
 
 /** Who is let in. */
 export interface Access {
@@ -46,7 +35,9 @@ export interface RpcServerOptions {
   /** Of the daemon, as `--version` prints it. */
   readonly version: string;
   readonly log: Logger;
-  readonly limits?: Partial<Limits>;
+  readonly limits?: Limits;
+  /** Milliseconds that a client gets to take what is left when the server closes. */
+  readonly closing?: number;
 }
 
 /** Serves the methods on a Unix socket. */
@@ -56,6 +47,9 @@ export class RpcServer {
   readonly #events: EventHub;
   readonly #log: Logger;
   readonly #limits: Limits;
+  readonly #sessionLimits: SessionLimits;
+  readonly #methods: readonly Method[];
+  readonly #slices = new TimeSlices();
   readonly #rpc: JsonRpc;
   readonly #daemon: DaemonInfo;
   /** Allowed to stay half open: a client that has sent all it had still waits for its answers. */
@@ -65,15 +59,23 @@ export class RpcServer {
   #bound: BoundSocket | undefined;
   #accepted = 0;
 
-  constructor({ access, methods, host, events, backend, version, log, limits }: RpcServerOptions) {
+  constructor({ access, methods, host, events, backend, version, log, limits, closing }: RpcServerOptions) {
     this.#access = access;
     this.#host = host;
     this.#events = events;
     this.#log = log;
-    this.#limits = { ...RPC_LIMITS, ...limits };
+    this.#limits = limits ?? DEFAULT_LIMITS;
+    this.#methods = methods;
+    const oldMessageLimits = { batch: this.#limits["max-batch"], nesting: this.#limits["max-nesting"] };
+    this.#sessionLimits = {
+      request: this.#limits["max-request"],
+      inFlight: this.#limits["max-in-flight"],
+      queue: this.#limits["max-queue"],
+      closing: closing ?? CLOSING,
+    };
     this.#refusals = new Refusals(log);
     const report = (message: string, err: unknown) => log.error({ err }, message);
-    this.#rpc = new JsonRpc(methods, this.#limits, report, new ControlLog(log));
+    this.#rpc = new JsonRpc(methods, oldMessageLimits, report, new ControlLog(log));
     this.#daemon = {
       name: SERVICE,
       version,
@@ -111,9 +113,16 @@ export class RpcServer {
       this.#refusals.refuse(socket, reason);
       return;
     }
-    const session = new Session(++this.#accepted, socket, peer, this.#rpc, this.#limits, this.#log);
+    const session = new Session(++this.#accepted, socket, peer, this.#rpc, this.#sessionLimits, this.#log);
     const over = session
-      .run({ daemon: this.#daemon, host: this.#host, events: this.#events })
+      .run({
+        daemon: this.#daemon,
+        host: this.#host,
+        events: this.#events,
+        limits: this.#limits,
+        methods: this.#methods,
+        slice: this.#slices.slice(peer.uid),
+      })
       .finally(() => this.#sessions.delete(session));
     this.#sessions.set(session, over);
   }
@@ -125,14 +134,15 @@ export class RpcServer {
     const { uid, pid } = peer;
     const role = this.#access.roleOf(peer);
     if (!role) throw notLetIn(`uid ${uid} has no role here; the daemon's administrator can give it one`);
-    const { connections, connectionsPerUid } = this.#limits;
+    const connections = this.#limits["max-connections"];
+    const connectionsPerUid = this.#limits["max-connections-per-uid"];
     if (this.#sessions.size >= connections) {
-      throw limitExceeded("connections", `all ${connections} connections are taken; try again later`);
+      throw limitExceeded("max-connections", `all ${connections} connections are taken; try again later`);
     }
     const own = [...this.#sessions.keys()].filter((session) => session.peer.uid === uid).length;
     if (own >= connectionsPerUid) {
       const limit = `uid ${uid} has ${own} connections, and no more are allowed; close one`;
-      throw limitExceeded("connections-per-uid", limit);
+      throw limitExceeded("max-connections-per-uid", limit);
     }
     return { uid, pid, role };
   }

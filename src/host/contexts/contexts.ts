@@ -1,12 +1,13 @@
 import { Iommufd } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
+import type { Limits } from "../../limits.ts";
 import type { Observer } from "../changes.ts";
-import { HostError } from "../errors.ts";
+import { HostError, limitExceeded } from "../errors.ts";
 import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "../failures.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import { Context, type Lease } from "./context.ts";
 import { type Allowed, Ioas } from "./ioas.ts";
-import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
+import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
 
@@ -15,10 +16,10 @@ export class Contexts {
   readonly #kernel: Kernel;
   readonly #counters: CacheCounters;
   readonly #observer: Observer;
-  readonly #limits: HostLimits;
+  readonly #limits: Limits;
   readonly #contexts = new Map<string, Context>();
 
-  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: HostLimits) {
+  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: Limits) {
     this.#kernel = kernel;
     this.#counters = counters;
     this.#observer = observer;
@@ -49,15 +50,14 @@ export class Contexts {
         context: name,
       });
     }
-    if (this.#contexts.size >= this.#limits.contexts) {
-      throw new HostError(
-        "LimitExceeded",
-        `${this.#limits.contexts} contexts are open, and no more are allowed; destroy one that is not needed`,
-        { limit: "contexts" },
+    if (this.#contexts.size >= this.#limits["max-contexts"]) {
+      throw limitExceeded(
+        "max-contexts",
+        `${this.#contexts.size} contexts are open, and no more are allowed; destroy one that is not needed`,
       );
     }
     const owners = this.all().map((each) => each.owner);
-    refuseBeyond(this.#limits.contextsPerUid, "contexts-per-uid", "contexts", owners, owner);
+    refuseBeyond(this.#limits, "max-contexts-per-uid", "contexts", owners, owner);
     const context = this.#add(name, lease, owner);
     try {
       const iommufd = context.open();
@@ -110,14 +110,13 @@ export class Contexts {
   /** @throws HostError LimitExceeded, NotSupported, KernelError */
   createIoas(context: Context, owner: Owner): Ioas {
     const iommufd = context.open();
-    if (context.ioases.size >= this.#limits.ioasesPerContext) {
-      throw new HostError(
-        "LimitExceeded",
-        `context "${context.name}" has ${this.#limits.ioasesPerContext} IOASes, and no more are allowed; destroy one`,
-        { limit: "ioases-per-context" },
+    if (context.ioases.size >= this.#limits["max-ioases-per-context"]) {
+      throw limitExceeded(
+        "max-ioases-per-context",
+        `context "${context.name}" has ${context.ioases.size} IOASes, and no more are allowed; destroy one`,
       );
     }
-    refuseBeyond(this.#limits.ioasesPerUid, "ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
+    refuseBeyond(this.#limits, "max-ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
     let id: number;
     try {
       id = iommufd.allocIoas();

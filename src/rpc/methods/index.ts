@@ -14,16 +14,18 @@ import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } fr
 import { subscribe, unsubscribe } from "./events.ts";
 import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
-import { introspection, queryVersion } from "./introspection.ts";
+import { discover, queryCommands, querySchema, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
 import { explainRange, findFreeRange, predictAllowedRanges } from "./planning.ts";
 import { queryHostProfile } from "./profile.ts";
 import { queryStatus } from "./status.ts";
 
 /** Every method of the daemon, by section: the one table that the schemas and the documentation come from. */
-export const METHODS: readonly Method[] = [
+export const METHODS = [
   queryVersion,
-  ...introspection(() => METHODS),
+  queryCommands,
+  querySchema,
+  discover,
   queryStatus,
 
   queryDevices,
@@ -56,4 +58,4 @@ export const METHODS: readonly Method[] = [
 
   subscribe,
   unsubscribe,
-];
+] as const satisfies readonly Method[];

@@ -1,11 +1,12 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import { limitExceeded } from "../../host/errors.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
 import { machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import { invalidParams, limitExceeded } from "../errors.ts";
+import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
 import { layoutParams, WINDOW_LIMIT } from "./layout-params.ts";
@@ -99,7 +100,7 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint): Window
     ...(layout ?? []),
   ];
   if (windows.length <= WINDOW_LIMIT) return windows;
-  throw limitExceeded("windows", `${windows.length} windows, and ${WINDOW_LIMIT} are the most`);
+  throw limitExceeded("max-windows", `${windows.length} windows, and ${WINDOW_LIMIT} are the most`);
 }
 
 function windowsOfMachine(machine: NonNullable<Params["machine"]>): Window[] {

@@ -1,5 +1,5 @@
+import { limitExceeded } from "../../host/errors.ts";
 import type { Exclusion } from "../../plan/attribution.ts";
-import { limitExceeded } from "../errors.ts";
 
 /** How many ranges all lists of a request may have together. */
 const RANGE_LIMIT = 65_536;
@@ -11,7 +11,7 @@ export function refuseTooManyRanges(member: string, lists: readonly (readonly un
   let count = 0;
   for (const list of lists) count += list.length;
   if (count <= RANGE_LIMIT) return;
-  throw limitExceeded("ranges", `${member}: ${count} ranges in all, and ${RANGE_LIMIT} are the most`);
+  throw limitExceeded("max-ranges", `${member}: ${count} ranges in all, and ${RANGE_LIMIT} are the most`);
 }
 
 /** Counts the causes of one answer. What it returns throws HostError LimitExceeded when there are too many. */
@@ -21,7 +21,7 @@ export function causeBudget(): (exclusion: Exclusion) => void {
     left -= causes.length;
     if (left >= 0) return;
     throw limitExceeded(
-      "causes",
+      "max-causes",
       `the answer would name more than ${CAUSE_LIMIT} causes; ask about fewer devices, or about part of the address space with explain-range`,
     );
   };

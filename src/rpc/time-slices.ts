@@ -1,0 +1,146 @@
+/** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
+const SLICE_MS = 5;
+
+/** What somebody has had of the event loop, in milliseconds, since those who wait now began to. */
+class Account {
+  used = 0;
+  /** Of the one that was served last: who comes anew begins there, and makes up for no time of idleness. */
+  floor = 0;
+}
+
+interface Waiting {
+  readonly slice: TimeSlice;
+  readonly resume: () => void;
+}
+
+/**
+ * Shares the event loop. All work of one turn of the loop has one slice together; who still has something to do when it
+ * is over waits for a slice of its own, of which there is one in a turn. It goes to the user, and of that to the
+ * connection, that has had least: a small question is answered next, however many large ones wait.
+ */
+export class TimeSlices {
+  readonly #now: () => number;
+  readonly #users = new Map<number, Account>();
+  readonly #all = new Account();
+  readonly #waiting = new Set<Waiting>();
+  /** Undefined between two turns of the loop. */
+  #began: number | undefined;
+
+  /** `now`: a clock in milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** For one connection of a user. */
+  slice(uid: number): TimeSlice {
+    return new TimeSlice(this, uid);
+  }
+
+  /** For TimeSlice: whether the slice of this turn of the loop is over. The first to ask begins it. */
+  get isOver(): boolean {
+    if (this.#began === undefined) this.#begin();
+    return this.#now() - (this.#began as number) > SLICE_MS;
+  }
+
+  /** For TimeSlice: resolves when it is its turn. */
+  wait(slice: TimeSlice): Promise<void> {
+    const user = this.#userOf(slice);
+    user.used = Math.max(user.used, this.#all.floor);
+    slice.account.used = Math.max(slice.account.used, user.floor);
+    if (this.#began === undefined) this.#begin();
+    return new Promise((resume) => {
+      this.#waiting.add({ slice, resume });
+    });
+  }
+
+  /** For TimeSlice: what it has used since `since`, in this turn of the loop. */
+  charge(slice: TimeSlice, since: number): number {
+    const now = this.#now();
+    const used = Math.max(0, now - Math.max(since, this.#began ?? now));
+    slice.account.used += used;
+    this.#userOf(slice).used += used;
+    return now;
+  }
+
+  #begin(): void {
+    this.#began = this.#now();
+    // Called back in the next turn of the loop, after what has come in was looked at.
+    setImmediate(() => {
+      this.#began = undefined;
+      this.#grant();
+    });
+  }
+
+  #grant(): void {
+    if (this.#waiting.size === 0) {
+      this.#users.clear();
+      this.#all.floor = 0;
+      return;
+    }
+    let next: Waiting | undefined;
+    for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
+    const { slice, resume } = next as Waiting;
+    this.#waiting.delete(next as Waiting);
+    const user = this.#userOf(slice);
+    this.#all.floor = user.used;
+    user.floor = slice.account.used;
+    this.#begin();
+    resume();
+  }
+
+  #isBefore(a: TimeSlice, b: TimeSlice): boolean {
+    if (a.uid === b.uid) return a.account.used < b.account.used;
+    return this.#userOf(a).used < this.#userOf(b).used;
+  }
+
+  #userOf({ uid }: TimeSlice): Account {
+    let user = this.#users.get(uid);
+    if (!user) {
+      user = new Account();
+      user.used = this.#all.floor;
+      this.#users.set(uid, user);
+    }
+    return user;
+  }
+}
+
+/** One connection's part in the sharing: work asks it, between two pieces, whether to let others go first. */
+export class TimeSlice {
+  readonly uid: number;
+  readonly account = new Account();
+  readonly #slices: TimeSlices;
+  #since = 0;
+
+  constructor(slices: TimeSlices, uid: number) {
+    this.#slices = slices;
+    this.uid = uid;
+  }
+
+  get isOver(): boolean {
+    return this.#slices.isOver;
+  }
+
+  /** Lets others go first. */
+  async pass(): Promise<void> {
+    this.#since = this.#slices.charge(this, this.#since);
+    await this.#slices.wait(this);
+  }
+
+  /** At the end of what there was to do. */
+  rest(): void {
+    this.#since = this.#slices.charge(this, this.#since);
+  }
+
+  /** `make` of every item, in order; others go first whenever a slice is over in between. */
+  async map<T, U>(items: Iterable<T>, make: (item: T) => U): Promise<U[]> {
+    const made: U[] = [];
+    for (const item of items) {
+      if (made.length % PORTION === PORTION - 1 && this.isOver) await this.pass();
+      made.push(make(item));
+    }
+    return made;
+  }
+}
+
+/** How many small things are done between two looks at the clock. */
+const PORTION = 64;
