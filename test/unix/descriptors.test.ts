@@ -4,9 +4,9 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { DescriptorSocket } from "../../src/client/descriptor-socket.ts";
 import { loadSockets } from "../../src/libc/sockets.ts";
 import { SOCKET_NUMBERS, SUN_PATH } from "../../src/uapi/socket.ts";
-import { BlockingSocket } from "../../src/unix/blocking-socket.ts";
 import { descriptorOf } from "../../src/unix/handle.ts";
 import { Message, rightsSpace } from "../../src/unix/message.ts";
 import { hasUnread, sendDescriptors } from "../../src/unix/send-descriptors.ts";
@@ -162,40 +162,23 @@ describe("sendDescriptors", () => {
 
 describe("hasUnread", () => {
   it("is true from the sending until the peer has read, descriptors asked for or not", async () => {
-    const client = BlockingSocket.connect(path);
+    let received: (came: { bytes: Buffer; fds: readonly number[] }) => void = () => {};
+    const read = new Promise<{ bytes: Buffer; fds: readonly number[] }>((resolve) => {
+      received = resolve;
+    });
+    const client = DescriptorSocket.connect(path, {
+      received: (bytes, fds) => received({ bytes, fds }),
+      ended() {},
+    });
     const socket = await accepted();
     expect(hasUnread(socket)).toBe(false);
     await sendDescriptors(socket, "with\n", files, never);
     expect(hasUnread(socket)).toBe(true);
-    const { bytes, fds } = client.receive();
+    const { bytes, fds } = await read;
     expect(hasUnread(socket)).toBe(false);
     expect(String(bytes)).toBe("with\n");
     expect(fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`))).toEqual(["/dev/null", "/dev/zero"]);
     for (const fd of fds) closeSync(fd);
-    client.close();
-  });
-});
-
-describe("BlockingSocket", () => {
-  it("says which call failed and why", () => {
-    expect(() => BlockingSocket.connect(join(directory, "nothing"))).toThrow("connect: ENOENT");
-    expect(() => BlockingSocket.connect("/x".repeat(60))).toThrow("longer than 107 bytes");
-  });
-
-  it("closes its descriptor when it cannot connect", () => {
-    const open = () => readdirSync("/proc/self/fd").length;
-    const before = open();
-    expect(() => BlockingSocket.connect(join(directory, "nothing"))).toThrow();
-    expect(open()).toBe(before);
-  });
-
-  it("sends more than the kernel takes at once, and reads nothing at the end of the stream", async () => {
-    const socket = new Receiver(path, { send: "s".repeat(100_000) });
-    receivers.push(socket);
-    const peer = await accepted();
-    let length = 0;
-    while (length < 100_000) length += ((await once(peer, "data")) as [Buffer])[0].length;
-    peer.end();
-    expect(await socket.next()).toBeUndefined();
+    client.destroy();
   });
 });

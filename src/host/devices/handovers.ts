@@ -1,7 +1,6 @@
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Observer } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
-import { HostError } from "../errors.ts";
 import { kernelError } from "../failures.ts";
 import type { Binding } from "./binding.ts";
 import type { HandedOverDevices, Passage } from "./handed-over-devices.ts";
@@ -39,7 +38,6 @@ export class HandOvers {
 
   /** The context's iommufd. From now on the context is shared, whether or not the client takes what it is sent. */
   async context(context: Context, send: Send): Promise<void> {
-    this.#refuseSimulated();
     await context.run(async () => {
       this.#send([this.#iommufd(context)], context, send);
       this.#parts.observer({ event: "CONTEXT_HANDED_OVER", context: context.name });
@@ -48,7 +46,6 @@ export class HandOvers {
 
   /** The context's iommufd and the device's cdev, opened for this and not bound: the client binds it by itself. */
   async device(device: string, context: Context, send: Send): Promise<void> {
-    this.#refuseSimulated();
     const { binding, devices, handedOver, turns } = this.#parts;
     devices.refuseHeld(device);
     handedOver.refuse(device);
@@ -72,10 +69,18 @@ export class HandOvers {
   #send(fds: readonly number[], context: Context, send: Send): Passage {
     context.shared = true;
     try {
-      return send({ fds, close: () => void this.#close(fds) });
+      return send({ fds: this.#passable(fds), close: () => void this.#close(fds) });
     } catch (error) {
       void this.#close(fds);
       throw error;
+    }
+  }
+
+  #passable(fds: readonly number[]): number[] {
+    try {
+      return fds.map((fd) => this.#parts.kernel.passable(fd));
+    } catch (error) {
+      throw kernelError(error, "open");
     }
   }
 
@@ -93,12 +98,5 @@ export class HandOvers {
   /** One after the other: a thread for each would be a waste. */
   async #close(fds: readonly number[]): Promise<void> {
     for (const fd of fds) await this.#parts.kernel.close(fd).catch(() => undefined);
-  }
-
-  #refuseSimulated(): void {
-    if (this.#parts.kernel.backend !== "simulated") return;
-    throw new HostError("NotSupported", "the simulated host has no descriptors to pass", {
-      missing: "a real kernel",
-    });
   }
 }
