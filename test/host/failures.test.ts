@@ -4,6 +4,7 @@ import type { HostOptions } from "../../src/host/host.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
 import { VfioDevice } from "../../src/kernel/vfio.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
 import { DISK, GPU, MSI, NIC, range, refusal, Simulation, setOf, type TestTopology } from "./simulation.ts";
 import { failNth } from "./tampered-kernel.ts";
@@ -329,18 +330,18 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
   LimitExceeded: [
     {
       what: "one context more than allowed",
-      options: { limits: { contexts: 2 } },
+      options: { limits: { ...DEFAULT_LIMITS, "max-contexts": 2 } },
       before: ({ host }) => host.createContext("guest", "persistent"),
       call: ({ host }) => host.createContext("other", "persistent"),
-      data: { limit: "contexts" },
+      data: { limit: "max-contexts" },
       advice: "destroy one",
     },
     {
       what: "one IOAS more than allowed",
-      options: { limits: { ioasesPerContext: 1 } },
+      options: { limits: { ...DEFAULT_LIMITS, "max-ioases-per-context": 1 } },
       before: ({ host }) => host.createIoas("default"),
       call: ({ host }) => host.createIoas("default"),
-      data: { limit: "ioases-per-context" },
+      data: { limit: "max-ioases-per-context" },
       advice: "destroy one",
     },
   ],
