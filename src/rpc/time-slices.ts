@@ -1,3 +1,5 @@
+import type { Steps } from "../ranges/steps.ts";
+
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
 const SLICE_MS = 5;
 
@@ -139,6 +141,15 @@ export class TimeSlice {
       made.push(make(item));
     }
     return made;
+  }
+
+  /** All steps; others go first whenever a slice is over in between. */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (this.isOver) await this.pass();
+    }
   }
 }
 

@@ -3,24 +3,28 @@ import { readFileSync } from "node:fs";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import type { Call, Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
+import { TimeSlices } from "../../../src/rpc/time-slices.ts";
 import type { Message } from "../stub.ts";
 
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
   readonly host: Host;
+  readonly limits: Limits;
 
-  constructor(topology: unknown) {
+  constructor(topology: unknown, limits: Partial<Limits> = {}) {
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.host = new Host(new SimulatedKernel(parseTopology(topology)));
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
-  static onDemoHost(name: "amd" | "arm" | "intel"): Client {
+  static onDemoHost(name: "amd" | "arm" | "intel", limits: Partial<Limits> = {}): Client {
     const path = new URL(`../../../src/demo/hosts/${name}.json`, import.meta.url);
-    return new Client(JSON.parse(readFileSync(path, "utf8")));
+    return new Client(JSON.parse(readFileSync(path, "utf8")), limits);
   }
 
   async ask(name: string, params: object = {}): Promise<Message> {
@@ -40,7 +44,8 @@ export class Client {
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
     const connection = { id: 1, peer: { uid: 0, pid: 1, role: "control" }, onClose() {} };
-    const call = { host: this.host, connection } as unknown as Call;
+    const slice = new TimeSlices().slice(0);
+    const call = { host: this.host, connection, limits: this.limits, slice } as unknown as Call;
     try {
       const given = parseParams(method.params, JSON.parse(JSON.stringify(params)));
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
