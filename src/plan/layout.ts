@@ -1,7 +1,7 @@
+import type { Exclusion } from "../attribution/attribution.ts";
 import { alignRangeInwards } from "../ranges/align.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import type { Exclusion } from "./attribution.ts";
 import { exclusions, type Plan } from "./plan.ts";
 
 /** A part of a guest's address space that devices are to reach. */

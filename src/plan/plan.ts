@@ -1,5 +1,5 @@
+import { attribute, type Claim, type Exclusion } from "../attribution/attribution.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import { attribute, type Claim, type Exclusion } from "./attribution.ts";
 import { hintFor } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 

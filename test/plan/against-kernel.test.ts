@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { KnownDevice } from "../../src/host/knowledge/claims.ts";
 import { exclusions, makePlan } from "../../src/plan/plan.ts";
-import { deviceSource, ioasSource, type KnownDevice } from "../../src/plan/sources.ts";
+import { deviceSource, ioasSource } from "../../src/plan/sources.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { Simulation, type TestTopology } from "../host/simulation.ts";
 

@@ -1,5 +1,5 @@
+import type { Exclusion } from "../../attribution/attribution.ts";
 import { limitExceeded } from "../../host/errors.ts";
-import type { Exclusion } from "../../plan/attribution.ts";
 
 /** How many ranges all lists of a request may have together. */
 const RANGE_LIMIT = 65_536;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Exclusion } from "../../plan/attribution.ts";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
