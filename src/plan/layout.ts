@@ -1,8 +1,8 @@
+import type { Exclusion } from "../attribution/attribution.ts";
 import { alignRangeInwards } from "../ranges/align.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
-import type { Exclusion } from "./attribution.ts";
 import { exclusions, type Plan } from "./plan.ts";
 
 /** A part of a guest's address space that devices are to reach. */

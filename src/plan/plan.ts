@@ -1,6 +1,6 @@
+import { type Claim, type Exclusion, sweep } from "../attribution/attribution.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
-import { type Claim, type Exclusion, sweep } from "./attribution.ts";
 import { hintFor } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 

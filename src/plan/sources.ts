@@ -1,17 +1,11 @@
-import type { Reserved } from "../host/knowledge/knowledge.ts";
-import { isOnVfioDriver, type PlatformDevice } from "../host/platform/platform.ts";
-import type { Range } from "../ranges/range.ts";
+import type { Claim } from "../attribution/attribution.ts";
+import type { Cause } from "../attribution/cause.ts";
+import { clip } from "../attribution/claims.ts";
+import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
+import { isOnVfioDriver } from "../host/platform/platform.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { mapInSteps, type Steps } from "../ranges/steps.ts";
-import type { Claim } from "./attribution.ts";
-import type { Cause } from "./cause.ts";
 import type { Gap } from "./gaps.ts";
-
-/** A device of this host with what is known of the ranges that it takes out of an IOAS. */
-export interface KnownDevice {
-  readonly platform: PlatformDevice;
-  readonly reserved: Reserved;
-}
 
 /** Somebody who restricts a guest's layout. */
 export interface Source {
@@ -59,8 +53,9 @@ export function* ioasSource(
     claims.push(...clip(deviceClaims(device), excluded));
     yield;
   }
-  const unclaimed = (yield* RangeSet.fromInSteps([...allowed, ...claims])).invert();
-  for (const range of unclaimed) claims.push(claim(range, { kind: "reserved-elsewhere" }));
+  const cause: Cause = { kind: "reserved-elsewhere" };
+  const accounted = yield* RangeSet.fromInSteps([...allowed, ...claims]);
+  for (const { start, last } of accounted.invert()) claims.push({ start, last, cause });
   return { claims, alignment };
 }
 
@@ -77,39 +72,6 @@ export interface RemoteHost {
 
 export function* hostSource({ host, allowed, alignment, exact, hint }: RemoteHost): Steps<Source> {
   const cause: Cause = { kind: "host", host };
-  const claims = yield* mapInSteps(allowed.invert(), (range) => claim(range, cause));
+  const claims = yield* mapInSteps(allowed.invert(), ({ start, last }) => ({ start, last, cause }));
   return exact ? { claims, alignment } : { claims, alignment, gap: { host, hint } };
-}
-
-function deviceClaims({ platform: { device, group }, reserved }: KnownDevice): Claim[] {
-  const { excluded, uncertain, aperture } = reserved;
-  const causes = new Map<string, Cause>();
-  const regions: Claim[] = [];
-  for (const region of reserved.regions) {
-    const { type } = region;
-    const cause = causes.get(type) ?? { device, group, kind: "region", type };
-    causes.set(type, cause);
-    if (region.enforced) regions.push(claim(region, cause));
-  }
-  const claims = clip(regions, uncertain.isEmpty ? excluded : excluded.union(uncertain));
-  if (aperture) {
-    const cause: Cause = { device, group, kind: "aperture" };
-    for (const range of RangeSet.from([aperture]).invert()) claims.push(claim(range, cause));
-  }
-  const unclaimed = excluded.subtract(RangeSet.from(claims));
-  if (unclaimed.isEmpty) return claims;
-  const cause: Cause = { device, group, kind: "reserved-elsewhere" };
-  return [...claims, ...Array.from(unclaimed, (range) => claim(range, cause))];
-}
-
-/** The parts of the claims that lie in `set`. */
-function clip(claims: readonly Claim[], set: RangeSet): Claim[] {
-  return claims.flatMap((whole) => {
-    if (set.covers(whole)) return whole;
-    return Array.from(set.cut(whole), (part) => claim(part, whole.cause));
-  });
-}
-
-function claim({ start, last }: Range, cause: Cause): Claim {
-  return { start, last, cause };
 }

@@ -2,11 +2,11 @@
 // what is known of the devices, once as a whole request, from JSON to JSON on a simulated host.
 // Goal: well under a second. Run after a build: `node test/bench/plan.mjs`.
 import { fileURLToPath } from "node:url";
+import { attribute } from "../../dist/attribution/attribution.js";
 import { Host } from "../../dist/host/host.js";
 import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
 import { parseTopology } from "../../dist/kernel/simulated/topology.js";
 import { DEFAULT_LIMITS } from "../../dist/limits.js";
-import { attribute } from "../../dist/plan/attribution.js";
 import { makePlan } from "../../dist/plan/plan.js";
 import { deviceSource } from "../../dist/plan/sources.js";
 import { finish } from "../../dist/ranges/steps.js";

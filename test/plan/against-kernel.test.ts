@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { attribute } from "../../src/plan/attribution.ts";
+import { attribute } from "../../src/attribution/attribution.ts";
+import type { KnownDevice } from "../../src/host/knowledge/claims.ts";
 import { makePlan } from "../../src/plan/plan.ts";
-import { deviceSource, ioasSource, type KnownDevice } from "../../src/plan/sources.ts";
+import { deviceSource, ioasSource } from "../../src/plan/sources.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { finish } from "../../src/ranges/steps.ts";
 import { Simulation, type TestTopology } from "../host/simulation.ts";

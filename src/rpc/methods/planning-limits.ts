@@ -1,6 +1,6 @@
+import type { Exclusion } from "../../attribution/attribution.ts";
 import { limitExceeded } from "../../host/errors.ts";
 import type { LimitName, Limits } from "../../limits.ts";
-import type { Exclusion } from "../../plan/attribution.ts";
 
 /**
  * `what` is said with its number, as in "hosts: 1025 hosts"; `advice` is how to do with less.

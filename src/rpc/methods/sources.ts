@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import type { KnownDevice } from "../../host/knowledge/claims.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import { LIMITS } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
-import { deviceSource, hostSource, ioasSource, type KnownDevice, type Source } from "../../plan/sources.ts";
+import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
 import type { Call } from "../method.ts";

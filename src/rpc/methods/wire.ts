@@ -1,9 +1,9 @@
 import { z } from "zod";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Reserved } from "../../host/knowledge/knowledge.ts";
 import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import type { Region } from "../../host/platform/reserved-regions.ts";
-import type { Exclusion } from "../../plan/attribution.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
