@@ -7,6 +7,8 @@ import type { TimeSlice } from "./time-slices.ts";
 /** How many faults one message lists: nothing is looked at after them. */
 const FAULT_LIMIT = 3;
 
+const REQUIRED = "this member is required";
+
 type Path = readonly (string | number)[];
 
 /** `ranges[2].start: expected an address`, up to FAULT_LIMIT of them. */
@@ -85,12 +87,11 @@ async function parseList(
   faults: Faults,
   slice: TimeSlice,
 ): Promise<unknown> {
-  if (!Array.isArray(value)) return void faults.add(path, "expected an array");
-  const { minimum, maximum } = lengthOf(type);
-  if (value.length > maximum || value.length < minimum) {
-    const bound = value.length > maximum ? `at most ${maximum}` : `at least ${minimum}`;
-    return void faults.add(path, `expected ${bound} elements, and there are ${value.length}`);
+  if (!Array.isArray(value)) {
+    return void faults.add(path, value === undefined ? REQUIRED : "expected an array");
   }
+  const fault = lengthFault(type, value.length);
+  if (fault !== undefined) return void faults.add(path, fault);
   const { element } = type;
   const isLarge = hasLists(element);
   const parsed: unknown[] = [];
@@ -105,15 +106,21 @@ async function parseList(
   return parsed;
 }
 
-/** How many elements a list may have. One without a maximum takes none: that is a fault of ours, and seen at once. */
-function lengthOf(type: z.ZodArray): { minimum: number; maximum: number } {
-  let [minimum, maximum] = [0, 0];
+/** What is wrong with a list of so many elements. One without a maximum takes none: a fault of ours, and seen at once. */
+function lengthFault(type: z.ZodArray, length: number): string | undefined {
+  let isBounded = false;
   for (const check of type.def.checks ?? []) {
-    const { def } = check._zod;
-    if (def.check === "max_length") maximum = (def as z.core.$ZodCheckMaxLengthDef).maximum;
-    if (def.check === "min_length") minimum = (def as z.core.$ZodCheckMinLengthDef).minimum;
+    const def = check._zod.def as z.core.$ZodCheckMaxLengthDef | z.core.$ZodCheckMinLengthDef;
+    const isMost = def.check === "max_length";
+    isBounded ||= isMost;
+    const bound = def.check === "max_length" ? def.maximum : def.minimum;
+    if (isMost ? length <= bound : length >= bound) continue;
+    const wording = def.error?.({} as never);
+    return typeof wording === "string"
+      ? wording
+      : `expected at ${isMost ? "most" : "least"} ${bound} elements`;
   }
-  return { minimum, maximum };
+  return isBounded || length === 0 ? undefined : "takes no elements";
 }
 
 /** By zod, at once: only what is small, since a list in it would be walked to its end. */
@@ -182,6 +189,6 @@ function expectation(issue: z.core.$ZodRawIssue): string | undefined {
     const [name = ""] = issue.keys;
     return `unknown member ${quote(name)}`;
   }
-  if (issue.input === undefined) return "this member is required";
+  if (issue.input === undefined) return REQUIRED;
   return undefined;
 }

@@ -1,3 +1,5 @@
+import type { Steps } from "../ranges/steps.ts";
+
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
 const SLICE_MS = 2;
 
@@ -145,6 +147,15 @@ export class TimeSlice {
   async filter<T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<T[]> {
     const chosen = await this.map(items, (item) => (isWanted(item) ? [item] : []));
     return chosen.flat();
+  }
+
+  /** All steps; others go first whenever a slice is over in between. */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (this.isOver) await this.pass();
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import type { Call, Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
@@ -12,15 +13,17 @@ import { bystander, type Message } from "../stub.ts";
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
   readonly host: Host;
+  readonly limits: Limits;
 
-  constructor(topology: unknown) {
+  constructor(topology: unknown, limits: Partial<Limits> = {}) {
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.host = new Host(new SimulatedKernel(parseTopology(topology)));
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
-  static onDemoHost(name: "amd" | "arm" | "intel"): Client {
+  static onDemoHost(name: "amd" | "arm" | "intel", limits: Partial<Limits> = {}): Client {
     const path = new URL(`../../../src/demo/hosts/${name}.json`, import.meta.url);
-    return new Client(JSON.parse(readFileSync(path, "utf8")));
+    return new Client(JSON.parse(readFileSync(path, "utf8")), limits);
   }
 
   async ask(name: string, params: object = {}): Promise<Message> {
@@ -39,7 +42,7 @@ export class Client {
 
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const call: Call = { ...bystander(), host: this.host };
+    const call: Call = { ...bystander(), host: this.host, limits: this.limits };
     try {
       const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
