@@ -1,6 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { JSONRPCResponse } from "json-rpc-2.0";
-import { TOO_LONG } from "../rpc/framing.ts";
 import { PROTOCOL, SERVICE } from "../rpc/protocol.ts";
 import { SUN_PATH } from "../uapi/socket.ts";
 import { type Answer, Calls, closeAll } from "./calls.ts";
@@ -127,7 +126,7 @@ export class Connection {
       return;
     }
     closeAll(fds);
-    if (line === TOO_LONG) this.#end(fault.tooLong(this.#options));
+    if (typeof line === "object") this.#end(fault.tooLong(this.#options));
     else if (!message) this.#end(this.#nonsense());
     else if (this.#greeting) this.#options.notified(message);
     else this.#greet(message);

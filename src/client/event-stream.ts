@@ -155,4 +155,4 @@ export class EventStream<Name extends EventName = EventName>
 }
 
 /** What `subscribe` answers: with a snapshot, unless it is resumed. */
-type Subscription = Snapshot["params"] & { readonly resumed?: boolean };
+type Subscription = Snapshot["params"] & { readonly resumed: boolean };

@@ -20,7 +20,7 @@ export class Lines {
 
   /** `limit` in bytes of one line. */
   constructor(limit: number) {
-    this.#reader = new LineReader(limit);
+    this.#reader = new LineReader(() => limit);
   }
 
   push(bytes: Buffer, fds: readonly number[]): Received[] {

@@ -58,7 +58,7 @@ export interface Position {
 export interface Snapshot {
   /** No event of the daemon's: what comes before it is not to be folded into it. */
   readonly method: "SNAPSHOT";
-  readonly params: Omit<Result<"subscribe">, "instance" | "sequence" | "resumed"> & Position;
+  readonly params: Required<Omit<Result<"subscribe">, "resumed">>;
 }
 
 /** The first thing that a daemon says. */

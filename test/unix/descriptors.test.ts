@@ -4,12 +4,12 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { DescriptorSocket } from "../../src/client/descriptor-socket.ts";
 import { loadSockets } from "../../src/libc/sockets.ts";
 import { SOCKET_NUMBERS, SUN_PATH } from "../../src/uapi/socket.ts";
 import { descriptorOf } from "../../src/unix/handle.ts";
 import { Message, rightsSpace } from "../../src/unix/message.ts";
 import { hasUnread, sendDescriptors } from "../../src/unix/send-descriptors.ts";
+import { BlockingSocket } from "./blocking-socket.ts";
 import { Receiver } from "./receiver.ts";
 
 const { AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_STREAM } = SOCKET_NUMBERS;
@@ -162,23 +162,16 @@ describe("sendDescriptors", () => {
 
 describe("hasUnread", () => {
   it("is true from the sending until the peer has read, descriptors asked for or not", async () => {
-    let received: (came: { bytes: Buffer; fds: readonly number[] }) => void = () => {};
-    const read = new Promise<{ bytes: Buffer; fds: readonly number[] }>((resolve) => {
-      received = resolve;
-    });
-    const client = DescriptorSocket.connect(path, {
-      received: (bytes, fds) => received({ bytes, fds }),
-      ended() {},
-    });
+    const client = BlockingSocket.connect(path);
     const socket = await accepted();
     expect(hasUnread(socket)).toBe(false);
     await sendDescriptors(socket, "with\n", files, never);
     expect(hasUnread(socket)).toBe(true);
-    const { bytes, fds } = await read;
+    const { bytes, fds } = client.receive();
     expect(hasUnread(socket)).toBe(false);
     expect(String(bytes)).toBe("with\n");
     expect(fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`))).toEqual(["/dev/null", "/dev/zero"]);
     for (const fd of fds) closeSync(fd);
-    client.destroy();
+    client.close();
   });
 });
