@@ -146,7 +146,8 @@ export class EventStream<Name extends EventName = EventName>
     this.#state = "leaving";
     await this.#ask("unsubscribe", {}).catch(() => {});
     this.#state = "lost";
-    if (this.#items.length === 0) void this.#subscribe();
+    // A queue that has only just been full would be again.
+    if (this.#items.length <= this.#limit / 2) void this.#subscribe();
   }
 
   #wake(): void {

@@ -58,7 +58,9 @@ export interface Position {
 export interface Snapshot {
   /** No event of the daemon's: what comes before it is not to be folded into it. */
   readonly method: "SNAPSHOT";
-  readonly params: Required<Omit<Result<"subscribe">, "resumed">>;
+  readonly params: Position & {
+    readonly [Name in "devices" | "contexts" | "ioas"]: NonNullable<Result<"subscribe">[Name]>;
+  };
 }
 
 /** The first thing that a daemon says. */
