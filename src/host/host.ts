@@ -81,6 +81,14 @@ export class Host {
     }));
   }
 
+  /** What keeps the devices from guests until somebody changes the host. */
+  lastingBlockers(devices: readonly PlatformDevice[]): (Blocker & { readonly device: string })[] {
+    const names = new Set(devices.map(({ device }) => device));
+    return this.devices()
+      .filter(({ platform }) => names.has(platform.device))
+      .flatMap(({ platform: { device }, blockers }) => blockers.map((blocker) => ({ ...blocker, device })));
+  }
+
   /** @throws HostError DeviceNotFound */
   find(device: string): PlatformDevice {
     return this.#parts.binding.find(device);

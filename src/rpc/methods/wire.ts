@@ -10,11 +10,12 @@ import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { finish } from "../../ranges/steps.ts";
 import {
+  deviceName,
   toWireRange,
   type wireCause,
   type wireExclusion,
   type wireRange,
-  type wireRegion,
+  wireRegion,
 } from "../types.ts";
 
 /** Ranges in the form they have in answers. */
@@ -25,6 +26,30 @@ export function toWireRanges(ranges: Iterable<Range>): z.input<typeof wireRange>
 export function toWireRegion({ start, last, type, enforced }: Region): z.input<typeof wireRegion> {
   return { ...toWireRange({ start, last }), type, enforced };
 }
+
+/** What keeps a device from guests, in an answer of planning. */
+export const wireBlocker = z
+  .object({
+    device: deviceName,
+    reason: z.enum([
+      "direct-mapping",
+      "no-iommu",
+      "no-isolated-msi",
+      "no-coherent-dma",
+      "unsupported-page-size",
+      "no-vfio-driver",
+      "group-sibling",
+      "no-cdev",
+    ]),
+    detail: z.string().meta({ description: "For people; says what can be done" }),
+    transient: z.boolean().meta({ description: "It passes when somebody gives a device back" }),
+    region: wireRegion.optional(),
+    devices: z
+      .array(deviceName)
+      .optional()
+      .meta({ description: "All that carry the region, or the siblings" }),
+  })
+  .meta({ id: "Blocker", description: "Why a device cannot be given to a guest" });
 
 export function toWireBlocker({ reason, detail, region, devices }: Blocker) {
   return {

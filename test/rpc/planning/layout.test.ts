@@ -6,6 +6,8 @@ import { Client } from "./client.ts";
 const GPU = "0000:41:00.0";
 const mtree = readFileSync(new URL("../../plan/q35-8g.mtree.txt", import.meta.url), "utf8");
 const GiB = 2 ** 30;
+/** Something to check against that forbids nothing. */
+const hosts = [{ host: "anywhere", allowed: [{ start: 0, last: "0xffffffffffffffff" }], exact: true }];
 
 function names({ windows }: Message): string[] {
   return windows.map(({ name }: { name: string }) => name);
@@ -18,7 +20,7 @@ describe("check-layout", () => {
       { name: "b", start: 4096, size: 4096 },
       { name: "top", start: "0xfffffffffffff000", size: 4096 },
     ];
-    const { windows } = await new Client({}).ask("check-layout", { layout });
+    const { windows } = await new Client({}).ask("check-layout", { layout, hosts });
     expect(windows.map(({ start, last }: { start: string; last: string }) => [start, last])).toEqual([
       ["0x1000", "0x1fff"],
       ["0x1000", "0x1fff"],
@@ -85,7 +87,7 @@ describe("check-layout", () => {
   });
 
   it("takes an empty layout for one that fits", async () => {
-    expect(await new Client({}).ask("check-layout", { layout: [] })).toMatchObject({
+    expect(await new Client({}).ask("check-layout", { layout: [], hosts })).toMatchObject({
       fits: true,
       windows: [],
     });
@@ -153,7 +155,7 @@ describe("check-layout refuses, and does nothing, when", () => {
     ["enforcing has no place", { layout: [one], enforce: true }, "enforce: takes the ioas"],
     ["a context has no IOAS", { layout: [one], context: "default" }, "context: says nothing without an ioas"],
   ])("%s", async (_when, params, message) => {
-    const error = await new Client({}).refusal("check-layout", params);
+    const error = await new Client({}).refusal("check-layout", { hosts, ...params });
     expect(error.code).toBe(-32602);
     expect(error.message).toContain(message);
   });
@@ -177,7 +179,7 @@ describe("check-layout refuses, and does nothing, when", () => {
     const error = await client.refusal("check-layout", { layout: Array(100_000).fill(one) });
     expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 65536 windows") });
     const line = "0000000000000000-0000000000000fff (prio 0, ram): x\n";
-    expect(await client.refusal("check-layout", { mtree: line.repeat(4097) })).toMatchObject({
+    expect(await client.refusal("check-layout", { mtree: line.repeat(4097), hosts })).toMatchObject({
       code: -32011,
       data: { class: "LimitExceeded", limit: "max-windows" },
     });
