@@ -42,7 +42,7 @@ export const range = z
 /** Ranges as clients may write them. */
 export const rangeList = z
   .array(range)
-  .max(LIMITS["max-ranges"].max, { error: `at most ${LIMITS["max-ranges"].max} ranges` })
+  .max(LIMITS["max-ranges"].max)
   .meta({ id: "RangeListInput", description: "Ranges in any order; they may overlap and touch" });
 
 /** The name of a context. */

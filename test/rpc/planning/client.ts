@@ -8,8 +8,7 @@ import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import type { Call, Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
-import { TimeSlices } from "../../../src/rpc/time-slices.ts";
-import type { Message } from "../stub.ts";
+import { bystander, type Message } from "../stub.ts";
 
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
@@ -45,11 +44,9 @@ export class Client {
 
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const connection = { id: 1, peer: { uid: 0, pid: 1, role: "control" }, onClose() {} };
-    const slice = new TimeSlices().slice(0);
-    const call = { host: this.host, connection, limits: this.limits, slice } as unknown as Call;
+    const call: Call = { ...bystander(), host: this.host, limits: this.limits };
     try {
-      const given = parseParams(method.params, JSON.parse(JSON.stringify(params)));
+      const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
     } catch (error) {
       assert(isExpected(error), error as Error);
