@@ -2,7 +2,7 @@ import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
-import { machineWindows } from "../../plan/machines.ts";
+import { comparedWith, machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
@@ -54,7 +54,7 @@ export const checkLayoutMethod = defineMethod({
         last: wireAddress,
         required: z.boolean().meta({
           description:
-            "False for PCI holes and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
+            "False for PCI holes, CXL and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
         }),
         fits: z.boolean(),
         misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
@@ -64,6 +64,14 @@ export const checkLayoutMethod = defineMethod({
       }),
     ),
     enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
+    "compared-with": z
+      .array(z.string())
+      .optional()
+      .meta({
+        description:
+          "With a machine: the versions of its VMM whose memory maps ours was compared with, byte for byte; of others it is what their source says",
+        examples: [["7.2", "10.0", "11.1"]],
+      }),
   }),
   errors: [
     "DeviceNotFound",
@@ -93,6 +101,7 @@ export const checkLayoutMethod = defineMethod({
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       windows: await call.slice.map(checked.windows, toWireWindow),
       enforced,
+      ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
   },
 });
@@ -112,8 +121,8 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits:
     throw invalidParams("layout: give windows here, or a machine, or an mtree");
   }
   const windows = [
-    ...(machine ? windowsOfMachine(machine) : []),
-    ...(mtree === undefined ? [] : windowsOfMtree(mtree, pageSize)),
+    ...(machine ? windowsFrom("machine", () => machineWindows(machine)) : []),
+    ...(mtree === undefined ? [] : windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
     ...(layout ?? []),
   ];
   const count = windows.length;
@@ -121,21 +130,16 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits:
   return windows;
 }
 
-function windowsOfMachine(machine: NonNullable<Params["machine"]>): Window[] {
+/** What the planner refuses, as a fault of the member that says it. */
+function windowsFrom(member: string, make: () => Window[]): Window[] {
   try {
-    return machineWindows(machine);
+    const windows = make();
+    if (windows.length > 0) return windows;
   } catch (error) {
-    if (error instanceof RangeError) throw invalidParams(`machine: ${error.message}`);
+    if (error instanceof RangeError) throw invalidParams(`${member}: ${error.message}`);
     throw error;
   }
-}
-
-function windowsOfMtree(mtree: string, pageSize: bigint): Window[] {
-  const windows = parseMtree(mtree, pageSize);
-  if (windows.length > 0) return windows;
-  throw invalidParams(
-    'mtree: no RAM of an address space "memory" in it; expected what the monitor of QEMU prints for "info mtree -f"',
-  );
+  throw invalidParams(`${member}: no RAM in it`);
 }
 
 /** What the kernel is to keep usable. @throws JSONRPCErrorException -32602 for what it would refuse or misread */

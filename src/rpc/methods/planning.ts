@@ -9,6 +9,7 @@ import { type Call, defineMethod } from "../method.ts";
 import {
   address,
   rangeList,
+  size,
   toWireRange,
   wireAddress,
   wireExclusion,
@@ -145,7 +146,7 @@ export const findFreeRange = defineMethod({
   role: "observe",
   summary: "The lowest or highest place for so many bytes that everything given can use.",
   params: z.strictObject({
-    size: address.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
+    size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
     alignment: alignment.optional().meta({
       description:
         "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
