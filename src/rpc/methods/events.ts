@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { EVENTS } from "../events.ts";
 import { defineMethod } from "../method.ts";
-import { queryContexts, queryIoas } from "./address-spaces.ts";
-import { queryDevices } from "./host.ts";
+import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
 
 const eventName = z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" });
 
@@ -15,19 +14,18 @@ export const subscribe = defineMethod({
   }),
   result: z.object({
     sequence: z.int().meta({ description: "Of the last event that the snapshot includes" }),
-    devices: queryDevices.result.shape.devices,
-    contexts: queryContexts.result.shape.contexts,
-    ioas: queryIoas.result.shape.ioas,
+    devices: z.array(wireDevice),
+    contexts: z.array(wireContext),
+    ioas: z.array(wireIoas),
   }),
-  errors: ["LimitExceeded"],
+  errors: ["LimitExceeded", "KernelError"],
   handler: async ({ events }, call) => {
-    // Subscribed first: an event that comes while the snapshot is made is sent, not lost.
+    const { host, slice } = call;
+    await host.look(slice);
+    // Each device keeps its form: the snapshot itself is made in one piece with its sequence.
+    await slice.map(host.snapshot().devices, toWireDevice);
     call.events.subscribe(call.connection, events);
-    const { sequence } = call.events;
-    const { devices } = await queryDevices.handler({}, call);
-    const { contexts } = await queryContexts.handler({}, call);
-    const { ioas } = await queryIoas.handler({}, call);
-    return { sequence, devices, contexts, ioas };
+    return { sequence: call.events.sequence, ...toWireSnapshot(host.snapshot()) };
   },
 });
 

@@ -90,11 +90,12 @@ export const explainRange = defineMethod({
     ...exactness,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async ({ start, last, ...given }, { host }) => {
+  handler: async ({ start, last, ...given }, { host, slice }) => {
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
     const { devices, ioas, hosts } = given;
     const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
-    const plan = await planFor(given, host, isAboutAll ? host.platform.devices() : undefined);
+    const all = isAboutAll ? (await host.devices(slice)).map(({ platform }) => platform) : undefined;
+    const plan = await planFor(given, host, all);
     const within = RangeSet.from([{ start, last }]);
     const excluded = await excludedBy(plan, within);
     return {

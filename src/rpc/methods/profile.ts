@@ -33,8 +33,10 @@ export const queryHostProfile = defineMethod({
     })
     .meta({ id: "HostProfile" }),
   errors: ["DeviceNotFound", "LimitExceeded"],
-  handler: async ({ devices, host: name }, { host }) => {
-    const chosen = devices ? host.findAll(devices) : host.platform.devices();
+  handler: async ({ devices, host: name }, { host, slice }) => {
+    const chosen = devices
+      ? await host.findAll(devices, slice)
+      : (await host.devices(slice)).map(({ platform }) => platform);
     const plan = await planFor({}, host, chosen);
     const excluded = await excludedBy(plan, RangeSet.ALL);
     return {

@@ -50,7 +50,7 @@ export async function planFor(
     "hosts",
     hosts.map(({ allowed }) => allowed),
   );
-  const chosen = platforms ?? host.findAll(devices);
+  const chosen = platforms ?? (await host.findAll(devices));
   const all: Source[] = ioas === undefined ? [] : [await spaceSource(host, context ?? DEFAULT_CONTEXT, ioas)];
   const turn = new Turn();
   for (let i = 0; i < chosen.length; i += PORTION) {
