@@ -18,7 +18,7 @@ function fields({ event, ...rest }: Change): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(rest).map(([name, value]) => {
       if (name === "milliseconds") return ["ms", Math.round(Number(value))];
-      const isRanges = typeof value === "object" && Symbol.iterator in value;
+      const isRanges = typeof value === "object" && value !== null && Symbol.iterator in value;
       return [name, isRanges ? Array.from(value, formatRange).join(" ") : value];
     }),
   );

@@ -57,6 +57,6 @@ it("calls have the types of the method table", () => {
     client.call("hold-device", { device: "0000:00:05.0", to: "vm" }),
   ];
   expect(check).toBeTypeOf("function");
-  expectTypeOf<Snapshot["params"]["devices"]>().toEqualTypeOf<Result<"query-devices">["devices"]>();
+  expectTypeOf<Snapshot["params"]["devices"][number]["device"]>().toEqualTypeOf<string>();
   expectTypeOf<DaemonEvent["params"]["sequence"]>().toEqualTypeOf<number>();
 });

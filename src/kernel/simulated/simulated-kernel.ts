@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import type { ErrnoName } from "../../uapi/errno.ts";
-import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
 import { EventFile } from "./event-file.ts";
@@ -28,8 +28,8 @@ const PLACEHOLDER = "/dev/null";
 export class SimulatedKernel implements Kernel {
   readonly backend = "simulated";
   readonly release: string;
-  /** Nothing but this process runs on the machine, and its /proc shows none. */
-  readonly pid = process.pid;
+  /** What other processes have open. There are none but those that a test puts here. */
+  readonly fileUses: FileUse[] = [];
   readonly #machine: Machine;
   #root: ReturnType<typeof fileSystemOf>;
   readonly #files = new Map<number, OpenFile>();
@@ -141,6 +141,10 @@ export class SimulatedKernel implements Kernel {
       if (node.kind !== "link") throw new Errno("EINVAL");
       return node.target;
     });
+  }
+
+  async openFiles(prefix: string): Promise<FileUse[]> {
+    return this.fileUses.filter(({ path }) => path.startsWith(prefix));
   }
 
   exists(path: string): boolean {
