@@ -1,5 +1,7 @@
+import { ascending } from "../ranges/order.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
 import { type Cause, causeKey } from "./cause.ts";
 
 /** Somebody excludes a range. Claims may overlap and repeat. */
@@ -15,53 +17,142 @@ export interface Exclusion extends Range {
 /**
  * The union of the claims within `within`, ascending, split where the set of causes changes and nowhere else. Causes are
  * in the order of their keys.
- *
- * A sweep over the claims' bounds: N claims take O(N log N), plus the causes of what it yields. Those can be N for each
- * of N ranges, so it is a generator: who has enough stops.
  */
 export function* attribute(
   claims: readonly Claim[],
   within: RangeSet = RangeSet.ALL,
 ): Generator<Exclusion, void, undefined> {
-  const { causes, idOf } = numberCauses(claims);
-  const byStart = claims.toSorted((a, b) => compare(a.start, b.start));
-  const byLast = claims.toSorted((a, b) => compare(a.last, b.last));
-  /** How many claims are open for each cause that has any. */
-  const open = new Map<number, number>();
+  for (const exclusion of sweep(claims, within)) if (exclusion) yield exclusion;
+}
+
+/**
+ * As {@link attribute}, and undefined after every piece of work that has brought nothing yet, so that others can go
+ * first: it takes a long time when there are many claims.
+ *
+ * A sweep over the claims' bounds: N claims take O(N log N), plus the causes of what it yields. Those can be N for each
+ * of N ranges, so it is a generator: who has enough stops.
+ */
+export function* sweep(
+  claims: readonly Claim[],
+  within: RangeSet = RangeSet.ALL,
+): Generator<Exclusion | undefined, void, undefined> {
+  const concerned = within === RangeSet.ALL ? claims : yield* overlapping(claims, within);
+  const { causes, ids } = yield* numberCauses(concerned);
+  const byStart = yield* ascending(yield* keysOf(concerned, ({ start }) => start));
+  const byLast = yield* ascending(yield* keysOf(concerned, ({ last }) => last));
+  const open = new OpenCauses(causes);
   const pieces = new Pieces(within);
   let from = 0n;
+  let due = STEP;
   for (let i = 0, j = 0; j < byLast.length; ) {
-    const bound = lower(byStart[i]?.start, (byLast[j] as Claim).last + 1n);
-    const change = new Map<number, number>();
-    for (; byStart[i]?.start === bound; i++) add(change, idOf(byStart[i] as Claim), 1);
-    for (; j < byLast.length && (byLast[j] as Claim).last + 1n === bound; j++) {
-      add(change, idOf(byLast[j] as Claim), -1);
+    if (i + j >= due) {
+      yield;
+      due = i + j + STEP;
+    }
+    const next = concerned[byStart[i] ?? -1]?.start;
+    const { last } = concerned[byLast[j] as number] as Claim;
+    const bound = next !== undefined && next <= last ? next : last + 1n;
+    for (; concerned[byStart[i] ?? -1]?.start === bound; i++)
+      open.add(ids[byStart[i] as number] as number, 1);
+    for (; j < byLast.length && (concerned[byLast[j] as number] as Claim).last === bound - 1n; j++) {
+      open.add(ids[byLast[j] as number] as number, -1);
     }
     // A cause whose one claim ends where its next begins goes on: the range is not split there.
-    if ([...change].some(([id, by]) => open.has(id) !== (open.get(id) ?? 0) + by > 0)) {
-      if (open.size > 0) yield* pieces.of(from, bound - 1n, () => inOrder(open, causes));
+    if (open.hasChanged) {
+      if (!open.isEmpty) {
+        const causes = open.inOrder();
+        if (within === RangeSet.ALL) yield { start: from, last: bound - 1n, causes };
+        else yield* pieces.of(from, bound - 1n, causes);
+      }
       from = bound;
     }
-    for (const [id, by] of change) add(open, id, by);
+    open.settle();
   }
 }
 
-/** Numbers the different causes in the order of their keys. */
-function numberCauses(claims: readonly Claim[]) {
-  const keys = new Map<Cause, string>();
-  for (const { cause } of claims) if (!keys.has(cause)) keys.set(cause, causeKey(cause));
-  const byKey = new Map([...keys].map(([cause, key]) => [key, cause]));
-  const sorted = [...byKey.keys()].sort();
-  const numbers = new Map(sorted.map((key, number) => [key, number]));
-  const ids = new Map([...keys].map(([cause, key]) => [cause, numbers.get(key) as number]));
-  return {
-    causes: sorted.map((key) => byKey.get(key) as Cause),
-    idOf: ({ cause }: Claim) => ids.get(cause) as number,
-  };
+function* overlapping(claims: readonly Claim[], within: RangeSet): Steps<Claim[]> {
+  const found: Claim[] = [];
+  for (let i = 0; i < claims.length; i++) {
+    if (i % STEP === 0) yield;
+    const claim = claims[i] as Claim;
+    if (within.overlaps(claim)) found.push(claim);
+  }
+  return found;
 }
 
-function inOrder(open: ReadonlyMap<number, number>, causes: readonly Cause[]): Cause[] {
-  return [...open.keys()].sort((a, b) => a - b).map((id) => causes[id] as Cause);
+function* keysOf(claims: readonly Claim[], key: (claim: Claim) => bigint): Steps<BigUint64Array> {
+  const keys = new BigUint64Array(claims.length);
+  for (let i = 0; i < claims.length; i++) {
+    if (i % STEP === 0) yield;
+    keys[i] = key(claims[i] as Claim);
+  }
+  return keys;
+}
+
+/** The different causes in the order of their keys, and for every claim the number of its cause among them. */
+function* numberCauses(claims: readonly Claim[]): Steps<{ causes: Cause[]; ids: Uint32Array }> {
+  const keys = new Map<Cause, string>();
+  for (let i = 0; i < claims.length; i++) {
+    if (i % STEP === 0) yield;
+    const { cause } = claims[i] as Claim;
+    if (!keys.has(cause)) keys.set(cause, causeKey(cause));
+  }
+  const byKey = new Map([...keys].map(([cause, key]) => [key, cause]));
+  yield;
+  const sorted = [...byKey.keys()].sort();
+  yield;
+  const numbers = new Map(sorted.map((key, number) => [key, number]));
+  const ids = new Uint32Array(claims.length);
+  for (let i = 0; i < claims.length; i++) {
+    if (i % STEP === 0) yield;
+    ids[i] = numbers.get(keys.get((claims[i] as Claim).cause) as string) as number;
+  }
+  return { causes: sorted.map((key) => byKey.get(key) as Cause), ids };
+}
+
+/** The causes that hold where a sweep has got to, and those that begin or end there. */
+class OpenCauses {
+  readonly #causes: readonly Cause[];
+  /** How many claims each cause has here, by its number. */
+  readonly #counts: Int32Array;
+  /** The numbers of those that had any before this place. */
+  readonly #before = new Set<number>();
+  readonly #touched: number[] = [];
+
+  constructor(causes: readonly Cause[]) {
+    this.#causes = causes;
+    this.#counts = new Int32Array(causes.length);
+  }
+
+  get isEmpty(): boolean {
+    return this.#before.size === 0;
+  }
+
+  add(id: number, by: 1 | -1): void {
+    (this.#counts[id] as number) += by;
+    this.#touched.push(id);
+  }
+
+  /** Whether this place has other causes than the one before. */
+  get hasChanged(): boolean {
+    return this.#touched.some((id) => this.#before.has(id) !== (this.#counts[id] as number) > 0);
+  }
+
+  /** From here on, this place is the one before. */
+  settle(): void {
+    for (const id of this.#touched) {
+      if ((this.#counts[id] as number) > 0) this.#before.add(id);
+      else this.#before.delete(id);
+    }
+    this.#touched.length = 0;
+  }
+
+  /** The causes of the place before. */
+  inOrder(): Cause[] {
+    const ids = [...this.#before];
+    if (ids.length > 1) ids.sort((a, b) => a - b);
+    return ids.map((id) => this.#causes[id] as Cause);
+  }
 }
 
 /** Cuts ascending ranges to what lies within a set. */
@@ -73,13 +164,11 @@ class Pieces {
     this.#within = within;
   }
 
-  *of(start: bigint, last: bigint, causesOf: () => Cause[]): Generator<Exclusion, void, undefined> {
-    let causes: Cause[] | undefined;
+  *of(start: bigint, last: bigint, causes: readonly Cause[]): Generator<Exclusion, void, undefined> {
     for (; this.#next < this.#within.size; this.#next++) {
       const piece = this.#within.at(this.#next);
       if (piece.start > last) return;
       if (piece.last >= start) {
-        causes ??= causesOf();
         yield {
           start: piece.start > start ? piece.start : start,
           last: piece.last < last ? piece.last : last,
@@ -89,18 +178,4 @@ class Pieces {
       if (piece.last > last) return;
     }
   }
-}
-
-function add(counts: Map<number, number>, id: number, by: number): void {
-  const count = (counts.get(id) ?? 0) + by;
-  if (count === 0) counts.delete(id);
-  else counts.set(id, count);
-}
-
-function lower(a: bigint | undefined, b: bigint): bigint {
-  return a === undefined || b < a ? b : a;
-}
-
-function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : Number(a > b);
 }

@@ -1,9 +1,10 @@
 import type { Claim } from "../attribution/attribution.ts";
 import type { Cause } from "../attribution/cause.ts";
-import { clip, unclaimed } from "../attribution/claims.ts";
+import { clip } from "../attribution/claims.ts";
 import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
 import { isOnVfioDriver } from "../host/platform/platform.ts";
-import type { RangeSet } from "../ranges/range-set.ts";
+import { RangeSet } from "../ranges/range-set.ts";
+import { mapInSteps, type Steps } from "../ranges/steps.ts";
 import type { Gap } from "./gaps.ts";
 
 /** Somebody who restricts a guest's layout. */
@@ -41,10 +42,21 @@ export function deviceSource({ platform, reserved }: KnownDevice): Source {
  * An IOAS: the kernel's own answer for everything in it, known to us or not. Its known devices account for what they
  * can.
  */
-export function ioasSource(allowed: RangeSet, alignment: bigint, devices: readonly KnownDevice[]): Source {
+export function* ioasSource(
+  allowed: RangeSet,
+  alignment: bigint,
+  devices: readonly KnownDevice[],
+): Steps<Source> {
   const excluded = allowed.invert();
-  const claims = devices.flatMap((device) => clip(deviceClaims(device), excluded));
-  return { claims: [...claims, ...unclaimed(excluded, claims, { kind: "reserved-elsewhere" })], alignment };
+  const claims: Claim[] = [];
+  for (const device of devices) {
+    claims.push(...clip(deviceClaims(device), excluded));
+    yield;
+  }
+  const cause: Cause = { kind: "reserved-elsewhere" };
+  const accounted = yield* RangeSet.fromInSteps([...allowed, ...claims]);
+  for (const { start, last } of accounted.invert()) claims.push({ start, last, cause });
+  return { claims, alignment };
 }
 
 /** What another host told of itself. */
@@ -58,8 +70,8 @@ export interface RemoteHost {
   readonly hint?: string | undefined;
 }
 
-export function hostSource({ host, allowed, alignment, exact, hint }: RemoteHost): Source {
+export function* hostSource({ host, allowed, alignment, exact, hint }: RemoteHost): Steps<Source> {
   const cause: Cause = { kind: "host", host };
-  const claims = [...allowed.invert()].map((range) => ({ ...range, cause }));
+  const claims = yield* mapInSteps(allowed.invert(), ({ start, last }) => ({ start, last, cause }));
   return exact ? { claims, alignment } : { claims, alignment, gap: { host, hint } };
 }

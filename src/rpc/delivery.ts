@@ -7,6 +7,8 @@ import { hasUnread, sendDescriptors } from "../unix/send-descriptors.ts";
 export class Delivery implements Passage {
   readonly #socket: Socket;
   readonly #parcels: Parcel[] = [];
+  /** The answer's line, as soon as it is known; undefined: there is none, for a notification. */
+  answer: string | undefined;
   #state: "waiting" | "sent" | "dropped" = "waiting";
 
   constructor(socket: Socket) {
@@ -26,7 +28,8 @@ export class Delivery implements Passage {
    * Sends the answer with the descriptors, or drops them when there is no answer, for a notification; either way they
    * are closed. Rejects when the client cannot be sent it, or when `signal` ends the wait for it to read.
    */
-  async send(answer: string | undefined, signal: AbortSignal): Promise<void> {
+  async send(signal: AbortSignal): Promise<void> {
+    const { answer } = this;
     let state: "sent" | "dropped" = "dropped";
     try {
       if (answer === undefined) return;

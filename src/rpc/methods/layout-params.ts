@@ -1,11 +1,11 @@
 import { z } from "zod";
+import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import type { PcMachine } from "../../plan/machines/pc.ts";
 import type { VirtMachine } from "../../plan/machines/virt.ts";
 import { U64_MAX } from "../../ranges/address.ts";
 import { address } from "../types.ts";
 
-export const WINDOW_LIMIT = 4096;
 const GiB = 1n << 30n;
 
 const window = z
@@ -92,7 +92,7 @@ const machine = z
 export const layoutParams = {
   layout: z
     .array(window)
-    .max(WINDOW_LIMIT, { error: `at most ${WINDOW_LIMIT} windows` })
+    .max(LIMITS["max-windows"].max, { error: `at most ${LIMITS["max-windows"].max} windows` })
     .optional()
     .meta({ description: "Windows; beside a machine or an mtree, in addition to theirs" }),
   machine: machine.optional(),

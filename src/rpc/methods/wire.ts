@@ -7,6 +7,7 @@ import type { Region } from "../../host/platform/reserved-regions.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
+import { finish } from "../../ranges/steps.ts";
 import {
   toWireRange,
   type wireCause,
@@ -25,7 +26,11 @@ export function toWireRegion({ start, last, type, enforced }: Region): z.input<t
 }
 
 export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
-  return { ...toWireRange({ start, last }), causes: causes as z.input<typeof wireCause>[] };
+  return {
+    start: formatAddress(start),
+    last: formatAddress(last),
+    causes: causes as z.input<typeof wireCause>[],
+  };
 }
 
 /** Reserved ranges as QEMU's command line takes them. */
@@ -48,7 +53,7 @@ export function toWireReserved({ device, group }: PlatformDevice, reserved: Rese
     scope: reserved.scope,
     regions: regions.map(toWireRegion),
     reserved: toWireRanges(all),
-    "qemu-reserved-regions": qemuReservedRegions(all, msi),
+    "qemu-reserved-regions": finish(qemuReservedRegions(all, msi)),
     aperture: aperture ? toWireRange(aperture) : null,
     "aperture-source": reserved.apertureSource,
     "iova-alignment": reserved.alignment === null ? null : formatAddress(reserved.alignment),
