@@ -110,7 +110,8 @@ export class TimeSlices {
   }
 
   #isBefore(a: TimeSlice, b: TimeSlice): boolean {
-    if (this.#isForSmall && a.worked !== b.worked) return a.worked < b.worked;
+    // Of those who have not begun the last: how much the others have to do nobody knows.
+    if (this.#isForSmall) return a.worked <= b.worked;
     if (a.uid === b.uid) return a.account.used < b.account.used;
     return this.#userOf(a).used < this.#userOf(b).used;
   }
