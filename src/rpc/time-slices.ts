@@ -1,5 +1,7 @@
+import type { Steps } from "../ranges/steps.ts";
+
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
-const SLICE_MS = 5;
+const SLICE_MS = 2;
 
 /** What somebody has had of the event loop, in milliseconds, since those who wait now began to. */
 class Account {
@@ -139,6 +141,21 @@ export class TimeSlice {
       made.push(make(item));
     }
     return made;
+  }
+
+  /** The items for which `isWanted` holds, in order; as {@link map}. */
+  async filter<T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<T[]> {
+    const chosen = await this.map(items, (item) => (isWanted(item) ? [item] : []));
+    return chosen.flat();
+  }
+
+  /** All steps; others go first whenever a slice is over in between. */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (this.isOver) await this.pass();
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { LIMITS } from "../limits.ts";
 import { formatAddress, parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
 import { parseSize, SIZE } from "../ranges/size.ts";
@@ -78,6 +79,7 @@ export const range = z
 /** Ranges as clients may write them. */
 export const rangeList = z
   .array(range)
+  .max(LIMITS["max-ranges"].max)
   .meta({ id: "RangeListInput", description: "Ranges in any order; they may overlap and touch" });
 
 /** The name of a context. */

@@ -36,7 +36,7 @@ describe("the command line", () => {
       stderr: "",
       stdout: expect.stringContaining("--socket PATH"),
     });
-    expect(run("--version")).toEqual({ status: 0, stderr: "", stdout: "iovad 0.1.0\n" });
+    expect(run("--version")).toEqual({ status: 0, stderr: "", stdout: "iovad 0.2.0\n" });
   });
 
   it.each([

@@ -54,6 +54,7 @@ const CALLS: [name: string, params: object][] = [
   ["release-device", { device: DEVICE }],
   ["destroy-ioas", { context: "guest", ioas: 1 }],
   ["destroy-context", { context: "guest" }],
+  ["query-events", {}],
   ["unsubscribe", {}],
 ];
 

@@ -156,7 +156,7 @@ describe("iovad-run", () => {
 
   it("prints its help and its version", async () => {
     expect(await run("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("{iommufd}") });
-    expect(await run("--version")).toEqual({ status: 0, stdout: "iovad-run 0.1.0\n", stderr: "" });
+    expect(await run("--version")).toEqual({ status: 0, stdout: "iovad-run 0.2.0\n", stderr: "" });
     expect(daemon.requests).toEqual([]);
   });
 

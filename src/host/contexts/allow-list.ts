@@ -1,9 +1,7 @@
-import { RangeSet } from "../../ranges/range-set.ts";
+import type { RangeSet } from "../../ranges/range-set.ts";
 import { HostError } from "../errors.ts";
 import { errnoOf, kernelError } from "../failures.ts";
-import { type Conflict, conflictsWith } from "../knowledge/conflicts.ts";
-import type { Reserved } from "../knowledge/knowledge.ts";
-import type { PlatformDevice } from "../platform/platform.ts";
+import { conflictsIn, type KnownDevice } from "../knowledge/claims.ts";
 import type { Ioas } from "./ioas.ts";
 
 /**
@@ -14,7 +12,7 @@ import type { Ioas } from "./ioas.ts";
 export async function allowRanges(
   ioas: Ioas,
   ranges: RangeSet,
-  devices: readonly { readonly platform: PlatformDevice; readonly reserved: Reserved }[],
+  devices: readonly KnownDevice[],
   lost: (error: unknown, ioas: Ioas) => HostError | undefined,
 ): Promise<void> {
   try {
@@ -22,26 +20,12 @@ export async function allowRanges(
   } catch (error) {
     if (errnoOf(error) !== "EADDRINUSE")
       throw lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_ALLOW_IOVAS");
+    const answer = await ioas.read().catch(() => undefined);
+    const denied = answer && ranges.subtract(answer.ranges);
     throw new HostError(
       "RangeConflict",
       `IOAS ${ioas.id} cannot allow ranges that its devices reserve; query-allowed-ranges tells what is left`,
-      { errno: "EADDRINUSE", conflicts: await conflictsIn(ioas, ranges, devices) },
+      { errno: "EADDRINUSE", conflicts: conflictsIn(ranges, devices, denied) },
     );
   }
-}
-
-/** The parts of `ranges` that the kernel excludes; what no device accounts for is `reserved-elsewhere`. */
-async function conflictsIn(
-  ioas: Ioas,
-  ranges: RangeSet,
-  devices: readonly { readonly platform: PlatformDevice; readonly reserved: Reserved }[],
-): Promise<Conflict[]> {
-  const answer = await ioas.read().catch(() => undefined);
-  const excluded = answer ? ranges.subtract(answer.ranges) : ranges;
-  const known = devices.flatMap(({ platform, reserved }) => conflictsWith(excluded, platform, reserved));
-  const rest = answer ? excluded.subtract(RangeSet.from(known)) : RangeSet.EMPTY;
-  return [
-    ...known,
-    ...[...rest].map((range) => ({ ...range, causes: [{ kind: "reserved-elsewhere" as const }] })),
-  ];
 }

@@ -5,7 +5,7 @@ import { type Ioas, IoasChange } from "../contexts/ioas.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import { HostError } from "../errors.ts";
 import { attachedUnseen, attachFailure, errnoOf, kernelError } from "../failures.ts";
-import { conflictsWith } from "../knowledge/conflicts.ts";
+import { conflictsIn } from "../knowledge/claims.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
@@ -162,7 +162,9 @@ export class Attachments {
       return attachFailure(error, device, elsewhere?.platform.device);
     }
     const conflicts = ioas.allowList
-      ? conflictsWith(ioas.allowList, held.platform, knowledge.reserved(held.platform))
+      ? conflictsIn(ioas.allowList, [
+          { platform: held.platform, reserved: knowledge.reserved(held.platform) },
+        ])
       : [];
     return new HostError(
       "RangeConflict",

@@ -11,7 +11,7 @@ import {
 } from "./address-spaces.ts";
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
-import { subscribe, unsubscribe } from "./events.ts";
+import { queryEvents, subscribe, unsubscribe } from "./events.ts";
 import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { discover, queryCommands, querySchema, queryVersion } from "./introspection.ts";
@@ -58,4 +58,5 @@ export const METHODS = [
 
   subscribe,
   unsubscribe,
+  queryEvents,
 ] as const satisfies readonly Method[];

@@ -1,10 +1,9 @@
 import { z } from "zod";
+import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";
 import { address, size } from "../types.ts";
 import { machine } from "./machine-params.ts";
-
-export const WINDOW_LIMIT = 4096;
 
 const window = z
   .strictObject({
@@ -31,7 +30,7 @@ const window = z
 export const layoutParams = {
   layout: z
     .array(window)
-    .max(WINDOW_LIMIT, { error: `at most ${WINDOW_LIMIT} windows` })
+    .max(LIMITS["max-windows"].max, { error: `at most ${LIMITS["max-windows"].max} windows` })
     .optional()
     .meta({ description: "Windows; beside a machine or an mtree, in addition to theirs" }),
   machine: machine.optional(),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
-import { limitExceeded } from "../../host/errors.ts";
+import type { Limits } from "../../limits.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
 import { comparedWith, machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
@@ -9,10 +9,10 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
-import { layoutParams, WINDOW_LIMIT } from "./layout-params.ts";
+import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
 import { exactness, toWireExactness } from "./planning.ts";
-import { causeBudget } from "./planning-limits.ts";
+import { causeBudget, refuseMoreThan } from "./planning-limits.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion } from "./wire.ts";
 
@@ -77,18 +77,19 @@ export const checkLayoutMethod = defineMethod({
       throw invalidParams("enforce: takes the ioas that is to keep the layout");
     }
     const { devices, context, ioas, hosts } = params;
-    const plan = await planFor({ devices, context, ioas, hosts }, call.host);
+    const plan = await planFor({ devices, context, ioas, hosts }, call);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
-    const windows = windowsOf(params, pageSize);
+    const windows = windowsOf(params, pageSize, call.limits);
     const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
-    const checked = checkLayout(plan, windows, causeBudget());
+    const spend = causeBudget(call.limits, "check fewer windows, or fewer devices or hosts");
+    const checked = await call.slice.run(checkLayout(plan, windows, spend));
     const enforced = params.enforce && checked.fits;
     if (enforced) await enforce(params, promise, call);
     return {
       fits: checked.fits,
       ...toWireExactness(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
-      windows: checked.windows.map(toWireWindow),
+      windows: await call.slice.map(checked.windows, toWireWindow),
       enforced,
       ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
@@ -96,7 +97,7 @@ export const checkLayoutMethod = defineMethod({
 });
 
 /** All windows of the params, in the order machine or mtree, then layout. */
-function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint): Window[] {
+function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits: Limits): Window[] {
   if (machine && mtree !== undefined) {
     throw invalidParams("mtree: contradicts machine; give the guest that runs, or the one that is planned");
   }
@@ -108,8 +109,9 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint): Window
     ...(mtree === undefined ? [] : windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
     ...(layout ?? []),
   ];
-  if (windows.length <= WINDOW_LIMIT) return windows;
-  throw limitExceeded("max-windows", `${windows.length} windows, and ${WINDOW_LIMIT} are the most`);
+  const count = windows.length;
+  refuseMoreThan(limits, "max-windows", count, `layout: ${count} windows in all`, "check them in parts");
+  return windows;
 }
 
 /** What the planner refuses, as a fault of the member that says it. */

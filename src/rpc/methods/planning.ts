@@ -1,12 +1,11 @@
 import { z } from "zod";
-import type { Exclusion } from "../../plan/attribution.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
-import { defineMethod } from "../method.ts";
-import { Turn } from "../turn.ts";
+import { type Call, defineMethod } from "../method.ts";
 import {
   address,
   rangeList,
@@ -20,7 +19,11 @@ import {
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { alignment } from "./profile-type.ts";
 import { planFor, sources } from "./sources.ts";
-import { qemuRegions, toWireExclusion, toWireRanges } from "./wire.ts";
+import { qemuRegions, toWireExclusion } from "./wire.ts";
+
+const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
+export const FEWER_CAUSES =
+  "ask about part of the address space (explain-range), about fewer devices or about fewer hosts";
 
 /** Of every answer: what it is worth. */
 export const exactness = {
@@ -35,14 +38,18 @@ export function toWireExactness({ exact, hint }: Plan) {
 }
 
 /** What a plan excludes within `within`, complete. Rejects with HostError LimitExceeded. */
-export async function excludedBy(plan: Plan, within: RangeSet): Promise<Exclusion[]> {
-  const spend = causeBudget();
-  const turn = new Turn();
-  const all: Exclusion[] = [];
+export async function excludedBy(
+  plan: Plan,
+  within: RangeSet,
+  { limits, slice }: Call,
+): Promise<z.input<typeof wireExclusion>[]> {
+  const spend = causeBudget(limits, FEWER_CAUSES);
+  const all: z.input<typeof wireExclusion>[] = [];
   for (const exclusion of exclusions(plan, within)) {
-    spend(exclusion);
-    all.push(exclusion);
-    if (turn.isOver) await turn.pass();
+    if (exclusion) {
+      spend(exclusion);
+      all.push(toWireExclusion(exclusion));
+    } else if (slice.isOver) await slice.pass();
   }
   return all;
 }
@@ -63,16 +70,17 @@ export const predictAllowedRanges = defineMethod({
     "qemu-reserved-regions": qemuRegions,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async (params, { host }) => {
-    const plan = await planFor(params, host);
-    const excluded = await excludedBy(plan, RangeSet.ALL);
+  handler: async (params, call) => {
+    const { slice } = call;
+    const plan = await planFor(params, call);
+    const excluded = await excludedBy(plan, RangeSet.ALL, call);
     const msi = plan.claims.filter(({ cause }) => cause.type === "msi");
     return {
-      ranges: toWireRanges(plan.ranges),
+      ranges: await slice.run(mapInSteps(plan.ranges, toWireRange)),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireExactness(plan),
-      excluded: excluded.map(toWireExclusion),
-      "qemu-reserved-regions": qemuReservedRegions(plan.ranges.invert(), msi),
+      excluded,
+      "qemu-reserved-regions": await slice.run(qemuReservedRegions(plan.ranges.invert(), msi)),
     };
   },
 });
@@ -91,17 +99,17 @@ export const explainRange = defineMethod({
     ...exactness,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async ({ start, last, ...given }, { host }) => {
+  handler: async ({ start, last, ...given }, call) => {
+    const { host, slice } = call;
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
     const { devices, ioas, hosts } = given;
     const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
-    const plan = await planFor(given, host, isAboutAll ? host.platform.devices() : undefined);
-    const within = RangeSet.from([{ start, last }]);
-    const excluded = await excludedBy(plan, within);
+    const plan = await planFor(given, call, isAboutAll ? host.platform.devices() : undefined);
+    const excluded = await excludedBy(plan, RangeSet.from([{ start, last }]), call);
     return {
       ...toWireRange({ start, last }),
-      allowed: toWireRanges(plan.ranges.intersect(within)),
-      excluded: excluded.map(toWireExclusion),
+      allowed: await slice.run(mapInSteps(plan.ranges.cut({ start, last }), toWireRange)),
+      excluded,
       ...toWireExactness(plan),
     };
   },
@@ -128,14 +136,15 @@ export const findFreeRange = defineMethod({
     ...exactness,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async (params, { host }) => {
+  handler: async (params, call) => {
     const { size, avoid = [], direction } = params;
-    refuseTooManyRanges("avoid", [avoid]);
+    refuseTooManyRanges(call.limits, "avoid", [avoid], FEWER_TO_AVOID);
     const { devices, context, ioas, hosts } = params;
-    const plan = await planFor({ devices, context, ioas, hosts }, host);
+    const plan = await planFor({ devices, context, ioas, hosts }, call);
     const smallest = plan.alignment ?? 1n;
     const wanted = params.alignment ?? 1n;
-    const free = plan.ranges.subtract(RangeSet.from(avoid)).alignInwards(smallest);
+    const taken = await call.slice.run(RangeSet.fromInSteps([...plan.claims, ...avoid]));
+    const free = taken.invert().alignInwards(smallest);
     const found = free.findFree({
       size,
       alignment: wanted > smallest ? wanted : smallest,

@@ -1,13 +1,14 @@
 import { z } from "zod";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Reserved } from "../../host/knowledge/knowledge.ts";
 import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import type { Region } from "../../host/platform/reserved-regions.ts";
-import type { Exclusion } from "../../plan/attribution.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { finish } from "../../ranges/steps.ts";
 import {
   toWireRange,
   type wireCause,
@@ -35,7 +36,11 @@ export function toWireBlocker({ reason, detail, region, devices }: Blocker) {
 }
 
 export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
-  return { ...toWireRange({ start, last }), causes: causes as z.input<typeof wireCause>[] };
+  return {
+    start: formatAddress(start),
+    last: formatAddress(last),
+    causes: causes as z.input<typeof wireCause>[],
+  };
 }
 
 /** Reserved ranges as QEMU's command line takes them. */
@@ -60,7 +65,7 @@ export function toWireReserved({ device, group }: PlatformDevice, reserved: Rese
     scope: reserved.scope,
     regions: regions.map(toWireRegion),
     reserved: toWireRanges(all),
-    "qemu-reserved-regions": qemuReservedRegions(all, msi),
+    "qemu-reserved-regions": finish(qemuReservedRegions(all, msi)),
     aperture: aperture ? toWireRange(aperture) : null,
     "aperture-source": reserved.apertureSource,
     "iova-alignment": reserved.alignment === null ? null : formatAddress(reserved.alignment),

@@ -288,12 +288,12 @@ describe("check-layout refuses, and does nothing, when", () => {
   it("100,000 windows are given, or more lines of an mtree than that", async () => {
     const client = new Client({});
     const error = await client.refusal("check-layout", { layout: Array(100_000).fill(one) });
-    expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 4096 windows") });
+    expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 65536 windows") });
     const line = "0000000000000000-0000000000000fff (prio 0, ram): x\n";
     const view = `FlatView #0\n AS "memory", root: system\n${line.repeat(4097)}`;
     expect(await client.refusal("check-layout", { mtree: view })).toMatchObject({
       code: -32011,
-      data: { class: "LimitExceeded", limit: "windows" },
+      data: { class: "LimitExceeded", limit: "max-windows" },
     });
   });
 
@@ -303,6 +303,6 @@ describe("check-layout refuses, and does nothing, when", () => {
     );
     const layout = Array.from({ length: 2000 }, (_, n) => ({ name: `${n}`, start: 0, last: 8192 * 100 }));
     const error = await new Client({}).refusal("check-layout", { layout, hosts: [{ host: "a", allowed }] });
-    expect(error.data).toEqual({ class: "LimitExceeded", limit: "causes" });
+    expect(error.data).toEqual({ class: "LimitExceeded", limit: "max-causes" });
   });
 });

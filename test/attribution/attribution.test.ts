@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { attribute, type Claim } from "../../src/plan/attribution.ts";
-import { type Cause, causeKey } from "../../src/plan/cause.ts";
+import { attribute, type Claim, sweep } from "../../src/attribution/attribution.ts";
+import { type Cause, causeKey } from "../../src/attribution/cause.ts";
 import { U64_MAX } from "../../src/ranges/address.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { rangeIn, rangesAround, UNIVERSES, WIDTH } from "../ranges/bitmap.ts";
@@ -100,6 +100,18 @@ describe("attribution", () => {
       { start: 10n, last: 19n, cause: { ...cause } },
     ];
     expect([...attribute(claims)]).toEqual([{ start: 0n, last: 19n, causes: [cause] }]);
+  });
+
+  it("lets others go first while there is nothing to tell, however many claims there are", () => {
+    const cause: Cause = { kind: "host", host: "b" };
+    const claims = Array.from({ length: 50_000 }, (_, i) => ({ start: BigInt(i), last: BigInt(i), cause }));
+    const yielded = [...sweep(claims)];
+    expect(yielded.filter((each) => each !== undefined)).toEqual([
+      { start: 0n, last: 49_999n, causes: [cause] },
+    ]);
+    expect(yielded.length).toBeGreaterThan(200);
+    const part = [...sweep(claims, RangeSet.from([{ start: 100n, last: 199n }]))];
+    expect(part.at(-1)).toEqual({ start: 100n, last: 199n, causes: [cause] });
   });
 
   it("is made as far as it is wanted: a reader may stop", () => {
