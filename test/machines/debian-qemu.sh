@@ -16,10 +16,10 @@ if [[ ! -e $entry ]]; then
   mkdir -p "$work"/archives/partial "$work"/unpacked/usr/{bin,lib,lib64,sbin}
   suites=$suite
   [[ $suite != *-backports ]] || suites="${suite%-backports} $suite"
-  # To an apt that believes nothing to be installed, everything is missing.
-  "$here/../kernel/debian.sh" "$suites" "$(dpkg --print-architecture)" \
-    apt-get --quiet --quiet --yes -o "Dir::Cache::Archives=$work/archives" --download-only --no-install-recommends \
-    --target-release "$suite" install qemu-system-x86 qemu-system-arm
+  # To an apt that believes nothing to be installed, everything is missing. It changes nothing here, so it takes no lock.
+  own=(-o "Dir::Cache::Archives=$work/archives" -o Debug::NoLocking=1 --target-release "$suite")
+  "$here/../kernel/debian.sh" "$suites" "$(dpkg --print-architecture)" apt-get "${own[@]}" --quiet --quiet --yes \
+    --download-only --no-install-recommends install qemu-system-x86 qemu-system-arm
   # Older suites have files in /lib, newer ones all in /usr.
   for folder in bin lib lib64 sbin; do ln -s "usr/$folder" "$work/unpacked/$folder"; done
   for package in "$work"/archives/*.deb; do
