@@ -193,6 +193,11 @@ export class Host {
     return this.#parts.contexts.allowed(ioas);
   }
 
+  /** The devices of this daemon that are attached to the IOAS, as they were last looked at. */
+  attached(ioas: Ioas): PlatformDevice[] {
+    return [...ioas.devices].flatMap((device) => this.#parts.census.get(device) ?? []);
+  }
+
   /** What the sources say that an IOAS with these devices allows. */
   predict(devices: Iterable<string>): Prediction {
     return this.#parts.verifier.predict(devices);
@@ -226,9 +231,9 @@ export class Host {
   /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
   async allowRanges(context: string, id: number, ranges: RangeSet): Promise<void> {
     const ioas = this.ioas(context, id);
-    const { census, contexts, knowledge, tell } = this.#parts;
-    const attached = [...ioas.devices].flatMap((device) => census.get(device) ?? []);
-    const devices = attached.map((platform) => ({ platform, reserved: knowledge.reserved(platform) }));
+    const { contexts, knowledge, tell } = this.#parts;
+    const known = (platform: PlatformDevice) => ({ platform, reserved: knowledge.reserved(platform) });
+    const devices = this.attached(ioas).map(known);
     const lost = contexts.lost.bind(contexts);
     await contexts.get(context).run(() => allowRanges(ioas, ranges, devices, lost, tell));
   }

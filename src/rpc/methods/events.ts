@@ -41,7 +41,7 @@ export const subscribe = defineMethod({
       return { instance, sequence: since.sequence, resumed: true };
     }
     await host.look(slice);
-    // Each device keeps its form: the snapshot itself is made in one piece with its sequence.
+    // Each device keeps its form, so that the snapshot is made in one piece with the sequence that it belongs to.
     await slice.map(host.snapshot().devices, toWireDevice);
     const { sequence } = events;
     events.subscribe(connection, names, sequence);

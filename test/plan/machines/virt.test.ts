@@ -34,6 +34,16 @@ describe("the Arm machine virt", () => {
     expect(place(machine, "device-memory")).toBe("[0xc0000000, 0x1dfffffff]");
   });
 
+  it("needs its memory and what can be plugged, and none of its PCI windows", () => {
+    const machine: Machine = { type: "virt", memory: GiB, maxMemory: 4n * GiB, slots: 2 };
+    expect(machineWindows(machine).map(({ name, required }) => [name, required])).toEqual([
+      ["pci-hole", false],
+      ["ram", true],
+      ["device-memory", true],
+      ["pci-hole64", false],
+    ]);
+  });
+
   it("moves the high window up by whole windows when memory or its own size asks for it", () => {
     expect(place({ type: "virt", memory: 600n * GiB }, "pci-hole64")).toBe("[0x10000000000, 0x17fffffffff]");
     // RAM up to 512 GiB exactly: redistributors and ECAM come first, and the window no longer fits there.
