@@ -11,8 +11,12 @@ const window = z
     start: address,
     last: address.optional(),
     size: size.optional().meta({ description: "Instead of last" }),
+    required: z
+      .boolean()
+      .default(true)
+      .meta({ description: "Whether the guest cannot do without; a PCI hole, for one, it can" }),
   })
-  .transform(({ name, start, last: given, size }, context): Window => {
+  .transform(({ name, start, last: given, size, required }, context): Window => {
     const fault = (message: string) => {
       context.addIssue({ code: "custom", message });
       return z.NEVER;
@@ -22,7 +26,7 @@ const window = z
     const last = given ?? start + (size as bigint) - 1n;
     if (last < start) return fault("start lies above last (both are inclusive)");
     if (last > U64_MAX) return fault("start and size reach beyond 64 bits");
-    return { name, start, last, required: true };
+    return { name, start, last, required };
   })
   .meta({ id: "WindowInput", description: "A part of the guest's address space that devices are to reach" });
 

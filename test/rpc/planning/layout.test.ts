@@ -6,6 +6,8 @@ import { Client } from "./client.ts";
 const GPU = "0000:41:00.0";
 const mtree = readFileSync(new URL("../../plan/q35-8g.mtree.txt", import.meta.url), "utf8");
 const GiB = 2 ** 30;
+/** Something to check against that forbids nothing. */
+const hosts = [{ host: "anywhere", allowed: [{ start: 0, last: "0xffffffffffffffff" }], exact: true }];
 
 function names({ windows }: Message): string[] {
   return windows.map(({ name }: { name: string }) => name);
@@ -18,7 +20,7 @@ describe("check-layout", () => {
       { name: "b", start: 4096, size: 4096 },
       { name: "top", start: "0xfffffffffffff000", size: 4096 },
     ];
-    const { windows } = await new Client({}).ask("check-layout", { layout });
+    const { windows } = await new Client({}).ask("check-layout", { layout, hosts });
     expect(windows.map(({ start, last }: { start: string; last: string }) => [start, last])).toEqual([
       ["0x1000", "0x1fff"],
       ["0x1000", "0x1fff"],
@@ -86,10 +88,10 @@ describe("check-layout", () => {
 
   it("takes sizes as QEMU's command line has them, and answers with addresses", async () => {
     const layout = [{ name: "ram", start: "0x100000000", size: "1.5T" }];
-    const { windows } = await new Client({}).ask("check-layout", { layout });
+    const { windows } = await new Client({}).ask("check-layout", { layout, hosts });
     expect(windows[0]).toMatchObject({ start: "0x100000000", last: "0x180ffffffff" });
     const ram = async (machine: object) => {
-      const answer = await new Client({}).ask("check-layout", { machine });
+      const answer = await new Client({}).ask("check-layout", { machine, hosts });
       return answer.windows.filter(({ required }: Message) => required);
     };
     expect(await ram({ type: "q35", memory: "1536G", "max-memory": "2T", slots: 4 })).toEqual(
@@ -99,7 +101,7 @@ describe("check-layout", () => {
 
   it("tells every VMM's machine by its members, and which versions its map was compared with", async () => {
     const windowsOf = async (machine: object) => {
-      const answer = await new Client({}).ask("check-layout", { machine });
+      const answer = await new Client({}).ask("check-layout", { machine, hosts });
       const spans = answer.windows.map(({ name, start, last }: Message) => `${name} ${start}-${last}`);
       return { spans, "compared-with": answer["compared-with"] };
     };
@@ -150,11 +152,13 @@ describe("check-layout", () => {
       ],
       "compared-with": [],
     });
-    expect(await new Client({}).ask("check-layout", { layout: [] })).not.toHaveProperty("compared-with");
+    expect(await new Client({}).ask("check-layout", { layout: [], hosts })).not.toHaveProperty(
+      "compared-with",
+    );
   });
 
   it("takes an empty layout for one that fits", async () => {
-    expect(await new Client({}).ask("check-layout", { layout: [] })).toMatchObject({
+    expect(await new Client({}).ask("check-layout", { layout: [], hosts })).toMatchObject({
       fits: true,
       windows: [],
     });
@@ -266,7 +270,7 @@ describe("check-layout refuses, and does nothing, when", () => {
     ["enforcing has no place", { layout: [one], enforce: true }, "enforce: takes the ioas"],
     ["a context has no IOAS", { layout: [one], context: "default" }, "context: says nothing without an ioas"],
   ])("%s", async (_when, params, message) => {
-    const error = await new Client({}).refusal("check-layout", params);
+    const error = await new Client({}).refusal("check-layout", { hosts, ...params });
     expect(error.code).toBe(-32602);
     expect(error.message).toContain(message);
   });
@@ -291,7 +295,7 @@ describe("check-layout refuses, and does nothing, when", () => {
     expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 65536 windows") });
     const line = "0000000000000000-0000000000000fff (prio 0, ram): x\n";
     const view = `FlatView #0\n AS "memory", root: system\n${line.repeat(4097)}`;
-    expect(await client.refusal("check-layout", { mtree: view })).toMatchObject({
+    expect(await client.refusal("check-layout", { mtree: view, hosts })).toMatchObject({
       code: -32011,
       data: { class: "LimitExceeded", limit: "max-windows" },
     });
