@@ -16,12 +16,12 @@ interface Reserved {
   generation: number;
 }
 
-const { iommu, apertureLast, excluded } = currentPlatform();
+const { apertureLast, estimatedLast, excluded } = currentPlatform();
 const [aperture] = wireRanges([[0n, apertureLast]]);
-/** Only those units show registers. */
-const suggested = /^(dmar|ivhd)/.test(iommu)
-  ? { aperture, "aperture-source": "estimate" }
-  : { aperture: null, "aperture-source": "unknown" };
+const suggested =
+  estimatedLast === null
+    ? { aperture: null, "aperture-source": "unknown" }
+    : { aperture: wireRanges([[0n, estimatedLast]])[0], "aperture-source": "estimate" };
 
 let daemon: Daemon;
 let client: Client;
