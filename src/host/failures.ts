@@ -1,7 +1,7 @@
 import { SystemCallError } from "../kernel/kernel.ts";
 import { formatRange } from "../ranges/range.ts";
 import { HostError } from "./errors.ts";
-import type { Blocker } from "./platform/blockers.ts";
+import { type Blocker, NO_IOMMU } from "./platform/blockers.ts";
 import type { PlatformDevice } from "./platform/platform.ts";
 
 /**
@@ -170,6 +170,13 @@ export function blockedBy(blocker: Blocker, device: string, errno: string): Host
   return new HostError("DeviceBlocked", `the kernel refuses ${device}: ${blocker.detail}`, {
     errno,
     blockers: [blocker],
+  });
+}
+
+/** Before anything is opened: the kernel would let the daemon have it (`drivers/vfio/device_cdev.c`). */
+export function withoutIommu(device: string): HostError {
+  return new HostError("DeviceBlocked", `${device} is safe for nobody to have: ${NO_IOMMU.detail}`, {
+    blockers: [NO_IOMMU],
   });
 }
 

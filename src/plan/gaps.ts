@@ -2,7 +2,7 @@
 export type Gap =
   | {
       readonly device: string;
-      /** "ready": a probe would tell; "unbound": no VFIO driver is bound; "blocked": firmware forbids it for good. */
+      /** "ready": a probe would tell; "unbound": no VFIO driver is bound; "blocked": firmware forbids it for good, or nothing translates for it. */
       readonly state: "ready" | "unbound" | "blocked";
     }
   | { readonly host: string; readonly hint?: string | undefined };

@@ -1,5 +1,6 @@
 import type { Reserved } from "../host/knowledge/knowledge.ts";
 import { isOnVfioDriver, type PlatformDevice } from "../host/platform/platform.ts";
+import { FULL } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import type { Claim } from "./attribution.ts";
 import type { Cause } from "./cause.ts";
@@ -23,10 +24,15 @@ export interface Source {
 
 /**
  * A device. What its group's file lists, it claims, also where a sibling may be the one that has the region: an answer
- * that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is only estimated.
+ * that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is only estimated. Without an
+ * IOMMU there is no address that anything is sure to translate.
  */
 export function deviceSource({ platform, reserved }: KnownDevice): Source {
   const { device } = platform;
+  if (platform.noIommu) {
+    const cause: Cause = { device, group: platform.group, kind: "aperture" };
+    return { claims: [{ ...FULL, cause }], alignment: null, gap: { device, state: "blocked" } };
+  }
   const isExact =
     (reserved.apertureSource === "probe" || reserved.apertureSource === "ioas") &&
     !reserved.truncated &&

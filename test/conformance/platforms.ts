@@ -62,7 +62,8 @@ const VTD48: Platform = {
 const AMD: Platform = {
   iommu: "ivhd0",
   apertureLast: U64_MAX,
-  estimatedLast: U64_MAX,
+  // As much as the firmware promises; this Linux does not ask.
+  estimatedLast: 0xffffffffffffn,
   pageSize: 4096,
   regions: [MSI, HYPERTRANSPORT],
   bridgeRegions: [],
@@ -125,7 +126,7 @@ export const PLATFORMS: Readonly<Record<string, Platform>> = {
   "next-vtd39": { ...VTD39, ...NO_RELAXABLE },
   "next-vtd48": { ...VTD48, ...NO_RELAXABLE },
   // The lower half of 48 bits that are sign-extended.
-  "next-vtd-stages": {
+  "next-vtd-first-stage": {
     ...VTD48,
     ...NO_RELAXABLE,
     apertureLast: 0x7fffffffffffn,
@@ -139,7 +140,20 @@ export const PLATFORMS: Readonly<Record<string, Platform>> = {
       [0x800000000000n, U64_MAX],
     ],
   },
-  "next-amd": AMD,
+  "next-amd": {
+    ...AMD,
+    apertureLast: 0xffffffffffffn,
+    allowed: [
+      [0n, 0xfedfffffn],
+      [0xfef00000n, 0xfcffffffffn],
+      [0x10000000000n, 0xffffffffffffn],
+    ],
+    excluded: [
+      [0xfee00000n, 0xfeefffffn],
+      [0xfd00000000n, 0xffffffffffn],
+      [0x1000000000000n, U64_MAX],
+    ],
+  },
   "next-virtio": VIRTIO,
   "next-smmu": SMMU,
   "next-smmu-64k": { ...SMMU, pageSize: 65536 },

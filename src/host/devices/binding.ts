@@ -10,6 +10,7 @@ import {
   kernelError,
   openDeviceFailure,
   openIommufdFailure,
+  withoutIommu,
 } from "../failures.ts";
 import type { Backend, Knowledge } from "../knowledge/knowledge.ts";
 import { findBlockers } from "../platform/blockers.ts";
@@ -114,7 +115,7 @@ export class Binding {
 
   /** Whether only groups and containers can serve the device, and do. */
   #isLegacy(device: PlatformDevice): boolean {
-    if (device.cdev && this.#platform.hasIommufd) return false;
+    if (device.noIommu || (device.cdev && this.#platform.hasIommufd)) return false;
     return isOnVfioDriver(device) && hasLegacyPath(this.#kernel, device);
   }
 
@@ -182,6 +183,7 @@ export class Binding {
         { driver },
       );
     }
+    if (platform.noIommu) throw withoutIommu(device);
     if (!cdev) {
       throw new HostError(
         "DeviceNotReady",

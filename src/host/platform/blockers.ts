@@ -5,6 +5,7 @@ import type { Region } from "./reserved-regions.ts";
 export interface Blocker {
   readonly reason:
     | "direct-mapping"
+    | "no-iommu"
     | "no-vfio-driver"
     | "group-sibling"
     | "no-cdev"
@@ -16,6 +17,13 @@ export interface Blocker {
   /** The devices concerned: those that carry the region, or the siblings in the way. */
   readonly devices?: readonly string[];
 }
+
+/** What such a device can reach nothing limits: no range that anybody names for it is enforced. */
+export const NO_IOMMU: Blocker = {
+  reason: "no-iommu",
+  detail:
+    "no IOMMU translates for it, so that it reaches any memory of the host; enable the IOMMU, in the firmware's setup and for the kernel, and bind it anew",
+};
 
 /** A device together with the regions of its group. */
 export interface DeviceRegions {
@@ -50,6 +58,8 @@ export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegio
       reason: "no-vfio-driver",
       detail: `bound to ${subject.driver ?? "no driver"}; bind it to vfio-pci (driverctl set-override ${subject.device} vfio-pci)`,
     });
+  } else if (subject.noIommu) {
+    blockers.push(NO_IOMMU);
   } else if (!subject.cdev) {
     blockers.push({
       reason: "no-cdev",

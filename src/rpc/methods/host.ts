@@ -24,6 +24,7 @@ const wireDevice = z
       z.object({
         reason: z.enum([
           "direct-mapping",
+          "no-iommu",
           "no-vfio-driver",
           "group-sibling",
           "no-cdev",
