@@ -7,6 +7,8 @@ export interface Platform {
   readonly iommu: string;
   /** The highest address that an IO address space behind it has. */
   readonly apertureLast: bigint;
+  /** The highest that the IOMMU takes, where its tables reach less far. */
+  readonly unitLast?: bigint;
   /** What the daemon takes it for before a probe; null where the IOMMU does not tell. */
   readonly estimatedLast: bigint | null;
   /** The kernel's page, which is also the IOMMU's smallest, in bytes. */
@@ -122,6 +124,8 @@ export const PLATFORMS: Readonly<Record<string, Platform>> = {
   // Its driver tells a domain's aperture once a device is in it; a replace asks before (see late-aperture).
   virtio: { ...VIRTIO, allowedAfterReplace: [[0n, 0n]] },
   smmu: SMMU,
+  // Imitated only: QEMU's SMMUv3 and Linux could do it, and nothing in it differs from the other two.
+  "smmu-16k": { ...SMMU, pageSize: 16384 },
   "smmu-64k": { ...SMMU, pageSize: 65536 },
   "next-vtd39": { ...VTD39, ...NO_RELAXABLE },
   "next-vtd48": { ...VTD48, ...NO_RELAXABLE },
@@ -130,6 +134,7 @@ export const PLATFORMS: Readonly<Record<string, Platform>> = {
     ...VTD48,
     ...NO_RELAXABLE,
     apertureLast: 0x7fffffffffffn,
+    unitLast: 0xffffffffffffn,
     estimatedLast: 0x7fffffffffffn,
     allowed: [
       [0n, 0xfedfffffn],

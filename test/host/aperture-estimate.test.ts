@@ -77,11 +77,14 @@ describe("the estimate of an aperture", () => {
   });
 
   it("is not more for AMD's IOMMU than the firmware's table says", () => {
-    const ivrs = (vaSize: number) => `IVRS${"\0".repeat(32)}${le32(((vaSize << 15) | 0x1f) >>> 0)}\0\0`;
+    const ivrs = (vaSize: number, efrSup = 1) =>
+      `IVRS${"\0".repeat(32)}${le32((vaSize << 15) | 0x2800 | efrSup)}\0\0`;
     expect(bits({ features: "29d3:0", ivrs: ivrs(48) })).toBe(48);
     expect(bits({ features: "29d3:0", ivrs: ivrs(64) })).toBe(64);
     expect(bits({ features: "29d3:0", ivrs: ivrs(0) })).toBe(64);
     expect(bits({ features: "0:0", ivrs: ivrs(64) })).toBe(48);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(64, 0) })).toBe(48);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(40, 0) })).toBe(40);
     expect(bits({ features: "29d3:0", ivrs: "IVRS" })).toBe(64);
   });
 

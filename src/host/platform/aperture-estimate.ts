@@ -46,22 +46,26 @@ function vtdBits({ cap, ecap }: IommuTraits): number | null {
 
 /**
  * With its own format of page tables, Linux 6.12 gives all 64 bits (`drivers/iommu/amd/iommu.c: dma_max_address`),
- * whatever the levels that the hardware walks (HATS, bits 11:10 of EFR) address; 7.3 what these do, and not more than
- * the firmware says (`drivers/iommu/amd/init.c: early_amd_iommu_init`, amd_iommu_hpt_vasize). With the CPU's format,
- * `pgtbl_v2`, it is half of what four levels address, or of five.
+ * whatever the levels that the hardware walks (HATS, bits 11:10 of EFR) address; 7.3 what these do, or four where the
+ * firmware's table has no EFR, and not more than that table says (`drivers/iommu/amd/init.c: early_amd_iommu_init`,
+ * amd_iommu_hpt_vasize). With the CPU's format, `pgtbl_v2`, it is half of what four levels address, or of five.
  */
 function amdBits({ features, ivrs, commandLine }: IommuTraits): number | null {
   const efr = hexadecimal(features?.split(":", 1)[0] ?? null);
   if (efr === null) return null;
-  const levels = 4 + Number(field(efr, 10n, 2n));
+  const { hasEfr, vaSize } = ivinfoOf(ivrs);
+  const levels = hasEfr ? 4 + Number(field(efr, 10n, 2n)) : 4;
   const isV2 = /(?:^|\s)amd_iommu=\S*\bpgtbl_v2\b/.test(commandLine ?? "");
-  return Math.min(12 + 9 * levels, isV2 ? 47 : 64, virtualAddressSize(ivrs));
+  return Math.min(12 + 9 * levels, isV2 ? 47 : 64, vaSize);
 }
 
-/** VASize, bits 21:15 of the IVRS's IVinfo at offset 36; 0 for all 64. */
-function virtualAddressSize(ivrs: string | null): number {
-  const ivinfo = Buffer.from(ivrs?.slice(36, 40) ?? "", "latin1");
-  return ivinfo.length === 4 ? (ivinfo.readUInt32LE() >>> 15) & 0x7f || 64 : 64;
+/** EFRSup and VASize, bits 0 and 21:15 of the IVRS's IVinfo at offset 36; with VASize 0 it is all 64 bits. */
+function ivinfoOf(ivrs: string | null) {
+  const bytes = Buffer.from(ivrs?.slice(36, 40) ?? "", "latin1");
+  // Whoever may not read the table takes the hardware's word.
+  if (bytes.length < 4) return { hasEfr: true, vaSize: 64 };
+  const ivinfo = bytes.readUInt32LE();
+  return { hasEfr: (ivinfo & 1) === 1, vaSize: (ivinfo >>> 15) & 0x7f || 64 };
 }
 
 function field(register: bigint, lowest: bigint, width: bigint): bigint {
