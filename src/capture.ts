@@ -1,8 +1,17 @@
-import type { Host } from "./host/host.ts";
+import { Host } from "./host/host.ts";
 import type { Reserved } from "./host/knowledge/knowledge.ts";
 import type { PlatformDevice } from "./host/platform/platform.ts";
+import { openKernel } from "./open-kernel.ts";
+import type { HostChoice } from "./options.ts";
 import { formatAddress } from "./ranges/address.ts";
 import type { Range } from "./ranges/range.ts";
+
+/** Prints the host as it is, and asks nothing of a device. */
+export async function capture({ simulate, ...options }: HostChoice): Promise<void> {
+  const host = new Host(await openKernel(simulate), options);
+  process.stdout.write(`${JSON.stringify(await captureTopology(host), null, 2)}\n`);
+  await host.close();
+}
 
 interface Captured {
   readonly platform: PlatformDevice;
@@ -17,7 +26,7 @@ const SOURCES = ["probe", "ioas", "estimate", "unknown"] as const;
  * is. Members of the file that say how well something is known (`aperture-source`, `regions-scope`) are for people.
  */
 export async function captureTopology(host: Host): Promise<object> {
-  const devices = await host.reservedOf(host.devices().map(({ platform }) => platform));
+  const devices = await host.reservedOf((await host.devices()).map(({ platform }) => platform));
   const isAlone = ({ platform }: Captured) =>
     devices.filter((other) => other.platform.group === platform.group).length === 1;
   return {

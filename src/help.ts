@@ -1,4 +1,4 @@
-import { ACCESS, CONFIG, ERRANDS, GENERAL, LIMITS, type Setting } from "./settings.ts";
+import { ACCESS, CONFIG, ERRANDS, GENERAL, LIMIT_SETTINGS, type Setting } from "./settings.ts";
 
 /** Column of the explanations, and where lines end. */
 const INDENT = 34;
@@ -19,7 +19,7 @@ is sent away; without, only the members of the socket's group may connect.
 ${section(ACCESS)}
 
 Limits, each answered with LimitExceeded and its name in data.limit:
-${section(LIMITS)}
+${section(LIMIT_SETTINGS)}
 
 It speaks JSON-RPC 2.0, one JSON value a line:
   echo '{"jsonrpc":"2.0","id":1,"method":"query-devices"}' | socat -t5 - UNIX-CONNECT:PATH

@@ -1,12 +1,10 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { AccessRules } from "./access/policy.ts";
 import { faultOf } from "./command-line.ts";
-import type { HostLimits } from "./host/contexts/owners.ts";
-import type { EventHubOptions } from "./rpc/event-hub.ts";
-import type { Limits } from "./rpc/server.ts";
-import { CONFIG, ERRANDS, type Errand, LIMITS, SETTINGS, type Setting } from "./settings.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { CONFIG, ERRANDS, type Errand, SETTINGS, type Setting } from "./settings.ts";
 
 /** Which host is meant. */
 export interface HostChoice {
@@ -25,13 +23,13 @@ export interface CaptureOptions extends HostChoice {
 export interface Options extends HostChoice {
   readonly errand?: never;
   readonly socket: string;
+  /** Where QMP's dialect is spoken. */
+  readonly qmpSocket?: string;
+  /** The file that other options came from. */
+  readonly config?: string;
   readonly logLevel: string;
   readonly access: AccessRules;
-  readonly limits: {
-    readonly rpc: Partial<Limits>;
-    readonly host: Partial<HostLimits>;
-    readonly events: EventHubOptions;
-  };
+  readonly limits: Limits;
 }
 
 /** The command line or the config file is wrong. Each problem is one line that says how to put it right. */
@@ -69,7 +67,7 @@ export function parseOptions(
   if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
   if (capture && !check) return { errand: "capture", ...toHostChoice(values) };
   const socket = values.socket ?? defaultSocket(environment, uid);
-  return check ? "check-config" : toOptions({ ...values, socket });
+  return check ? "check-config" : toOptions({ ...values, socket, config });
 }
 
 function parse(args: readonly string[]): Given {
@@ -90,12 +88,13 @@ function parse(args: readonly string[]): Given {
 
 /** On the command line everything is text; a number is meant where one would do. */
 function fromText([name, value]: [string, unknown]): [string, unknown] {
-  const isLimit = LIMITS.some((limit) => limit.name === name);
-  return [name, isLimit && /^\d+$/.test(String(value)) ? Number(value) : value];
+  return [name, name in DEFAULT_LIMITS && /^\d+$/.test(String(value)) ? Number(value) : value];
 }
 
 function readConfig(path: string, problems: string[]): Given {
   try {
+    // A FIFO would be waited for, a device read without end.
+    if (!statSync(path).isFile()) throw new Error("is no regular file");
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     problems.push(`${path}: ${(error as Error).message}`);
@@ -124,17 +123,14 @@ function pathOf(path: readonly PropertyKey[]): string {
 }
 
 function toOptions(values: Given): Options {
-  const { socket, "log-level": logLevel = "info" } = values;
+  const { socket, config, "qmp-socket": qmpSocket, "log-level": logLevel = "info" } = values;
   const ids = (name: string) => (values[name] ?? []) as number[];
-  const limits = (part: string) =>
-    Object.fromEntries(
-      LIMITS.filter((limit) => limit.part === part && values[limit.name] !== undefined).map(
-        ({ name, key }) => [key, values[name]] as const,
-      ),
-    );
+  const limits = Object.entries(DEFAULT_LIMITS).map(([name, usual]) => [name, values[name] ?? usual]);
   return {
     socket: socket as string,
     logLevel: logLevel as string,
+    ...(config === undefined ? {} : { config: config as string }),
+    ...(qmpSocket === undefined ? {} : { qmpSocket: qmpSocket as string }),
     ...toHostChoice(values),
     access: {
       controlUsers: ids("control-user"),
@@ -142,7 +138,7 @@ function toOptions(values: Given): Options {
       observeUsers: ids("observe-user"),
       observeGroups: ids("observe-group"),
     },
-    limits: { rpc: limits("rpc"), host: limits("host"), events: limits("events") },
+    limits: Object.fromEntries(limits),
   };
 }
 

@@ -1,8 +1,6 @@
 import { z } from "zod";
 import { accountsOf, resolveAccount } from "./access/accounts.ts";
-import { HOST_LIMITS, type HostLimits } from "./host/contexts/owners.ts";
-import { SUBSCRIPTIONS_PER_UID } from "./rpc/event-hub.ts";
-import { type Limits, RPC_LIMITS } from "./rpc/server.ts";
+import { LIMITS } from "./limits.ts";
 import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";
 
 /** One thing that an operator can set: `--NAME VALUE` on the command line, the member NAME in the config file. */
@@ -31,12 +29,6 @@ export const CONFIG = {
   value: "FILE",
   about: "read options from there, a JSON object with their names; the command line wins",
 };
-
-/** A setting that bounds what clients may take. */
-interface LimitSetting extends Setting {
-  readonly part: "rpc" | "host" | "events";
-  readonly key: string;
-}
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -86,6 +78,12 @@ export const GENERAL: readonly Setting[] = [
       "listen there, in a directory that is made when missing (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
     type: text,
   },
+  {
+    name: "qmp-socket",
+    value: "PATH",
+    about: "listen there as well, for clients that speak QMP (qmp-shell, for one)",
+    type: text,
+  },
   { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
   {
     name: "log-level",
@@ -126,51 +124,14 @@ export const ACCESS: readonly Setting[] = [
   },
 ];
 
-function rpc(name: string, key: keyof Limits, value: string, about: string, min: number, max: number) {
-  return {
-    name,
-    part: "rpc",
-    key,
-    value,
-    about: `${about} (default: ${RPC_LIMITS[key]})`,
-    type: count(min, max),
-  };
-}
-
-function host(name: string, key: keyof HostLimits, about: string) {
-  const type = count(1, 1_000_000);
-  return { name, part: "host", key, value: "N", about: `${about} (default: ${HOST_LIMITS[key]})`, type };
-}
-
 /** Each is answered with LimitExceeded and its name in data.limit. */
-export const LIMITS = [
-  rpc("max-request", "request", "BYTES", "bytes in a request line", 1024, 2 ** 30),
-  rpc("max-nesting", "nesting", "N", "levels of arrays and objects in a request", 8, 1000),
-  rpc("max-batch", "batch", "N", "requests in a batch", 1, 100_000),
-  rpc("max-in-flight", "inFlight", "N", "requests of a connection that wait to be answered", 1, 1_000_000),
-  rpc(
-    "max-queue",
-    "queue",
-    "BYTES",
-    "bytes of events that wait for a slow reader, which then gets EVENTS_LOST",
-    4096,
-    2 ** 30,
-  ),
-  rpc("max-connections", "connections", "N", "connections", 1, 100_000),
-  rpc("max-connections-per-uid", "connectionsPerUid", "N", "connections of one user", 1, 100_000),
-  {
-    name: "max-subscriptions-per-uid",
-    part: "events",
-    key: "subscriptionsPerUid",
-    value: "N",
-    about: `connections of one user that get events (default: ${SUBSCRIPTIONS_PER_UID})`,
-    type: count(1, 100_000),
-  },
-  host("max-contexts", "contexts", "contexts"),
-  host("max-contexts-per-uid", "contextsPerUid", "contexts of one user"),
-  host("max-ioases-per-context", "ioasesPerContext", "IOASes in a context"),
-  host("max-ioases-per-uid", "ioasesPerUid", "IOASes of one user"),
-  host("max-held-devices-per-uid", "heldDevicesPerUid", "devices that one user holds"),
-] as readonly LimitSetting[];
+export const LIMIT_SETTINGS: readonly Setting[] = Object.entries(LIMITS).map(
+  ([name, { unit, about, default: value, min, max }]) => ({
+    name,
+    value: unit,
+    about: `${about} (default: ${value})`,
+    type: count(min, max),
+  }),
+);
 
-export const SETTINGS: readonly Setting[] = [...GENERAL, ...ACCESS, ...LIMITS];
+export const SETTINGS: readonly Setting[] = [...GENERAL, ...ACCESS, ...LIMIT_SETTINGS];

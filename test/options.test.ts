@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { HELP } from "../src/help.ts";
+import { DEFAULT_LIMITS, LIMITS, type LimitName } from "../src/limits.ts";
 import { type Options, parseOptions, UsageError } from "../src/options.ts";
-import { LIMITS, SETTINGS } from "../src/settings.ts";
+import { SETTINGS } from "../src/settings.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "iovad-options-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -18,8 +19,10 @@ function config(content: unknown): string {
 
 const parse = (...args: string[]) => parseOptions(args, {}, 0) as Options;
 
-/** A value that is in the range of the limit. */
-const within = (name: string) => (name === "max-nesting" ? 100 : 5000);
+const NAMES = Object.keys(LIMITS) as LimitName[];
+
+/** A value that is in the range of the limit, and not its default. */
+const within = (name: LimitName) => LIMITS[name].min + 7;
 
 /** The lines that `--check-config` has for a command line. */
 function problems(...args: string[]): readonly string[] {
@@ -38,7 +41,7 @@ describe("the command line", () => {
       socket: "/run/iovad/iovad.sock",
       logLevel: "info",
       access: { controlUsers: [], controlGroups: [], observeUsers: [], observeGroups: [] },
-      limits: { rpc: {}, host: {}, events: {} },
+      limits: DEFAULT_LIMITS,
     });
   });
 
@@ -80,21 +83,18 @@ describe("the command line", () => {
     });
   });
 
-  it.each(LIMITS.map(({ name, part, key }) => [name, part, key]))("sets --%s", (name, part, key) => {
+  it.each(NAMES)("sets --%s", (name) => {
     const { limits } = parse(`--${name}`, String(within(name)));
-    expect(limits).toEqual({ rpc: {}, host: {}, events: {}, [part]: { [key]: within(name) } });
+    expect(limits).toEqual({ ...DEFAULT_LIMITS, [name]: within(name) });
   });
 
-  it.each(LIMITS.map(({ name }) => name))(
-    "refuses a --%s that is no such number, and says the range",
-    (name) => {
-      for (const value of ["0", "-1", "1.5", "many", "1e3", "0x10", "99999999999", ""]) {
-        expect(problems(`--${name}=${value}`)).toEqual([
-          expect.stringMatching(new RegExp(`^--${name} takes a whole number from \\d+ to \\d+$`)),
-        ]);
-      }
-    },
-  );
+  it.each(NAMES)("refuses a --%s that is no such number, and says the range", (name) => {
+    for (const value of ["0", "-1", "1.5", "many", "1e3", "0x10", "99999999999", ""]) {
+      expect(problems(`--${name}=${value}`)).toEqual([
+        expect.stringMatching(new RegExp(`^--${name} takes a whole number from \\d+ to \\d+$`)),
+      ]);
+    }
+  });
 
   it("names everybody that does not exist", () => {
     expect(problems("--control-user", "nobody-at-all", "--observe-group", "no-such-group")).toEqual([
@@ -115,7 +115,7 @@ describe("a config file", () => {
       "control-group": [2],
       "observe-user": ["3"],
       "observe-group": ["root"],
-      ...Object.fromEntries(LIMITS.map(({ name }) => [name, within(name)])),
+      ...Object.fromEntries(NAMES.map((name) => [name, within(name)])),
     });
     const options = parse("--config", path);
     expect(options).toMatchObject({
@@ -125,8 +125,7 @@ describe("a config file", () => {
       resvIovaRangesIoctl: 0x3b9f,
       access: { controlUsers: [0, 1], controlGroups: [2], observeUsers: [3], observeGroups: [0] },
     });
-    const { rpc, host, events } = options.limits;
-    expect(Object.values({ ...rpc, ...host, ...events })).toEqual(LIMITS.map(({ name }) => within(name)));
+    expect(options.limits).toEqual(Object.fromEntries(NAMES.map((name) => [name, within(name)])));
   });
 
   it("yields to the command line, option by option", () => {
@@ -135,7 +134,7 @@ describe("a config file", () => {
       socket: "/line",
       logLevel: "warn",
       access: { controlUsers: [3] },
-      limits: { rpc: { batch: 7 } },
+      limits: { ...DEFAULT_LIMITS, "max-batch": 7 },
     });
   });
 
@@ -173,7 +172,7 @@ describe("a config file", () => {
 
   it.each([
     ["is missing", () => join(directory, "missing"), "ENOENT"],
-    ["is a directory", () => directory, "EISDIR"],
+    ["is a directory", () => directory, "is no regular file"],
     ["is no JSON", () => config("{"), "JSON"],
     ["is empty", () => config(""), "JSON"],
     ["is an array", () => config([]), "takes an object"],

@@ -1,3 +1,5 @@
+import type { LimitName } from "../limits.ts";
+
 /**
  * What can go wrong for a client, by name. The names are API (PROTOCOL: `data.class`); codes and JSON belong to
  * the rpc layer.
@@ -17,6 +19,11 @@ export type HostErrorClass =
   | "AlreadyExists"
   | "KernelError"
   | "NotHeld";
+
+/** @returns LimitExceeded; `message` says what there is too much of, and what to do */
+export function limitExceeded(limit: LimitName, message: string): HostError {
+  return new HostError("LimitExceeded", message, { limit });
+}
 
 /** A request that the host refuses; nothing has changed, or the model says what did. */
 export class HostError extends Error {

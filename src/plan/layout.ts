@@ -1,8 +1,9 @@
+import type { Exclusion } from "../attribution/attribution.ts";
 import { alignRangeInwards } from "../ranges/align.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import type { Exclusion } from "./attribution.ts";
-import { exclusions, type Plan } from "./plan.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
+import type { Plan } from "./plan.ts";
 
 /** A part of a guest's address space that devices are to reach. */
 export interface Window extends Range {
@@ -24,26 +25,39 @@ export interface CheckedLayout {
   readonly windows: readonly CheckedWindow[];
 }
 
+/** Counts what an answer is to have, and throws when it is too much. */
+export type Spend = (exclusion: Exclusion) => void;
+
 /**
- * Checks the windows against a plan; they may overlap each other. `spend` is told of every conflict, and may throw:
- * many windows over the same exclusions have many.
+ * Checks the windows against a plan; they may overlap each other. `exclusionsOf` is one of the plan's two ways to tell
+ * what it excludes. A budget is told of every exclusion, and another of every conflict, and either may throw: many windows
+ * over the same exclusions have many.
  */
-export function checkLayout(
+export function* checkLayout(
   plan: Plan,
   windows: readonly Window[],
-  spend: (conflict: Exclusion) => void,
-): CheckedLayout {
+  exclusionsOf: (plan: Plan, within: RangeSet) => Iterable<Exclusion | undefined>,
+  budget: () => Spend,
+): Steps<CheckedLayout> {
   const colliding = windows.filter((window) => !plan.ranges.covers(window));
+  const collect = budget();
   const excluded: Exclusion[] = [];
-  for (const exclusion of exclusions(plan, RangeSet.from(colliding))) {
-    spend(exclusion);
+  for (const exclusion of exclusionsOf(plan, RangeSet.from(colliding))) {
+    if (exclusion === undefined) {
+      yield;
+      continue;
+    }
+    collect(exclusion);
     excluded.push(exclusion);
   }
-  const checked = windows.map((window) => {
+  const spend = budget();
+  const checked: CheckedWindow[] = [];
+  for (const window of windows) {
     const misaligned = plan.alignment !== null && !isAligned(window, plan.alignment);
-    const conflicts = plan.ranges.covers(window) ? [] : conflictsOf(window, excluded, spend);
-    return { ...window, fits: !misaligned && conflicts.length === 0, misaligned, conflicts };
-  });
+    const conflicts = plan.ranges.covers(window) ? [] : yield* conflictsOf(window, excluded, spend);
+    checked.push({ ...window, fits: !misaligned && conflicts.length === 0, misaligned, conflicts });
+    if (checked.length % STEP === 0) yield;
+  }
   return { fits: checked.every(({ fits, required }) => fits || !required), windows: checked };
 }
 
@@ -53,15 +67,16 @@ function isAligned(window: Range, alignment: bigint): boolean {
 }
 
 /** `excluded` is ascending and disjoint. */
-function conflictsOf(
+function* conflictsOf(
   { start, last }: Range,
   excluded: readonly Exclusion[],
-  spend: (conflict: Exclusion) => void,
-): Exclusion[] {
+  spend: Spend,
+): Steps<Exclusion[]> {
   const conflicts: Exclusion[] = [];
   for (let i = firstReaching(excluded, start); i < excluded.length; i++) {
     const exclusion = excluded[i] as Exclusion;
     if (exclusion.start > last) break;
+    if (conflicts.length % STEP === STEP - 1) yield;
     spend(exclusion);
     conflicts.push({
       start: exclusion.start > start ? exclusion.start : start,

@@ -1,5 +1,6 @@
+import { type Claim, type Exclusion, sweep } from "../attribution/attribution.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import { attribute, type Claim, type Exclusion } from "./attribution.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
 import { hintFor } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 
@@ -16,12 +17,17 @@ export interface Plan {
 }
 
 /** Combines sources; with none, everything is allowed. */
-export function makePlan(sources: readonly Source[]): Plan {
-  const claims = sources.flatMap((source) => source.claims);
+export function* makePlan(sources: readonly Source[]): Steps<Plan> {
+  const claims: Claim[] = [];
+  for (const source of sources) {
+    for (const claim of source.claims) if (claims.push(claim) % STEP === 0) yield;
+  }
   const alignments = sources.flatMap(({ alignment }) => alignment ?? []);
   const hint = hintFor(sources.flatMap(({ gap }) => gap ?? []));
+  yield;
+  const excluded = yield* RangeSet.fromInSteps(claims);
   return {
-    ranges: RangeSet.from(claims).invert(),
+    ranges: excluded.invert(),
     // Powers of two: a multiple of the greatest is a multiple of all.
     alignment: alignments.reduce<bigint | null>((a, b) => (a === null || b > a ? b : a), null),
     exact: hint === undefined,
@@ -30,7 +36,26 @@ export function makePlan(sources: readonly Source[]): Plan {
   };
 }
 
-/** What is excluded within `within`, and by whom: there precisely the complement of the plan's ranges. */
-export function exclusions(plan: Plan, within: RangeSet = RangeSet.ALL): Iterable<Exclusion> {
-  return attribute(plan.claims, within);
+/** As {@link exclusions}, whole where they reach out of `within`, and without a word on whose fault it is. */
+export function* unexplained(
+  plan: Plan,
+  within: RangeSet,
+): Generator<Exclusion | undefined, void, undefined> {
+  const holes = plan.ranges.invert();
+  for (let i = 0; i < holes.size; i++) {
+    if (i % STEP === 0) yield;
+    const { start, last } = holes.at(i);
+    if (within.overlaps({ start, last })) yield { start, last, causes: [] };
+  }
+}
+
+/**
+ * What is excluded within `within`, and by whom: there precisely the complement of the plan's ranges. Undefined after
+ * every piece of work that has brought nothing yet.
+ */
+export function exclusions(
+  plan: Plan,
+  within: RangeSet = RangeSet.ALL,
+): Generator<Exclusion | undefined, void, undefined> {
+  return sweep(plan.claims, within);
 }

@@ -1,6 +1,7 @@
 import { formatAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
 
 /** `include/standard-headers/linux/virtio_iommu.h`: VIRTIO_IOMMU_RESV_MEM_T_RESERVED and VIRTIO_IOMMU_RESV_MEM_T_MSI */
 const RESERVED = 0;
@@ -11,13 +12,23 @@ const MSI = 1;
  * inclusive (`hw/core/qdev-properties-system.c: set_reserved_region`). Ascending; no two overlap, and those of one type
  * do not touch. What lies in an MSI window is of the MSI type, whatever else reserves it.
  */
-export function qemuReservedRegions(reserved: RangeSet, msi: Iterable<Range>): string[] {
-  const windows = RangeSet.from(msi).intersect(reserved);
-  const typed = [
-    ...[...windows].map((range) => ({ ...range, type: MSI })),
-    ...[...reserved.subtract(windows)].map((range) => ({ ...range, type: RESERVED })),
-  ];
-  return typed
-    .sort((a, b) => (a.start < b.start ? -1 : 1))
-    .map(({ start, last, type }) => `${formatAddress(start)}:${formatAddress(last)}:${type}`);
+export function* qemuReservedRegions(reserved: RangeSet, msi: readonly Range[]): Steps<string[]> {
+  const windows = yield* RangeSet.fromInSteps(msi);
+  const parts: string[] = [];
+  for (let i = 0; i < reserved.size; i++) {
+    if (i % STEP === 0) yield;
+    const { start, last } = reserved.at(i);
+    let next = start;
+    for (const window of windows.cut({ start, last })) {
+      if (window.start > next) parts.push(part(next, window.start - 1n, RESERVED));
+      parts.push(part(window.start, window.last, MSI));
+      next = window.last + 1n;
+    }
+    if (next <= last) parts.push(part(next, last, RESERVED));
+  }
+  return parts;
+}
+
+function part(start: bigint, last: bigint, type: number): string {
+  return `${formatAddress(start)}:${formatAddress(last)}:${type}`;
 }

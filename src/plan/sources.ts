@@ -1,16 +1,13 @@
-import type { Reserved } from "../host/knowledge/knowledge.ts";
-import { isOnVfioDriver, type PlatformDevice } from "../host/platform/platform.ts";
+import type { Claim } from "../attribution/attribution.ts";
+import type { Cause } from "../attribution/cause.ts";
+import { clip } from "../attribution/claims.ts";
+import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
+import type { Blocker } from "../host/platform/blockers.ts";
+import { isOnVfioDriver } from "../host/platform/platform.ts";
 import { FULL } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import type { Claim } from "./attribution.ts";
-import type { Cause } from "./cause.ts";
+import { mapInSteps, type Steps } from "../ranges/steps.ts";
 import type { Gap } from "./gaps.ts";
-
-/** A device of this host with what is known of the ranges that it takes out of an IOAS. */
-export interface KnownDevice {
-  readonly platform: PlatformDevice;
-  readonly reserved: Reserved;
-}
 
 /** Somebody who restricts a guest's layout. */
 export interface Source {
@@ -22,40 +19,68 @@ export interface Source {
   readonly gap?: Gap;
 }
 
+/** A device that a guest may get. */
+export interface CandidateDevice extends KnownDevice {
+  /** What keeps it from guests until somebody changes the host. */
+  readonly blockers?: readonly Pick<Blocker, "reason">[] | undefined;
+}
+
 /**
- * A device. What its group's file lists, it claims, also where a sibling may be the one that has the region: an answer
- * that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is only estimated. Without an
- * IOMMU there is no address that anything is sure to translate.
+ * A device, with what keeps it from guests. What its group's file lists, it claims, also where a sibling may be the one
+ * that has the region: an answer that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is
+ * only estimated. Of a device that cannot be attached nothing is exact, and without an IOMMU there is no address at all
+ * that anything is sure to translate.
  */
-export function deviceSource({ platform, reserved }: KnownDevice): Source {
-  const { device } = platform;
+export function deviceSource({ platform, reserved, blockers = [] }: CandidateDevice): Source {
   if (platform.noIommu) {
-    const cause: Cause = { device, group: platform.group, kind: "aperture" };
+    const { device, group } = platform;
+    const cause: Cause = { device, group, kind: "aperture" };
     return { claims: [{ ...FULL, cause }], alignment: null, gap: { device, state: "blocked" } };
   }
   const isExact =
+    blockers.length === 0 &&
     (reserved.apertureSource === "probe" || reserved.apertureSource === "ioas") &&
     !reserved.truncated &&
     reserved.uncertain.isEmpty;
   const claims = deviceClaims({ platform, reserved });
   const { alignment } = reserved;
   if (isExact) return { claims, alignment };
-  const state = reserved.regions.some(({ type }) => type === "direct")
-    ? "blocked"
-    : isOnVfioDriver(platform)
-      ? "ready"
-      : "unbound";
-  return { claims, alignment, gap: { device, state } };
+  return {
+    claims,
+    alignment,
+    gap: { device: platform.device, state: stateOf({ platform, reserved, blockers }) },
+  };
+}
+
+/** What an operator can do something about without another machine or firmware. */
+const MENDABLE: ReadonlySet<Blocker["reason"]> = new Set(["no-vfio-driver", "group-sibling", "no-cdev"]);
+
+function stateOf({ platform, reserved, blockers = [] }: CandidateDevice) {
+  const isBlocked = blockers.some(({ reason }) => !MENDABLE.has(reason));
+  if (isBlocked || reserved.regions.some(({ type }) => type === "direct")) return "blocked";
+  if (!isOnVfioDriver(platform)) return "unbound";
+  return blockers.length > 0 ? "hindered" : "ready";
 }
 
 /**
  * An IOAS: the kernel's own answer for everything in it, known to us or not. Its known devices account for what they
  * can.
  */
-export function ioasSource(allowed: RangeSet, alignment: bigint, devices: readonly KnownDevice[]): Source {
+export function* ioasSource(
+  allowed: RangeSet,
+  alignment: bigint,
+  devices: readonly KnownDevice[],
+): Steps<Source> {
   const excluded = allowed.invert();
-  const claims = devices.flatMap((device) => clip(deviceClaims(device), excluded));
-  return { claims: [...claims, ...unclaimed(excluded, claims, { kind: "reserved-elsewhere" })], alignment };
+  const claims: Claim[] = [];
+  for (const device of devices) {
+    claims.push(...clip(deviceClaims(device), excluded));
+    yield;
+  }
+  const cause: Cause = { kind: "reserved-elsewhere" };
+  const accounted = yield* RangeSet.fromInSteps([...allowed, ...claims]);
+  for (const { start, last } of accounted.invert()) claims.push({ start, last, cause });
+  return { claims, alignment };
 }
 
 /** What another host told of itself. */
@@ -69,37 +94,8 @@ export interface RemoteHost {
   readonly hint?: string | undefined;
 }
 
-export function hostSource({ host, allowed, alignment, exact, hint }: RemoteHost): Source {
+export function* hostSource({ host, allowed, alignment, exact, hint }: RemoteHost): Steps<Source> {
   const cause: Cause = { kind: "host", host };
-  const claims = [...allowed.invert()].map((range) => ({ ...range, cause }));
+  const claims = yield* mapInSteps(allowed.invert(), ({ start, last }) => ({ start, last, cause }));
   return exact ? { claims, alignment } : { claims, alignment, gap: { host, hint } };
-}
-
-function deviceClaims({ platform: { device, group }, reserved }: KnownDevice): Claim[] {
-  const { excluded, uncertain, aperture } = reserved;
-  const causes = new Map<string, Cause>();
-  const regions = reserved.regions.flatMap(({ start, last, type, enforced }) => {
-    const cause = causes.get(type) ?? { device, group, kind: "region", type };
-    causes.set(type, cause);
-    return enforced ? [{ start, last, cause }] : [];
-  });
-  const claims = clip(regions, uncertain.isEmpty ? excluded : excluded.union(uncertain));
-  if (aperture) {
-    const cause: Cause = { device, group, kind: "aperture" };
-    for (const range of RangeSet.from([aperture]).invert()) claims.push({ ...range, cause });
-  }
-  return [...claims, ...unclaimed(excluded, claims, { device, group, kind: "reserved-elsewhere" })];
-}
-
-function unclaimed(excluded: RangeSet, claims: readonly Claim[], cause: Cause): Claim[] {
-  return [...excluded.subtract(RangeSet.from(claims))].map((range) => ({ ...range, cause }));
-}
-
-/** The parts of the claims that lie in `set`. */
-function clip(claims: readonly Claim[], set: RangeSet): Claim[] {
-  return claims.flatMap((claim) => {
-    if (set.covers(claim)) return [claim];
-    const parts = set.overlaps(claim) ? set.intersect(RangeSet.from([claim])) : RangeSet.EMPTY;
-    return [...parts].map((part) => ({ ...part, cause: claim.cause }));
-  });
 }

@@ -1,4 +1,6 @@
 import { U64_MAX } from "./address.ts";
+import { ascending } from "./order.ts";
+import { STEP, type Steps } from "./steps.ts";
 
 /**
  * Ranges as two arrays of u64 of one length, where range i reaches from `starts[i]` to `lasts[i]`, inclusive.
@@ -42,6 +44,23 @@ export function merge({ starts, lasts }: Bounds): Bounds {
   return count === starts.length
     ? { starts, lasts }
     : { starts: starts.slice(0, count), lasts: lasts.slice(0, count) };
+}
+
+/** As {@link merge}, of many ranges while others go on; the arrays given stay as they are. */
+export function* mergeInSteps({ starts, lasts }: Bounds): Steps<Bounds> {
+  const order = yield* ascending(starts);
+  const joined = { starts: new BigUint64Array(order.length), lasts: new BigUint64Array(order.length) };
+  let count = 0;
+  let end = 0n;
+  for (let i = 0; i < order.length; i++) {
+    if (i % STEP === 0) yield;
+    const start = starts[order[i] as number] as bigint;
+    const last = lasts[order[i] as number] as bigint;
+    if (count === 0 || (start > end && start - 1n !== end)) joined.starts[count++] = start;
+    else if (last <= end) continue;
+    joined.lasts[count - 1] = end = last;
+  }
+  return { starts: joined.starts.slice(0, count), lasts: joined.lasts.slice(0, count) };
 }
 
 /** The holes of merged ranges: below the first, between them, above the last. */

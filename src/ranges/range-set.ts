@@ -1,7 +1,8 @@
 import { alignRangeInwards, assertAlignment } from "./align.ts";
-import { type Bounds, complement, concat, merge } from "./bounds.ts";
+import { type Bounds, complement, concat, merge, mergeInSteps } from "./bounds.ts";
 import { type FreeRangeRequest, findFree } from "./find-free.ts";
 import { assertRange, FULL, type Range } from "./range.ts";
+import { STEP, type Steps } from "./steps.ts";
 
 /**
  * A set of addresses, in the form in which the kernel answers IOMMU_IOAS_IOVA_RANGES: ranges in ascending order
@@ -35,6 +36,20 @@ export class RangeSet implements Iterable<Range> {
       lasts[i] = range.last;
     });
     return new RangeSet(merge({ starts, lasts }));
+  }
+
+  /** As {@link from}, of many ranges while others go on. */
+  static *fromInSteps(ranges: readonly Range[]): Steps<RangeSet> {
+    const starts = new BigUint64Array(ranges.length);
+    const lasts = new BigUint64Array(ranges.length);
+    for (let i = 0; i < ranges.length; i++) {
+      if (i % STEP === 0) yield;
+      const range = ranges[i] as Range;
+      assertRange(range);
+      starts[i] = range.start;
+      lasts[i] = range.last;
+    }
+    return new RangeSet(yield* mergeInSteps({ starts, lasts }));
   }
 
   /**
@@ -142,7 +157,25 @@ export class RangeSet implements Iterable<Range> {
    * @throws RangeError for start > last, or a range not within u64
    */
   invert(within: Range = FULL): RangeSet {
-    return within === FULL ? new RangeSet(complement(this.#bounds)) : RangeSet.from([within]).subtract(this);
+    const holes = new RangeSet(complement(this.#bounds));
+    return within === FULL ? holes : holes.cut(within);
+  }
+
+  /**
+   * The part of the set that lies in one range: as {@link intersect}, at the cost of a look for its ends.
+   * @throws RangeError for start > last, or a range not within u64
+   */
+  cut(within: Range): RangeSet {
+    assertRange(within);
+    const from = this.indexFrom(within.start);
+    const end = this.indexFrom(within.last);
+    const to = end < this.size && this.at(end).start <= within.last ? end + 1 : end;
+    if (from >= to) return RangeSet.EMPTY;
+    const starts = this.#bounds.starts.slice(from, to);
+    const lasts = this.#bounds.lasts.slice(from, to);
+    if ((starts[0] as bigint) < within.start) starts[0] = within.start;
+    if ((lasts[lasts.length - 1] as bigint) > within.last) lasts[lasts.length - 1] = within.last;
+    return new RangeSet({ starts, lasts });
   }
 
   /**

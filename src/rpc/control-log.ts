@@ -1,7 +1,8 @@
 import { JSONRPCErrorException } from "json-rpc-2.0";
 import type { Logger } from "pino";
 import { HostError } from "../host/errors.ts";
-import type { Connection, Method } from "./method.ts";
+import type { Connection } from "./connection.ts";
+import type { Method } from "./method.ts";
 
 /** What of params and results a line may name: all of it has passed a schema that bounds its length. */
 const NAMES = ["device", "context", "ioas"] as const;
@@ -18,15 +19,13 @@ export class ControlLog {
     this.#now = now;
   }
 
-  /** Runs a call that takes the role control, from the parsing of its params on. */
-  follow(
-    method: Method,
-    connection: Connection,
-    parse: () => Record<string, unknown>,
-    handle: (params: Record<string, unknown>) => unknown,
-  ): unknown {
+  /**
+   * Runs a call that takes the role control, from the parsing of its params on; `run` says what they were as soon as it
+   * knows.
+   */
+  follow(method: Method, connection: Connection, run: (note: (params: object) => void) => unknown): unknown {
     const began = this.#now();
-    let params = {};
+    let params: object = {};
     const write = (outcome: string, result: object = {}) => {
       const ms = Math.round(this.#now() - began);
       this.#log.info(
@@ -44,8 +43,9 @@ export class ControlLog {
     };
     let result: unknown;
     try {
-      params = parse();
-      result = handle(params);
+      result = run((given) => {
+        params = given;
+      });
     } catch (error) {
       fail(error);
     }

@@ -1,6 +1,16 @@
 import { type JSONRPCError, JSONRPCErrorCode, JSONRPCErrorException } from "json-rpc-2.0";
-import { HostError, type HostErrorClass } from "../host/errors.ts";
+import { HostError, type HostErrorClass, limitExceeded } from "../host/errors.ts";
+import type { LimitName } from "../limits.ts";
+import { suggestion } from "../nearest.ts";
 import { formatAddress } from "../ranges/address.ts";
+
+/** `data.class` of JSON-RPC's own errors. */
+export type StandardErrorClass =
+  | "ParseError"
+  | "InvalidRequest"
+  | "MethodNotFound"
+  | "InvalidParams"
+  | "InternalError";
 
 /**
  * The code of each error class. Codes and classes are API and never change their meaning; messages are for people
@@ -53,42 +63,54 @@ export function quote(text: string): string {
 
 /** -32602. Handlers throw it for what a schema cannot say. */
 export function invalidParams(message: string): JSONRPCErrorException {
-  return new JSONRPCErrorException(`Invalid params: ${message}`, JSONRPCErrorCode.InvalidParams);
+  return new JSONRPCErrorException(
+    `Invalid params: ${message}`,
+    JSONRPCErrorCode.InvalidParams,
+    classed("InvalidParams"),
+  );
 }
 
-/** -32601. */
-export function methodNotFound(name: string): JSONRPCError {
-  return {
-    code: JSONRPCErrorCode.MethodNotFound,
-    message: `Method not found: ${quote(name)}; query-commands lists the methods`,
-  };
+/** -32601. `known`: the names that there are. */
+export function methodNotFound(name: string, known: Iterable<string>): JSONRPCErrorException {
+  return new JSONRPCErrorException(
+    `Method not found: ${quote(name)}${suggestion(name, known)}; query-commands lists the methods`,
+    JSONRPCErrorCode.MethodNotFound,
+    classed("MethodNotFound"),
+  );
 }
 
-/** -32600 that says which rule of JSON-RPC 2.0 the message breaks. */
+/** -32600 that says which rule of the dialect the message breaks. */
 export function invalidRequest(message: string): JSONRPCError {
-  return { code: JSONRPCErrorCode.InvalidRequest, message: `Invalid Request: ${message}` };
+  return {
+    code: JSONRPCErrorCode.InvalidRequest,
+    message: `Invalid Request: ${message}`,
+    data: classed("InvalidRequest"),
+  };
 }
 
 /** -32700: the line is no JSON, or not even UTF-8. */
 export function parseError(message: string): JSONRPCError {
-  return { code: JSONRPCErrorCode.ParseError, message: `Parse error: ${message}` };
+  return {
+    code: JSONRPCErrorCode.ParseError,
+    message: `Parse error: ${message}`,
+    data: classed("ParseError"),
+  };
 }
 
 /** The one limit that is reported as an invalid request: nothing of the line was looked at. */
 export function lineTooLong(limit: number): JSONRPCError {
-  const data = { class: "LimitExceeded", limit: "request-size" };
+  const data = { ...classed("LimitExceeded"), limit: "max-request" satisfies LimitName };
   return { ...invalidRequest(`a line may hold at most ${limit} bytes`), data };
 }
 
-/** LimitExceeded, for limits of this layer. `limit` names it in `data.limit`. */
-export function limitExceeded(limit: string, message: string): HostError {
-  return new HostError("LimitExceeded", message, { limit });
+function classed(name: StandardErrorClass | HostErrorClass) {
+  return { class: name };
 }
 
 /** LimitExceeded, for a request that has come before enough of its predecessors were answered. */
 export function tooManyInFlight(limit: number): HostError {
   return limitExceeded(
-    "requests-in-flight",
+    "max-in-flight",
     `${limit} requests are in flight already; send it again when one of them is answered`,
   );
 }
@@ -113,6 +135,7 @@ export function toErrorObject(error: unknown): JSONRPCError {
   return {
     code: JSONRPCErrorCode.InternalError,
     message: "Internal error: the daemon's log says more",
+    data: classed("InternalError"),
   };
 }
 

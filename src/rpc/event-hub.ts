@@ -1,89 +1,138 @@
+import { randomUUID } from "node:crypto";
 import type { Change } from "../host/changes.ts";
-import { limitExceeded } from "./errors.ts";
+import { limitExceeded } from "../host/errors.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
+import type { Subscriber } from "./connection.ts";
+import { EventLog } from "./event-log.ts";
 import { toWireEvent } from "./events.ts";
-import type { Connection } from "./method.ts";
-
-interface Subscription {
-  /** Null: all of them. */
-  readonly names: ReadonlySet<string> | null;
-  /** Events that did not fit into the connection's queue since it was full. */
-  lost: number;
-}
+import { Subscription } from "./subscription.ts";
+import { type TimeSlice, TimeSlices } from "./time-slices.ts";
 
 export interface EventHubOptions {
   /** The wall clock, in milliseconds. */
   readonly now?: () => number;
-  readonly subscriptionsPerUid?: number;
+  readonly limits?: Limits;
+  /** Where the sending of events takes its turns. */
+  readonly slices?: TimeSlices;
+  /** Of the lineage of state that the events tell of. */
+  readonly instance?: string;
 }
 
-export const SUBSCRIPTIONS_PER_UID = 128;
+/** The user that the daemon's own work counts for. */
+const ITSELF = -1;
 
 /**
- * Passes changes on to the connections that subscribed, in order. Nobody waits for a subscriber: what does not fit
- * into its queue is counted, and when it reads again it is told how many events it has not got.
+ * Passes changes on to the connections that subscribed, in order. Nobody waits for a subscriber: each reads the log at
+ * its own pace, and who has fallen behind too far is told how many events it has not got.
  */
 export class EventHub {
-  readonly #now: () => number;
-  readonly #limit: number;
-  readonly #subscriptions = new Map<Connection, Subscription>();
-  /** Connections whose end is listened to. */
-  readonly #known = new WeakSet<Connection>();
-  #sequence = 0;
+  readonly instance: string;
+  readonly log: EventLog;
+  readonly #limits: Limits;
+  readonly #slice: TimeSlice;
+  readonly #subscriptions = new Map<Subscriber, Subscription>();
+  /** Those whose client has taken what it was sent, and may be sent more. */
+  readonly #due = new Set<Subscription>();
+  /** There are events that nobody has been asked about. */
+  #hasNews = false;
+  #isSending = false;
 
-  constructor({ now, subscriptionsPerUid = SUBSCRIPTIONS_PER_UID }: EventHubOptions = {}) {
-    this.#now = now ?? (() => performance.timeOrigin + performance.now());
-    this.#limit = subscriptionsPerUid;
+  constructor({ now, limits = DEFAULT_LIMITS, slices = new TimeSlices(), instance }: EventHubOptions = {}) {
+    this.instance = instance ?? randomUUID();
+    this.#limits = limits;
+    this.#slice = slices.slice(ITSELF);
+    this.log = new EventLog(limits, now ?? (() => performance.timeOrigin + performance.now()));
   }
 
   /** Of the last event; 0 before the first. */
   get sequence(): number {
-    return this.#sequence;
+    return this.log.sequence;
   }
 
-  /** Takes the place of an earlier subscription of the connection. @throws HostError LimitExceeded */
-  subscribe(connection: Connection, names: readonly string[] | undefined): void {
-    if (!this.#subscriptions.has(connection)) this.#refuseBeyondLimit(connection.peer.uid);
-    if (!this.#known.has(connection)) {
-      this.#known.add(connection);
-      connection.onClose(() => this.#subscriptions.delete(connection));
+  get subscriptions(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** How many events subscribers have not got because they read too slowly, over all. */
+  lost = 0;
+
+  /**
+   * Sends the connection every event behind `since`, from when the request under way is answered. Takes the place of an
+   * earlier subscription of the connection. `names`: only these. @throws HostError LimitExceeded
+   */
+  subscribe(connection: Subscriber, names: readonly string[] | undefined, since = this.sequence): void {
+    const before = this.#subscriptions.get(connection);
+    if (before) before.end();
+    else {
+      this.#refuseBeyondLimit(connection.peer.uid);
+      connection.onClose(() => this.unsubscribe(connection));
     }
-    this.#subscriptions.set(connection, { names: names ? new Set(names) : null, lost: 0 });
+    const subscription = new Subscription(connection, this.log, this.#limits, names, since, {
+      due: () => this.#sendTo(subscription),
+      lost: (count) => {
+        this.lost += count;
+      },
+    });
+    this.#subscriptions.set(connection, subscription);
+    connection.onceAnswered(() => subscription.begin());
   }
 
-  unsubscribe(connection: Connection): void {
+  /** Whether every event behind that one is remembered. */
+  remembers({ instance, sequence }: { instance: string; sequence: number }): boolean {
+    const { log } = this;
+    return instance === this.instance && sequence <= log.sequence && sequence + 1 >= log.oldest;
+  }
+
+  unsubscribe(connection: Subscriber): void {
+    this.#subscriptions.get(connection)?.end();
     this.#subscriptions.delete(connection);
   }
 
-  /** Sends the event that tells of a change, where there is one. */
+  /** What the connection has to be sent before the answer to a request of its own; undefined: nothing. */
+  takeFor(connection: Subscriber): string | undefined {
+    return this.#subscriptions.get(connection)?.takeAll();
+  }
+
+  /** Notes the event that tells of a change, where there is one, and sends it. */
   publish(change: Change): void {
-    const params = toWireEvent(change);
-    if (!params) return;
-    this.#sequence++;
-    const stamped = { ...params, ...this.#stamp() };
-    for (const [connection, subscription] of this.#subscriptions) {
-      if (subscription.names && !subscription.names.has(change.event)) continue;
-      if (subscription.lost === 0 && connection.notify(change.event, stamped)) continue;
-      if (subscription.lost++ === 0) connection.onceDrained(() => this.#confess(connection, subscription));
+    const event = toWireEvent(change);
+    if (!event) return;
+    this.log.add(change.event, event);
+    this.#hasNews = true;
+    this.#send();
+  }
+
+  #sendTo(subscription: Subscription): void {
+    this.#due.add(subscription);
+    this.#send();
+  }
+
+  /** On the next turn of the loop, so that events of one moment go together; with many subscribers in several. */
+  #send(): void {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    setImmediate(() => void this.#sendAll());
+  }
+
+  async #sendAll(): Promise<void> {
+    while (this.#hasNews || this.#due.size > 0) {
+      const all = this.#hasNews ? this.#subscriptions.values() : [...this.#due];
+      this.#hasNews = false;
+      this.#due.clear();
+      for (const subscription of all) {
+        if (this.#slice.isOver) await this.#slice.pass();
+        subscription.send();
+      }
     }
+    this.#slice.rest();
+    this.#isSending = false;
   }
 
   #refuseBeyondLimit(uid: number): void {
-    const own = [...this.#subscriptions.keys()].filter(({ peer }) => peer.uid === uid).length;
-    if (own < this.#limit) return;
+    let own = 0;
+    for (const { peer } of this.#subscriptions.keys()) if (peer.uid === uid) own++;
+    if (own < this.#limits["max-subscriptions-per-uid"]) return;
     const message = `uid ${uid} has ${own} subscriptions, and no more are allowed; end one with unsubscribe`;
-    throw limitExceeded("subscriptions-per-uid", message);
-  }
-
-  #confess(connection: Connection, subscription: Subscription): void {
-    if (this.#subscriptions.get(connection) !== subscription) return;
-    const isTold = connection.notify("EVENTS_LOST", { count: subscription.lost, ...this.#stamp() });
-    if (isTold) subscription.lost = 0;
-    else connection.onceDrained(() => this.#confess(connection, subscription));
-  }
-
-  #stamp() {
-    const microseconds = Math.floor(this.#now() * 1000);
-    const seconds = Math.floor(microseconds / 1_000_000);
-    return { sequence: this.#sequence, timestamp: { seconds, microseconds: microseconds % 1_000_000 } };
+    throw limitExceeded("max-subscriptions-per-uid", message);
   }
 }

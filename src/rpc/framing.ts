@@ -1,12 +1,31 @@
 import { isUtf8 } from "node:buffer";
 
-/** Stands for a line longer than the limit, whose bytes are gone. */
-export const TOO_LONG = Symbol("a line over the limit");
+/** Stands for a line longer than the limit, whose bytes are gone but for the first few. */
+export interface TooLong {
+  readonly head: string;
+}
 /** Stands for a line that is not valid UTF-8. */
 export const NOT_UTF8 = Symbol("a line that is not UTF-8");
 
+/** Cuts a byte stream into messages. How the stream is cut into chunks changes nothing. */
+export interface Reader {
+  /** Bytes that are kept for the message under way, the room for more of it included. */
+  readonly held: number;
+  /** Whether a message has begun and not ended. */
+  readonly isInside: boolean;
+  /** The messages that `chunk` completes, and a TooLong for the one it makes too long. */
+  push(chunk: Buffer): Line[];
+  /** At the end of the stream: what lacks its end. */
+  finish(): Line[];
+  /** Forgets the message under way. */
+  drop(): void;
+}
+
 /** One line of the stream without its terminator, or what stands for it. */
-export type Line = string | typeof TOO_LONG | typeof NOT_UTF8;
+export type Line = string | TooLong | typeof NOT_UTF8;
+
+/** How much of a line that is too long is kept, in bytes. */
+const HEAD = 4096;
 
 const LF = 0x0a;
 const NONE = Buffer.alloc(0);
@@ -19,19 +38,35 @@ const CR = "\r";
  * Lines end in LF or CRLF. Blank lines mean nothing and are left out. A line is too long when more than `limit` bytes
  * stand before its LF; it is reported as soon as that is known and the rest of it is skipped without being stored.
  */
-export class LineReader {
-  readonly #limit: number;
+export class LineReader implements Reader {
+  readonly #limit: () => number;
   /** The line under way, in its first `#bytes` bytes. Grows by doubling: single bytes come in at a constant cost. */
   #held = NONE;
   #bytes = 0;
   #skipping = false;
 
-  /** `limit` in bytes. */
-  constructor(limit: number) {
+  /** `limit` in bytes, asked for at every line. */
+  constructor(limit: () => number) {
     this.#limit = limit;
   }
 
-  /** The lines that `chunk` completes, and TOO_LONG for the one it makes too long. */
+  /** Bytes that are kept for the line under way, the room for more of it included. */
+  get held(): number {
+    return this.#held.length;
+  }
+
+  /** Whether a line has begun and not ended. */
+  get isInside(): boolean {
+    return this.#bytes > 0 || this.#skipping;
+  }
+
+  /** Forgets the line under way. */
+  drop(): void {
+    this.#held = NONE;
+    this.#bytes = 0;
+  }
+
+  /** The lines that `chunk` completes, and a TooLong for the one it makes too long. */
   push(chunk: Buffer): Line[] {
     const lines: Line[] = [];
     const last = chunk.lastIndexOf(LF);
@@ -62,8 +97,8 @@ export class LineReader {
   #hold(piece: Buffer, lines: Line[]): void {
     if (this.#skipping || piece.length === 0) return;
     const bytes = this.#bytes + piece.length;
-    if (bytes > this.#limit) {
-      lines.push(TOO_LONG);
+    if (bytes > this.#limit()) {
+      lines.push(headOf(Buffer.concat([this.#held.subarray(0, this.#bytes), piece]), this.#limit()));
       this.#held = NONE;
       this.#skipping = true;
       return;
@@ -86,18 +121,23 @@ export class LineReader {
 
   /** Whole lines, the last without its LF. Decoding them at once costs a fraction of decoding them one by one. */
   #decodeMany(body: Buffer, lines: Line[]): void {
-    if (body.length <= this.#limit && isUtf8(body)) {
+    if (body.length <= this.#limit() && isUtf8(body)) {
       for (const text of body.toString("utf8").split("\n")) accept(text, lines);
       return;
     }
     for (let from = 0; from <= body.length; ) {
       const lf = body.indexOf(LF, from);
       const to = lf === -1 ? body.length : lf;
-      if (to - from > this.#limit) lines.push(TOO_LONG);
+      if (to - from > this.#limit()) lines.push(headOf(body.subarray(from, to), this.#limit()));
       else decode(body.subarray(from, to), lines);
       from = to + 1;
     }
   }
+}
+
+/** No more than is kept in any case, so that the cutting into chunks makes no difference. */
+export function headOf(bytes: Buffer, limit: number): TooLong {
+  return { head: bytes.toString("utf8", 0, Math.min(HEAD, limit)) };
 }
 
 function decode(bytes: Buffer, lines: Line[]): void {

@@ -1,10 +1,11 @@
 import type { z } from "zod";
 import type { Role } from "../access/policy.ts";
-import type { Passage } from "../host/devices/handed-over-devices.ts";
-import type { Parcel } from "../host/devices/handovers.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
+import type { Limits } from "../limits.ts";
+import type { Subscriber } from "./connection.ts";
 import type { EventHub } from "./event-hub.ts";
+import type { TimeSlice } from "./time-slices.ts";
 
 /** The daemon as it tells about itself. */
 export interface DaemonInfo {
@@ -13,56 +14,37 @@ export interface DaemonInfo {
   /** The version of the wire contract. */
   readonly protocol: number;
   readonly backend: "linux" | "simulated";
+  /** A UUID of this lineage of state. */
+  readonly instance: string;
   readonly startedAt: Date;
   /** How many connections are open now. */
   connections(): number;
-}
-
-/** Who is at the other end of a connection, and what it may do. */
-export interface Caller {
-  readonly uid: number;
-  readonly pid: number;
-  readonly role: Role;
-}
-
-/** The connection that a request came over. */
-export interface Connection {
-  /** Unique in the life of the daemon. */
-  readonly id: number;
-  readonly peer: Caller;
-  /**
-   * Runs `callback` once when the connection is over and its last request has settled, unless the function that is
-   * returned is called before.
-   */
-  onClose(callback: () => void): () => void;
-  /**
-   * Sends a notification, before the answer of the request under way. False, and nothing is sent, when the client
-   * has left more unread than it may.
-   */
-  notify(method: string, params: object): boolean;
-  /**
-   * Sends descriptors with the first byte of the answer to the request under way (SCM_RIGHTS), and closes them.
-   * Several parcels for one answer come in their order.
-   */
-  enclose(parcel: Parcel): Passage;
-  /** Runs `callback` once when the client has read what was queued for it. */
-  onceDrained(callback: () => void): void;
 }
 
 /** What a handler gets beside its params. */
 export interface Call {
   readonly host: Host;
   readonly daemon: DaemonInfo;
-  readonly connection: Connection;
+  readonly connection: Subscriber;
   readonly events: EventHub;
+  /** As they are now. */
+  readonly limits: Limits;
+  /** The whole table, for the methods that describe it. */
+  readonly methods: readonly Method[];
+  /** Work that grows with the request asks it between two pieces. */
+  readonly slice: TimeSlice;
 }
 
 /** Params of a method: an object that refuses members it does not know. */
 export type ParamsType = z.ZodObject<z.core.$ZodLooseShape, z.core.$strict>;
 
 /** One method: everything there is to know about it. Schemas and documentation are generated from it. */
-export interface Method<Params extends ParamsType = ParamsType, Result extends z.ZodType = z.ZodType> {
-  readonly name: string;
+export interface Method<
+  Params extends ParamsType = ParamsType,
+  Result extends z.ZodType = z.ZodType,
+  Name extends string = string,
+> {
+  readonly name: Name;
   readonly role: Role;
   /** Of a method that observes: whether with these params it changes the host, and takes the role control. */
   takesControl?(params: z.output<Params>): boolean;
@@ -81,8 +63,8 @@ export interface Method<Params extends ParamsType = ParamsType, Result extends z
 }
 
 /** Ties the handler's types to the schemas. */
-export function defineMethod<Params extends ParamsType, Result extends z.ZodType>(
-  method: Method<Params, Result>,
-): Method<Params, Result> {
+export function defineMethod<Params extends ParamsType, Result extends z.ZodType, const Name extends string>(
+  method: Method<Params, Result, Name>,
+): Method<Params, Result, Name> {
   return method;
 }

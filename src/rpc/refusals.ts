@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
+import type { Dialect } from "./dialect.ts";
 import { isExpected, toErrorObject } from "./errors.ts";
 
 /** Milliseconds that a refused client gets to read why. */
@@ -20,11 +21,16 @@ export class Refusals {
    * One line that says why: a client that is dropped without a word looks for the fault in itself. The socket stays
    * until the client has ended too, for one that is still sending would see EPIPE and not the line.
    */
-  refuse(socket: Socket, reason: unknown): void {
+  refuse(socket: Socket, dialect: Dialect, reason: unknown): void {
     const error = toErrorObject(reason);
     this.#log[isExpected(reason) ? "debug" : "error"]({ err: reason }, "connection refused");
     socket.on("error", (err) => this.#log.debug({ err }, "refused connection failed"));
-    socket.end(`${JSON.stringify({ jsonrpc: "2.0", id: null, error })}\n`);
+    // Who does not read cannot be told; what waits for it must not go on waiting.
+    if (socket.writableLength > 0) {
+      socket.destroy();
+      return;
+    }
+    socket.end(`${dialect.error(undefined, error)}\n`);
     if (this.#sockets.size >= AT_A_TIME) {
       socket.destroySoon();
       return;

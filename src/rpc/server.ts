@@ -1,39 +1,33 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Peer, Policy } from "../access/policy.ts";
+import { limitExceeded } from "../host/errors.ts";
+import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
+import { Budget } from "./budget.ts";
+import type { Caller } from "./connection.ts";
 import { ControlLog } from "./control-log.ts";
-import { limitExceeded, notLetIn } from "./errors.ts";
+import type { Courier } from "./delivery.ts";
+import type { Dialect } from "./dialect.ts";
+import { jsonRpc } from "./dialects/json-rpc.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import { notLetIn } from "./errors.ts";
 import type { EventHub } from "./event-hub.ts";
-import { JsonRpc, type MessageLimits } from "./jsonrpc.ts";
-import type { Call, Caller, DaemonInfo, Method } from "./method.ts";
-import { disablePretenuring } from "./pretenuring.ts";
+import type { Call, DaemonInfo, Method } from "./method.ts";
 import { PROTOCOL, SERVICE } from "./protocol.ts";
 import { Refusals } from "./refusals.ts";
-import { Session, type SessionLimits } from "./session.ts";
+import { Session, type SessionServices } from "./session.ts";
 import { type BoundSocket, listenAt } from "./socket-path.ts";
+import { TimeSlices } from "./time-slices.ts";
 
-export interface Limits extends MessageLimits, SessionLimits {
-  /** Connections at a time. */
-  readonly connections: number;
-  readonly connectionsPerUid: number;
-}
-
-export const RPC_LIMITS: Limits = {
-  request: 1024 * 1024,
-  inFlight: 4096,
-  batch: 100,
-  nesting: 64,
-  queue: 8 * 1024 * 1024,
-  connections: 1024,
-  connectionsPerUid: 512,
-  closing: 2000,
-};
+/** Milliseconds between two looks for lines that stand still. */
+const STUCK_MS = 5000;
 
 /** Who is let in. */
 export interface Access {
   /** Who has connected; null when nobody can tell. */
   peerOf(socket: Socket): Peer | null;
-  readonly roleOf: Policy;
+  /** May change while the server serves: it is asked at every connection. */
+  roleOf(peer: Peer): ReturnType<Policy>;
 }
 
 export interface RpcServerOptions {
@@ -46,76 +40,100 @@ export interface RpcServerOptions {
   /** Of the daemon, as `--version` prints it. */
   readonly version: string;
   readonly log: Logger;
-  readonly limits?: Partial<Limits>;
+  /** May change while the server serves. */
+  readonly limits?: Limits;
+  /** How the event loop is shared, with whoever else has much to do on it. */
+  readonly slices?: TimeSlices;
+  /** Sends descriptors to clients; without it, none are handed over. */
+  readonly courier?: Courier | undefined;
+  /** Milliseconds that a client gets to take what is left when the server closes. */
+  readonly closing?: number;
 }
 
-/** Serves the methods on a Unix socket. */
+/** Serves the methods on Unix sockets, each in a dialect of its own. */
 export class RpcServer {
   readonly #access: Access;
-  readonly #host: Call["host"];
-  readonly #events: EventHub;
   readonly #log: Logger;
   readonly #limits: Limits;
-  readonly #rpc: JsonRpc;
-  readonly #daemon: DaemonInfo;
-  /** Allowed to stay half open: a client that has sent all it had still waits for its answers. */
-  readonly #server: Server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
-  readonly #sessions = new Map<Session, Promise<void>>();
+  readonly #slices: TimeSlices;
+  readonly #services: SessionServices;
+  readonly #servers: Server[] = [];
+  readonly #bound: BoundSocket[] = [];
+  readonly #sessions = new Set<Session>();
+  readonly #connectionsOf = new Map<number, number>();
   readonly #refusals: Refusals;
-  #bound: BoundSocket | undefined;
+  readonly #stuck: NodeJS.Timeout;
   #accepted = 0;
 
-  constructor({ access, methods, host, events, backend, version, log, limits }: RpcServerOptions) {
+  constructor(options: RpcServerOptions) {
+    const { access, methods, host, events, backend, version, log } = options;
     this.#access = access;
-    this.#host = host;
-    this.#events = events;
     this.#log = log;
-    this.#limits = { ...RPC_LIMITS, ...limits };
+    this.#limits = options.limits ?? DEFAULT_LIMITS;
+    this.#slices = options.slices ?? new TimeSlices();
     this.#refusals = new Refusals(log);
-    const report = (message: string, err: unknown) => log.error({ err }, message);
-    this.#rpc = new JsonRpc(methods, this.#limits, report, new ControlLog(log));
-    this.#daemon = {
+    const daemon: DaemonInfo = {
       name: SERVICE,
       version,
       protocol: PROTOCOL,
       backend,
+      instance: events.instance,
       startedAt: new Date(),
       connections: () => this.#sessions.size,
     };
+    this.#services = {
+      ...{ daemon, host, events, methods, limits: this.#limits, log },
+      dispatcher: new Dispatcher(methods, new ControlLog(log), log),
+      budget: new Budget(this.#limits),
+      courier: options.courier,
+      closing: options.closing ?? 2000,
+      refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),
+    };
+    this.#stuck = setInterval(() => this.#endStuck(), STUCK_MS).unref();
   }
 
   /**
-   * Serves at `path` from when the promise settles, for whoever the file's `mode` lets connect.
+   * Serves at `path` from when the promise settles, for whoever the file's `mode` lets connect. `dialect` is asked for
+   * at every connection.
    * @throws Error with a message for the command line when it cannot, as listenAt does
    */
-  async listen(path: string, mode = 0o660): Promise<void> {
-    disablePretenuring();
-    this.#bound = await listenAt(this.#server, path, mode);
-    this.#server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
+  async listen(path: string, mode = 0o660, dialect: () => Dialect = () => jsonRpc): Promise<void> {
+    // Allowed to stay half open: a client that has sent all it had still waits for its answers.
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket, dialect()));
+    this.#bound.push(await listenAt(server, path, mode));
+    this.#servers.push(server);
+    server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
 
   /** Accepts no more, reads no more, finishes the requests under way, sends their answers and ends every connection. */
   async close(): Promise<void> {
-    this.#bound?.release();
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const session of this.#sessions.keys()) session.close();
+    clearInterval(this.#stuck);
+    for (const bound of this.#bound) bound.release();
+    const closed = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
+    for (const session of this.#sessions) session.close();
     this.#refusals.close();
-    await Promise.all([closed, ...this.#sessions.values()]);
+    await Promise.all([...closed, ...[...this.#sessions].map(({ over }) => over)]);
   }
 
-  #accept(socket: Socket): void {
+  #accept(socket: Socket, dialect: Dialect): void {
     let peer: Caller;
     try {
       peer = this.#admit(socket);
     } catch (reason) {
-      this.#refusals.refuse(socket, reason);
+      this.#refusals.refuse(socket, dialect, reason);
       return;
     }
-    const session = new Session(++this.#accepted, socket, peer, this.#rpc, this.#limits, this.#log);
-    const over = session
-      .run({ daemon: this.#daemon, host: this.#host, events: this.#events })
-      .finally(() => this.#sessions.delete(session));
-    this.#sessions.set(session, over);
+    const { uid } = peer;
+    this.#count(uid, 1);
+    const slice = this.#slices.slice(uid);
+    const session = new Session(++this.#accepted, socket, peer, dialect, slice, this.#services);
+    this.#sessions.add(session);
+    void session.over.then(() => {
+      this.#sessions.delete(session);
+      this.#count(uid, -1);
+    });
   }
 
   /** @throws HostError PermissionDenied, LimitExceeded */
@@ -125,15 +143,26 @@ export class RpcServer {
     const { uid, pid } = peer;
     const role = this.#access.roleOf(peer);
     if (!role) throw notLetIn(`uid ${uid} has no role here; the daemon's administrator can give it one`);
-    const { connections, connectionsPerUid } = this.#limits;
-    if (this.#sessions.size >= connections) {
-      throw limitExceeded("connections", `all ${connections} connections are taken; try again later`);
+    const all = this.#sessions.size;
+    if (all >= this.#limits["max-connections"]) {
+      throw limitExceeded("max-connections", `all ${all} connections are taken; try again later`);
     }
-    const own = [...this.#sessions.keys()].filter((session) => session.peer.uid === uid).length;
-    if (own >= connectionsPerUid) {
-      const limit = `uid ${uid} has ${own} connections, and no more are allowed; close one`;
-      throw limitExceeded("connections-per-uid", limit);
+    const own = this.#connectionsOf.get(uid) ?? 0;
+    if (own >= this.#limits["max-connections-per-uid"]) {
+      const message = `uid ${uid} has ${own} connections, and no more are allowed; close one`;
+      throw limitExceeded("max-connections-per-uid", message);
     }
     return { uid, pid, role };
+  }
+
+  #count(uid: number, by: number): void {
+    const count = (this.#connectionsOf.get(uid) ?? 0) + by;
+    if (count > 0) this.#connectionsOf.set(uid, count);
+    else this.#connectionsOf.delete(uid);
+  }
+
+  #endStuck(): void {
+    const patience = this.#limits["max-partial-seconds"] * 1000;
+    for (const session of this.#sessions) session.endIfStuck(performance.now(), patience);
   }
 }

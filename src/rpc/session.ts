@@ -1,132 +1,122 @@
 import type { Socket } from "node:net";
-import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
-import { createJSONRPCErrorResponse, createJSONRPCNotification, type JSONRPCError } from "json-rpc-2.0";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
-import { Delivery } from "./delivery.ts";
-import { lineTooLong, parseError, toErrorObject, tooManyInFlight } from "./errors.ts";
-import { type Line, LineReader, NOT_UTF8, TOO_LONG } from "./framing.ts";
-import type { Answer, JsonRpc } from "./jsonrpc.ts";
-import type { Call, Caller, Connection, DaemonInfo } from "./method.ts";
+import { HostError } from "../host/errors.ts";
+import type { Account, Budget } from "./budget.ts";
+import type { Caller, Subscriber } from "./connection.ts";
+import { type Courier, Delivery } from "./delivery.ts";
+import type { Dialect } from "./dialect.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { Line, Reader } from "./framing.ts";
+import type { Call } from "./method.ts";
+import { Outbox } from "./outbox.ts";
 
-export interface SessionLimits {
-  /** Bytes in one line of a client. */
-  readonly request: number;
-  /** Requests that may have come and wait to be answered; a batch is one. */
-  readonly inFlight: number;
-  /** Bytes of notifications that may wait for a client that does not read; the rest it misses. */
-  readonly queue: number;
+/** What all sessions of a server share. */
+export interface SessionServices extends Omit<Call, "connection" | "slice"> {
+  readonly dispatcher: Dispatcher;
+  readonly budget: Budget;
+  /** Undefined: no descriptors can be sent. */
+  readonly courier: Courier | undefined;
+  readonly log: Logger;
   /** Milliseconds that a client gets to take what is left when the session closes. */
   readonly closing: number;
+  /** Tells the client why, and ends the connection. */
+  refuse(socket: Socket, dialect: Dialect, reason: HostError): void;
 }
 
-/** How long one session may keep the event loop before the others get a turn, in milliseconds. */
-const TURN_MS = 2;
 /** Node.js cannot wait until a peer has read: milliseconds between two looks. */
 const UNREAD_MS = 20;
-/** Characters of answers that are gathered for one write. */
-const WRITE_SIZE = 64 * 1024;
 
 /**
  * One connection, from greeting to close. Requests are executed one after the other and answered in order. Nothing is
  * read while an answer waits to be taken, so a client that does not read stops only itself.
  */
-export class Session implements Connection {
+export class Session implements Subscriber {
   readonly id: number;
   readonly peer: Caller;
+  readonly dialect: Dialect;
   readonly #socket: Socket;
-  readonly #rpc: JsonRpc;
-  readonly #limits: SessionLimits;
-  readonly #log: Logger;
-  #callbacks: Set<() => void> | undefined = new Set();
-  /** Lines gathered for the next write. */
-  #out = "";
-  /** The loop over a chunk is running: what is sent now is written together with its answers. */
-  #gathering = false;
+  readonly #services: SessionServices;
+  readonly #call: Call;
+  readonly #account: Account;
+  readonly #reader: Reader;
+  readonly #outbox: Outbox;
+  /** Resolves when the connection is over and its last request has settled. Never rejects. */
+  readonly over: Promise<void>;
+  /** The answering of the last lines that came. */
+  #work: Promise<void> | undefined;
+  #onClose: Set<() => void> | undefined = new Set();
+  #onAnswered: (() => void)[] = [];
+  /** When the line under way has last grown; what stands still for too long ends. */
+  #grewAt = 0;
   /** Between the first and the last request of a chunk, also while one of them has to wait. */
-  #busy = false;
-  #closing = false;
+  #isBusy = false;
+  #isClosing = false;
+  #isCutOff = false;
   /** When requests that have come and not begun are dropped by a session that closes. */
   #closesAt = Number.POSITIVE_INFINITY;
-  /** What is left of its turn, in milliseconds: small requests in many chunks take no more than many in one. */
-  #turn = TURN_MS;
   /** What goes with the answer to the request under way. */
   #delivery: Delivery | undefined;
   /** What went with the last answer that had such. */
   #passage: Passage | undefined;
-  /** Ends the wait for the client to read. */
-  #wake = () => {};
+  /** Ends the wait for the client to take the descriptors. */
+  #patience = new AbortController();
 
-  constructor(id: number, socket: Socket, peer: Caller, rpc: JsonRpc, limits: SessionLimits, log: Logger) {
+  constructor(
+    id: number,
+    socket: Socket,
+    peer: Caller,
+    dialect: Dialect,
+    slice: Call["slice"],
+    services: SessionServices,
+  ) {
     this.id = id;
     this.peer = peer;
+    this.dialect = dialect;
     this.#socket = socket;
-    this.#rpc = rpc;
-    this.#limits = limits;
-    this.#log = log;
+    this.#services = services;
+    this.#call = { ...services, slice, connection: this };
+    this.#account = services.budget.open(peer.uid, (reason) => this.#cutOff(reason));
+    this.#reader = dialect.reader(() => services.limits["max-request"]);
+    this.#outbox = new Outbox(socket, this.#account);
+    this.over = this.#run();
+  }
+
+  get isReady(): boolean {
+    return this.#outbox.isEmpty;
+  }
+
+  deliver(lines: Buffer): void {
+    this.#outbox.deliver(lines);
+  }
+
+  onceReady(callback: () => void): void {
+    this.#outbox.onceEmpty(callback);
+  }
+
+  onceAnswered(callback: () => void): void {
+    this.#onAnswered.push(callback);
   }
 
   onClose(callback: () => void): () => void {
-    if (this.#callbacks) this.#callbacks.add(callback);
+    if (this.#onClose) this.#onClose.add(callback);
     else this.#tell(callback);
-    return () => this.#callbacks?.delete(callback);
-  }
-
-  #tell(callback: () => void): void {
-    try {
-      callback();
-    } catch (err) {
-      this.#log.error({ connection: this.id, err }, "cleaning up after a connection failed");
-    }
-  }
-
-  notify(method: string, params: object): boolean {
-    if (this.#socket.writableLength + this.#out.length > this.#limits.queue) return false;
-    this.#send(JSON.stringify(createJSONRPCNotification(method, params)));
-    if (!this.#gathering) this.#flush();
-    return true;
+    return () => this.#onClose?.delete(callback);
   }
 
   enclose(parcel: Parcel): Passage {
-    this.#delivery ??= new Delivery(this.#socket);
+    const { courier } = this.#services;
+    if (!courier) {
+      throw new HostError("NotSupported", "this daemon runs without native code, and passes no descriptors", {
+        missing: "koffi",
+      });
+    }
+    this.#delivery ??= new Delivery(this.#socket, courier);
     this.#passage = this.#delivery;
     this.#delivery.add(parcel);
     return this.#delivery;
-  }
-
-  onceDrained(callback: () => void): void {
-    // The answers that are being gathered come before; an empty write is called back after those before it.
-    setImmediate(() => {
-      if (this.#socket.writable) this.#socket.write("", (error) => error ?? callback());
-    });
-  }
-
-  /** Serves until the connection is over and its last request has settled. Never rejects. */
-  async run(services: Omit<Call, "connection">): Promise<void> {
-    const socket = this.#socket;
-    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-    // A reset may come at any time, also while nothing reads.
-    socket.on("error", (error) => this.#log.debug({ connection: this.id, err: error }, "connection failed"));
-    this.notify("greeting", greeting(services.daemon));
-    try {
-      await this.#serve({ ...services, connection: this });
-    } catch (error) {
-      this.#log.debug({ connection: this.id, err: error }, "connection ended early");
-    }
-    if (this.#closing) this.#end();
-    else await this.#endOnceTaken();
-    await closed;
-    const callbacks = this.#callbacks ?? [];
-    this.#callbacks = undefined;
-    for (const callback of callbacks) this.#tell(callback);
-  }
-
-  /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
-  async #endOnceTaken(): Promise<void> {
-    const until = performance.now() + this.#limits.closing;
-    while (this.#passage?.isUnderWay && !this.#closing && performance.now() < until) await delay(UNREAD_MS);
-    this.#socket.end();
   }
 
   /**
@@ -134,86 +124,122 @@ export class Session implements Connection {
    * with it; sends what is left and ends the connection.
    */
   close(): void {
-    this.#closing = true;
-    this.#closesAt = performance.now() + this.#limits.closing;
-    this.#wake();
-    // A session that waits for input is woken by its end; one that is busy sees the flag after the request under way.
-    if (!this.#busy) this.#end();
+    this.#isClosing = true;
+    this.#closesAt = performance.now() + this.#services.closing;
+    this.#stopWaiting();
+    if (!this.#isBusy) this.#end();
   }
 
-  #end(): void {
-    if (this.#socket.destroyed) return;
-    const patience = setTimeout(() => this.#socket.destroy(), this.#limits.closing);
-    this.#socket.once("close", () => clearTimeout(patience));
-    this.#socket.destroySoon();
+  /** Ends a connection whose unfinished line has stood still for so many milliseconds. `now`: of performance.now(). */
+  endIfStuck(now: number, patience: number): void {
+    if (!this.#isBusy && this.#reader.isInside && now - this.#grewAt >= patience) this.#socket.destroy();
   }
 
-  async #serve(call: Call): Promise<void> {
-    const reader = new LineReader(this.#limits.request);
-    // The iterator reads on only when asked to; it must not close the side that still has answers to send.
-    for await (const chunk of this.#socket.iterator({ destroyOnReturn: false })) {
-      await this.#answerAll(reader.push(chunk), call);
-      if (this.#over()) return;
+  async #run(): Promise<void> {
+    const socket = this.#socket;
+    const { daemon, events, log } = this.#services;
+    const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    // A reset may come at any time, also while nothing reads.
+    socket.on("error", (error) => log.debug({ connection: this.id, err: error }, "connection failed"));
+    this.#outbox.send(this.dialect.greeting(daemon, events.sequence));
+    socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    // A paused socket reports its end all the same.
+    socket.on("end", () => {
+      this.#work = this.#finish(this.#work);
+    });
+    await closed;
+    this.#account.close();
+    await this.#work;
+    const callbacks = this.#onClose ?? [];
+    this.#onClose = undefined;
+    for (const callback of callbacks) this.#tell(callback);
+  }
+
+  #tell(callback: () => void): void {
+    try {
+      callback();
+    } catch (err) {
+      this.#services.log.error({ connection: this.id, err }, "cleaning up after a connection failed");
     }
-    await this.#answerAll(reader.finish(), call);
   }
 
-  async #answerAll(lines: readonly Line[], call: Call): Promise<void> {
-    let turnEnds = performance.now() + this.#turn;
-    this.#busy = true;
-    this.#gathering = true;
-    let came = 0;
-    for (const line of lines) {
-      const answer = came++ < this.#limits.inFlight ? this.#answer(line, call) : this.#refuse(line);
-      const text = answer instanceof Promise ? await this.#pause(answer) : answer;
-      if (this.#delivery) await this.#pause(this.#deliver(this.#delivery, text));
-      else if (text !== undefined) this.#send(text);
-      if (this.#out.length >= WRITE_SIZE) this.#flush();
-      if (this.#socket.writableNeedDrain) await this.#pause(this.#drained());
-      if (performance.now() > turnEnds) {
-        await this.#pause(nextTurn());
-        turnEnds = performance.now() + TURN_MS;
-      }
+  #read(chunk: Buffer): void {
+    const held = this.#reader.held;
+    const lines = this.#reader.push(chunk);
+    this.#grewAt = performance.now();
+    if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
+    if (lines.length > 0) this.#work = this.#answerAll(lines);
+  }
+
+  async #finish(before: Promise<void> | undefined): Promise<void> {
+    await before;
+    const lines = this.#reader.finish();
+    if (lines.length > 0) await this.#answerAll(lines);
+    await this.#endOnceTaken();
+  }
+
+  async #answerAll(lines: readonly Line[]): Promise<void> {
+    const { slice, limits } = this.#call;
+    this.#isBusy = true;
+    this.#outbox.gather();
+    const inFlight = limits["max-in-flight"];
+    for (const [index, line] of lines.entries()) {
+      if (slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) break;
+      const answer =
+        index < inFlight ? this.#answer(line) : this.#services.dispatcher.refuse(line, this.#call);
+      this.#answered(answer instanceof Promise ? await this.#pause(answer) : answer);
+      if (this.#delivery) await this.#pause(this.#deliver(this.#delivery));
+      if (this.#outbox.isFull) await this.#pause(this.#outbox.drained(() => !this.#isOver));
     }
-    this.#turn = turnEnds - performance.now();
-    this.#gathering = false;
-    this.#flush();
-    if (this.#socket.writableNeedDrain) await this.#drained();
-    this.#busy = false;
+    slice.rest();
+    this.#outbox.release();
+    if (this.#outbox.isFull) await this.#pause(this.#outbox.drained(() => !this.#isOver));
+    this.#outbox.release();
+    this.#isBusy = false;
+    if (this.#isClosing) this.#end();
+    else if (!this.#isCutOff && this.#socket.isPaused()) this.#socket.resume();
   }
 
-  /** Waits, and lets neither answers nor notifications wait with it. */
+  /** Waits, and lets neither answers nor notifications wait with it. Nothing is read meanwhile. */
   async #pause<T>(promise: Promise<T>): Promise<T> {
-    this.#flush();
-    this.#gathering = false;
+    this.#socket.pause();
+    this.#outbox.release();
     const result = await promise;
-    this.#gathering = true;
+    this.#outbox.gather();
     return result;
   }
 
-  #answer(line: Line, call: Call): Answer {
-    if (line === TOO_LONG) return failure(lineTooLong(this.#limits.request));
-    if (line === NOT_UTF8) return failure(parseError("the line is not valid UTF-8"));
-    return this.#rpc.answer(line, call);
+  #answer(line: Line): ReturnType<Dispatcher["answer"]> {
+    const { dispatcher } = this.#services;
+    let waiting = 0;
+    const counted = (bytes: number) => {
+      waiting += bytes;
+      this.#account.add(bytes);
+      if (this.#isOver) throw new Error("the connection is over");
+    };
+    const answer = dispatcher.answer(line, this.#call, counted);
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch(() => undefined).finally(() => waiting > 0 && this.#account.add(-waiting));
   }
 
-  /** Nothing is read before everything has been answered, so what came together is all that is in flight. */
-  #refuse(line: Line): string | undefined {
-    const error = tooManyInFlight(this.#limits.inFlight);
-    return typeof line === "string" ? this.#rpc.refuse(line, error) : failure(toErrorObject(error));
+  /** Events that the request has caused come before its answer, and what begins with the answer after it. */
+  #answered(answer: string | undefined): void {
+    const events = this.#services.events.takeFor(this);
+    if (events !== undefined) this.#outbox.send(events.slice(0, -1));
+    if (this.#delivery) this.#delivery.answer = answer;
+    else if (answer !== undefined) this.#outbox.send(answer);
+    if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
   }
 
   /** Sends an answer that carries descriptors. A connection that cannot take it is of no more use. */
-  async #deliver(delivery: Delivery, answer: string | undefined): Promise<void> {
+  async #deliver(delivery: Delivery): Promise<void> {
     this.#delivery = undefined;
-    const patience = new AbortController();
-    this.#wake = () => patience.abort();
-    if (this.#over()) this.#wake();
+    if (this.#isOver) this.#patience.abort();
     try {
-      await delivery.send(answer, patience.signal);
+      await delivery.send(this.#patience.signal);
     } catch (err) {
-      this.#log.warn(
+      this.#services.log.warn(
         { connection: this.id, err },
         "descriptors could not be handed over; connection cut off",
       );
@@ -221,47 +247,43 @@ export class Session implements Connection {
     }
   }
 
+  /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
+  async #endOnceTaken(): Promise<void> {
+    const until = performance.now() + this.#services.closing;
+    while (this.#passage?.isUnderWay && !this.#isClosing && performance.now() < until) await delay(UNREAD_MS);
+    this.#socket.end();
+  }
+
+  #end(): void {
+    if (this.#socket.destroyed) return;
+    const patience = setTimeout(() => this.#socket.destroy(), this.#services.closing);
+    this.#socket.once("close", () => clearTimeout(patience));
+    this.#socket.destroySoon();
+  }
+
+  /** More waits for this client than may: what does is dropped at once, and the client told why. */
+  #cutOff(reason: HostError): void {
+    this.#isCutOff = true;
+    this.#outbox.drop();
+    this.#reader.drop();
+    this.#stopWaiting();
+    this.#socket.removeAllListeners("data").removeAllListeners("end");
+    this.#services.refuse(this.#socket, this.dialect, reason);
+  }
+
+  /** Neither for the client to read, nor for it to take descriptors. */
+  #stopWaiting(): void {
+    this.#outbox.wake();
+    this.#patience.abort();
+  }
+
   /** Before the next request: a session that closes answers on, but waits neither long nor for the client to read. */
   #isToStop(): boolean {
-    const { destroyed, writableNeedDrain } = this.#socket;
-    return destroyed || (this.#closing && (writableNeedDrain || performance.now() > this.#closesAt));
+    if (this.#socket.destroyed || this.#isCutOff) return true;
+    return this.#isClosing && (this.#outbox.isFull || performance.now() > this.#closesAt);
   }
 
-  #over(): boolean {
-    return this.#closing || this.#socket.destroyed;
+  get #isOver(): boolean {
+    return this.#isClosing || this.#isCutOff || this.#socket.destroyed;
   }
-
-  #send(text: string): void {
-    this.#out += `${text}\n`;
-  }
-
-  #flush(): void {
-    if (this.#out === "") return;
-    const text = this.#out;
-    this.#out = "";
-    if (!this.#socket.writable) return;
-    this.#socket.write(text);
-  }
-
-  /** Settles also when the connection ends or is to end. */
-  #drained(): Promise<void> {
-    const socket = this.#socket;
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        socket.off("drain", this.#wake).off("close", this.#wake);
-        resolve();
-      };
-      socket.once("drain", this.#wake).once("close", this.#wake);
-      if (this.#over()) this.#wake();
-    });
-  }
-}
-
-function failure(error: JSONRPCError): string {
-  const { code, message, data } = error;
-  return JSON.stringify(createJSONRPCErrorResponse(null, code, message, data));
-}
-
-function greeting({ name, version, protocol, backend }: DaemonInfo) {
-  return { service: name, version, protocol, backend };
 }

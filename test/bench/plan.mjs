@@ -2,13 +2,17 @@
 // what is known of the devices, once as a whole request, from JSON to JSON on a simulated host.
 // Goal: well under a second. Run after a build: `node test/bench/plan.mjs`.
 import { fileURLToPath } from "node:url";
+import { attribute } from "../../dist/attribution/attribution.js";
 import { Host } from "../../dist/host/host.js";
 import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
 import { parseTopology } from "../../dist/kernel/simulated/topology.js";
-import { exclusions, makePlan } from "../../dist/plan/plan.js";
+import { DEFAULT_LIMITS } from "../../dist/limits.js";
+import { makePlan } from "../../dist/plan/plan.js";
 import { deviceSource } from "../../dist/plan/sources.js";
+import { finish } from "../../dist/ranges/steps.js";
 import { predictAllowedRanges } from "../../dist/rpc/methods/planning.js";
 import { parseParams } from "../../dist/rpc/params.js";
+import { TimeSlices } from "../../dist/rpc/time-slices.js";
 
 const DEVICES = 1000;
 const REGIONS = 50;
@@ -25,7 +29,7 @@ export async function benchPlan() {
   let count = 0;
   for (let round = -WARM_UPS; round < ROUNDS; round++) {
     const began = performance.now();
-    count = [...exclusions(makePlan(known.map(deviceSource)))].length;
+    count = [...attribute(finish(makePlan(known.map(deviceSource))).claims)].length;
     const planned = performance.now();
     const answer = await request(host);
     const answered = performance.now();
@@ -63,9 +67,12 @@ function topology() {
 
 function predictRequest(devices) {
   const line = JSON.stringify({ devices });
+  const slice = new TimeSlices().slice(0);
   return async (host) => {
-    const params = parseParams(predictAllowedRanges.params, JSON.parse(line));
-    return JSON.stringify(await predictAllowedRanges.handler(params, { host }));
+    const params = await parseParams(predictAllowedRanges.params, JSON.parse(line), slice);
+    return JSON.stringify(
+      await predictAllowedRanges.handler(params, { host, limits: DEFAULT_LIMITS, slice }),
+    );
   };
 }
 

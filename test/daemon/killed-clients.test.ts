@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import type { Lease } from "../../src/host/contexts/context.ts";
+import type { Lease } from "../../src/host/contexts/lease.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
+import type { Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { assertModelEqualsKernel, MSI, NIC, Simulation } from "../host/simulation.ts";
@@ -33,7 +34,7 @@ async function killInside(method: string, moment: "start" | number, lease: Lease
     for (let turn = 0; turn < 3; turn++) await setImmediate();
   };
   let calls = 0;
-  const methods = METHODS.map((each) => {
+  const methods = (METHODS as readonly Method[]).map((each) => {
     if (each.name !== method) return each;
     const handler: typeof each.handler = async (params, call) => {
       call.connection.onClose(over.open);
@@ -57,7 +58,6 @@ async function killInside(method: string, moment: "start" | number, lease: Lease
     backend: "simulated",
     version: "0",
     log: pino({ level: "silent" }),
-    limits: {},
   });
   await server.listen(path);
   try {

@@ -4,6 +4,7 @@ import type { HostOptions } from "../../src/host/host.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
 import { VfioDevice } from "../../src/kernel/vfio.ts";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
 import { DISK, GPU, MSI, NIC, range, refusal, Simulation, setOf, type TestTopology } from "./simulation.ts";
 import { failNth } from "./tampered-kernel.ts";
@@ -107,12 +108,10 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
     },
     {
       what: "a device that another process has bound, as /proc shows it",
-      before: async ({ machine, kernel }) => {
+      before: async ({ machine }) => {
         await VfioDevice.open(machine, "vfio0").bind(Iommufd.open(machine).fd);
-        const proc: Record<string, string[]> = { "/proc": ["self", "4711"], "/proc/4711/fd": ["0", "7"] };
-        kernel.readDirectory = (path) => proc[path] ?? machine.readDirectory(path);
-        kernel.readLink = (path) =>
-          path === "/proc/4711/fd/7" ? "/dev/vfio/devices/vfio0" : machine.readLink(path);
+        const who = { pid: 4711, uid: 107, command: "qemu-system-x86" };
+        machine.fileUses.push({ path: "/dev/vfio/devices/vfio0", ...who });
       },
       call: ({ host }) => host.hold(NIC, "default"),
       data: { errno: "EINVAL", processes: [4711] },
@@ -300,11 +299,49 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
             ...range(0xfee00000n, 0xfeefffffn),
             causes: [{ device: NIC, group: 1, kind: "region", type: "msi" }],
           },
+          { ...range(0x100000000n, 0x1ffffffffn), causes: [{ kind: "reserved-elsewhere" }] },
           {
             ...range(0x8000000000n, 0x8000000fffn),
             causes: [{ device: NIC, group: 1, kind: "aperture" }],
           },
-          { ...range(0x100000000n, 0x1ffffffffn), causes: [{ kind: "reserved-elsewhere" }] },
+        ],
+      },
+      advice: "query-allowed-ranges",
+    },
+    {
+      what: "a list that regions of two devices overlap in: split where the causes change",
+      topology: {
+        devices: [
+          { device: NIC, group: 1, regions: [{ ...HIGH, last: "0x17fffffff" }] },
+          { device: DISK, group: 2, regions: [{ ...HIGH, start: "0x140000000" }] },
+        ],
+      },
+      before: async ({ host }) => {
+        host.createIoas("default");
+        for (const device of [NIC, DISK]) {
+          await host.hold(device, "default");
+          await host.attach(device, 1);
+        }
+      },
+      call: ({ host }) => host.allowRanges("default", 1, setOf(HIGH)),
+      data: {
+        errno: "EADDRINUSE",
+        conflicts: [
+          {
+            ...range(0x100000000n, 0x13fffffffn),
+            causes: [{ device: NIC, group: 1, kind: "region", type: "reserved" }],
+          },
+          {
+            ...range(0x140000000n, 0x17fffffffn),
+            causes: [
+              { device: NIC, group: 1, kind: "region", type: "reserved" },
+              { device: DISK, group: 2, kind: "region", type: "reserved" },
+            ],
+          },
+          {
+            ...range(0x180000000n, 0x1ffffffffn),
+            causes: [{ device: DISK, group: 2, kind: "region", type: "reserved" }],
+          },
         ],
       },
       advice: "query-allowed-ranges",
@@ -329,18 +366,18 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
   LimitExceeded: [
     {
       what: "one context more than allowed",
-      options: { limits: { contexts: 2 } },
+      options: { limits: { ...DEFAULT_LIMITS, "max-contexts": 2 } },
       before: ({ host }) => host.createContext("guest", "persistent"),
       call: ({ host }) => host.createContext("other", "persistent"),
-      data: { limit: "contexts" },
+      data: { limit: "max-contexts" },
       advice: "destroy one",
     },
     {
       what: "one IOAS more than allowed",
-      options: { limits: { ioasesPerContext: 1 } },
+      options: { limits: { ...DEFAULT_LIMITS, "max-ioases-per-context": 1 } },
       before: ({ host }) => host.createIoas("default"),
       call: ({ host }) => host.createIoas("default"),
-      data: { limit: "ioases-per-context" },
+      data: { limit: "max-ioases-per-context" },
       advice: "destroy one",
     },
   ],

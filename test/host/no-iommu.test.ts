@@ -41,8 +41,8 @@ describe.each([
     expect(kernel.calls.filter((call) => call.startsWith("open /dev/vfio"))).toEqual([]);
   });
 
-  it("has that for its only blocker", () => {
-    expect(host.devices().map(({ blockers }) => blockers.map(({ reason }) => reason))).toEqual([
+  it("has that for its only blocker", async () => {
+    expect((await host.devices()).map(({ blockers }) => blockers.map(({ reason }) => reason))).toEqual([
       ["no-iommu"],
     ]);
   });

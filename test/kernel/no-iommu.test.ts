@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { openDevices } from "./guest.ts";
 
@@ -38,7 +38,7 @@ it("nobody is given it, although the kernel would", async () => {
 });
 
 it("no address is promised for it, and no probe is advised", async () => {
-  const prediction = await client.call<{ hint: string }>("predict-allowed-ranges", { devices: [DEVICE] });
+  const prediction = await client.call("predict-allowed-ranges", { devices: [DEVICE] });
   expect(prediction).toMatchObject({ ranges: [], exact: false });
   expect(prediction.hint).not.toContain("probe");
 });

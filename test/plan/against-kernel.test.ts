@@ -1,8 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { exclusions, makePlan } from "../../src/plan/plan.ts";
-import { deviceSource, ioasSource, type KnownDevice } from "../../src/plan/sources.ts";
+import { attribute } from "../../src/attribution/attribution.ts";
+import type { KnownDevice } from "../../src/host/knowledge/claims.ts";
+import { makePlan } from "../../src/plan/plan.ts";
+import { deviceSource, ioasSource } from "../../src/plan/sources.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { finish } from "../../src/ranges/steps.ts";
 import { Simulation, type TestTopology } from "../host/simulation.ts";
 
 const DEVICES = ["0000:00:01.0", "0000:00:02.0", "0000:00:03.0", "0000:00:04.0"];
@@ -43,7 +46,7 @@ const topology: fc.Arbitrary<TestTopology> = fc
 /** Attaches the devices to one IOAS for real, and tells what the host knew of them before. */
 async function attachAll(simulation: Simulation, devices: readonly string[]) {
   const { host } = simulation;
-  const before = await host.reservedOf(host.findAll(devices));
+  const before = await host.reservedOf(await host.findAll(devices));
   const ioas = host.createIoas("default");
   for (const device of devices) {
     await host.hold(device, "default");
@@ -53,7 +56,7 @@ async function attachAll(simulation: Simulation, devices: readonly string[]) {
 }
 
 function planOf(devices: readonly KnownDevice[]) {
-  return makePlan(devices.map(deviceSource));
+  return finish(makePlan(devices.map(deviceSource)));
 }
 
 const chosen = fc.subarray(DEVICES, { minLength: 1 });
@@ -69,7 +72,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect(plan.exact).toBe(true);
         expect([...plan.ranges]).toEqual([...actual.ranges]);
         expect(plan.alignment).toBe(actual.alignment);
-        expect(RangeSet.from(exclusions(plan)).equals(actual.ranges.invert())).toBe(true);
+        expect(RangeSet.from(attribute(plan.claims)).equals(actual.ranges.invert())).toBe(true);
       }),
       { numRuns: 150 },
     );
@@ -99,11 +102,11 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const simulation = new Simulation(given);
         if (probe) for (const device of devices) await simulation.host.probe(device);
         const { before, ioas, actual } = await attachAll(simulation, devices);
-        const known = await simulation.host.reservedOf(simulation.host.findAll(ioas.devices));
-        const plan = makePlan([ioasSource(actual.ranges, actual.alignment, known)]);
+        const known = await simulation.host.reservedOf(await simulation.host.findAll(ioas.devices));
+        const plan = finish(makePlan([finish(ioasSource(actual.ranges, actual.alignment, known))]));
         expect(plan.exact).toBe(true);
         expect([...plan.ranges]).toEqual([...actual.ranges]);
-        const causes = [...exclusions(plan)].flatMap((exclusion) => exclusion.causes);
+        const causes = [...attribute(plan.claims)].flatMap((exclusion) => exclusion.causes);
         if (probe) expect(causes.filter(({ device }) => device === undefined)).toEqual([]);
         expect(before).toHaveLength(devices.length);
       }),
@@ -118,12 +121,10 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const { host } = simulation;
         const [last, ...first] = devices as [string, ...string[]];
         await host.probe(last);
-        const [known] = await host.reservedOf(host.findAll([last]));
+        const [known] = await host.reservedOf(await host.findAll([last]));
         const { ioas, actual } = await attachAll(simulation, first);
-        const plan = makePlan([
-          ioasSource(actual.ranges, actual.alignment, []),
-          deviceSource(known as KnownDevice),
-        ]);
+        const space = finish(ioasSource(actual.ranges, actual.alignment, []));
+        const plan = finish(makePlan([space, deviceSource(known as KnownDevice)]));
         await host.hold(last, "default");
         const { answer } = await host.attach(last, ioas.id);
         expect(plan.exact).toBe(true);

@@ -5,6 +5,7 @@ import { makePlan } from "../../src/plan/plan.ts";
 import { deviceSource, hostSource, ioasSource } from "../../src/plan/sources.ts";
 import { FULL } from "../../src/ranges/range.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { finish } from "../../src/ranges/steps.ts";
 
 const NIC: PlatformDevice = {
   device: "0000:00:01.0",
@@ -14,6 +15,8 @@ const NIC: PlatformDevice = {
   cdev: true,
   iommu: "dmar0",
   noIommu: false,
+  pci: null,
+  numaNode: null,
 };
 const MSI = { start: 0xfee00000n, last: 0xfeefffffn, type: "msi", enforced: true };
 const ISA = { start: 0n, last: 0xffffffn, type: "direct-relaxable", enforced: false };
@@ -102,12 +105,12 @@ describe("a device without an IOMMU", () => {
 
 describe("an IOAS", () => {
   it("is what the kernel says, whatever its devices would claim", () => {
-    const source = ioasSource(RangeSet.ALL, 1n, [known()]);
+    const source = finish(ioasSource(RangeSet.ALL, 1n, [known()]));
     expect(source).toEqual({ claims: [], alignment: 1n });
   });
 
   it("has the rest reserved elsewhere, by nobody that we know", () => {
-    const { claims } = ioasSource(RangeSet.from([MSI]).invert(), 4096n, []);
+    const { claims } = finish(ioasSource(RangeSet.from([MSI]).invert(), 4096n, []));
     expect(claims).toEqual([{ start: MSI.start, last: MSI.last, cause: { kind: "reserved-elsewhere" } }]);
   });
 });
@@ -116,28 +119,32 @@ describe("another host", () => {
   const allowed = RangeSet.from([{ start: 0n, last: 9n }]);
 
   it("forbids what it does not allow", () => {
-    expect(hostSource({ host: "b", allowed, alignment: null, exact: true })).toEqual({
+    expect(finish(hostSource({ host: "b", allowed, alignment: null, exact: true }))).toEqual({
       claims: [{ start: 10n, last: 2n ** 64n - 1n, cause: { kind: "host", host: "b" } }],
       alignment: null,
     });
   });
 
   it("makes a plan inexact unless it vouches for its list", () => {
-    const source = hostSource({ host: "b", allowed, alignment: null, exact: false });
-    expect(makePlan([source])).toMatchObject({ exact: false, hint: expect.stringContaining("host b") });
+    const source = finish(hostSource({ host: "b", allowed, alignment: null, exact: false }));
+    expect(finish(makePlan([source]))).toMatchObject({
+      exact: false,
+      hint: expect.stringContaining("host b"),
+    });
   });
 });
 
 describe("a plan", () => {
   it("of no source allows everything, exactly", () => {
-    const plan = makePlan([]);
+    const plan = finish(makePlan([]));
     expect(plan).toMatchObject({ alignment: null, exact: true });
     expect(plan.ranges.equals(RangeSet.ALL)).toBe(true);
   });
 
   it("has the strictest alignment that is known", () => {
     const host = (alignment: bigint | null) =>
-      hostSource({ host: "b", allowed: RangeSet.ALL, alignment, exact: true });
-    expect(makePlan([host(4096n), host(null), host(65536n), host(1n)]).alignment).toBe(65536n);
+      finish(hostSource({ host: "b", allowed: RangeSet.ALL, alignment, exact: true }));
+    const sources = [host(4096n), host(null), host(65536n), host(1n)];
+    expect(finish(makePlan(sources)).alignment).toBe(65536n);
   });
 });

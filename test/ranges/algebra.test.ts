@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { finish } from "../../src/ranges/steps.ts";
 import { Bitmap, rangeIn, rangesAround, rangesIn, UNIVERSES, WIDTH } from "./bitmap.ts";
 
 // Every operation against a bitmap, at the places where a carry or the edge of the address space is near.
@@ -14,6 +15,7 @@ describe.each(UNIVERSES)("64 addresses $name", ({ base }) => {
         const expected = Bitmap.of(base, a).ranges();
         expect([...RangeSet.from(a)]).toEqual(expected);
         expect([...fromBounds(a)]).toEqual(expected);
+        expect([...finish(RangeSet.fromInSteps(a))]).toEqual(expected);
       }),
     );
   });
@@ -40,6 +42,16 @@ describe.each(UNIVERSES)("64 addresses $name", ({ base }) => {
             .with(map, (inside, x) => inside && !x)
             .ranges(),
         );
+      }),
+    );
+  });
+
+  test("cutting takes what lies in one range", () => {
+    fc.assert(
+      fc.property(ranges, rangeIn(base), (a, within) => {
+        const inside = Bitmap.of(base, [within]);
+        const expected = Bitmap.of(base, a).with(inside, (x, y) => x && y);
+        expect([...RangeSet.from(a).cut(within)]).toEqual(expected.ranges());
       }),
     );
   });

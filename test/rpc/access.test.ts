@@ -57,7 +57,7 @@ describe("a connection", () => {
 
   it("of a peer without a role takes no place from the others, however often it comes", async () => {
     await daemon.stop();
-    daemon = await startDaemon({ rpc: { connections: 1 } });
+    daemon = await startDaemon({ "max-connections": 1 });
     for (let i = 0; i < 20; i++) {
       const { first } = await daemon.dial({ uid: STRANGER });
       expect(first.error.data.class).toBe("PermissionDenied");

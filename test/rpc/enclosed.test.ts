@@ -7,10 +7,12 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Passage } from "../../src/host/devices/handed-over-devices.ts";
 import { loadLibrary } from "../../src/libc/library.ts";
+import type { Subscriber } from "../../src/rpc/connection.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
-import { type Connection, defineMethod, type Method } from "../../src/rpc/method.ts";
+import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
-import { BlockingSocket } from "../../src/unix/blocking-socket.ts";
+import * as courier from "../../src/unix/send-descriptors.ts";
+import { BlockingSocket } from "../unix/blocking-socket.ts";
 import { Receiver } from "../unix/receiver.ts";
 import { Client, latch, NO_HOST, request } from "./stub.ts";
 
@@ -22,7 +24,7 @@ let directory: string;
 let path: string;
 let server: RpcServer;
 let passages: Passage[];
-let connections: Connection[];
+let connections: Subscriber[];
 let gate: ReturnType<typeof latch>;
 const receivers: Receiver[] = [];
 
@@ -40,7 +42,7 @@ function method(name: string, handler: Method["handler"]): Method {
 }
 
 /** Opens as many files as asked for and encloses each in a parcel of its own. */
-function enclose(count: number, connection: Connection): object {
+function enclose(count: number, connection: Subscriber): object {
   for (let i = 0; i < count; i++) {
     const fd = openSync(FILE, "r");
     passages.push(connection.enclose({ fds: [fd], close: () => closeSync(fd) }));
@@ -78,7 +80,8 @@ beforeEach(async () => {
     backend: "simulated",
     version: "1.2.3",
     log: pino({ level: "silent" }),
-    limits: { closing: 500 },
+    closing: 500,
+    courier,
   });
   await server.listen(path);
 });
@@ -200,10 +203,13 @@ describe("descriptors that a handler encloses", () => {
     expect(openFiles()).toBe(0);
   });
 
+  const told = (method: string, text = "") =>
+    Buffer.from(`${JSON.stringify({ method, params: { text } })}\n`);
+
   /** Has descriptors enclosed while the client has left unread what was sent before. */
   async function encloseBehindUnread(): Promise<void> {
     while (connections.length === 0) await nextTurn();
-    connections[0]?.notify("TOLD", { text: "x".repeat(600_000) });
+    connections[0]?.deliver(told("TOLD", "x".repeat(600_000)));
     gate.open();
     while (passages.length === 0) await nextTurn();
   }
@@ -212,7 +218,7 @@ describe("descriptors that a handler encloses", () => {
     const messages = [request(1, "watch"), request(2, "enclose-at-gate"), request(3, "watch")];
     const reader = await receiver(300, ...messages);
     await encloseBehindUnread();
-    connections[0]?.notify("TOLD-MEANWHILE", {});
+    connections[0]?.deliver(told("TOLD-MEANWHILE"));
     const got = [];
     for (let line = await reader.next(); line; line = await reader.next()) {
       got.push(line);

@@ -66,7 +66,11 @@ describe("toErrorObject", () => {
   });
 
   it("passes errors of JSON-RPC on", () => {
-    expect(toErrorObject(invalidParams("why"))).toEqual({ code: -32602, message: "Invalid params: why" });
+    expect(toErrorObject(invalidParams("why"))).toEqual({
+      code: -32602,
+      message: "Invalid params: why",
+      data: { class: "InvalidParams" },
+    });
   });
 
   it.each([new Error("/root/secret"), "text", null, undefined, { code: 1, message: "forged" }])(
@@ -75,7 +79,7 @@ describe("toErrorObject", () => {
       const { code, message, data } = toErrorObject(error);
       expect(code).toBe(-32603);
       expect(message).not.toMatch(/secret|text|forged/);
-      expect(data).toBeUndefined();
+      expect(data).toEqual({ class: "InternalError" });
     },
   );
 });
@@ -93,7 +97,7 @@ describe("lineTooLong", () => {
     expect(lineTooLong(4096)).toEqual({
       code: -32600,
       message: expect.stringContaining("4096 bytes"),
-      data: { class: "LimitExceeded", limit: "request-size" },
+      data: { class: "LimitExceeded", limit: "max-request" },
     });
   });
 });

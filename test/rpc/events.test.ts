@@ -1,14 +1,17 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
+import type { Subscriber } from "../../src/rpc/connection.ts";
+import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { EVENTS } from "../../src/rpc/events.ts";
-import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
-import type { Call, Connection } from "../../src/rpc/method.ts";
+import type { Call } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
-import { ROOT, SILENT } from "./stub.ts";
+import { bystander, dispatcherOf, ROOT } from "./stub.ts";
 
 const NARROW = "0000:00:05.0";
 const WIDE = "0000:00:06.0";
@@ -25,22 +28,27 @@ const TOPOLOGY = {
 type Message = any;
 
 /** A connection without a socket: what it is sent is kept, until it is told to be full. */
-class FakeConnection implements Connection {
+class FakeConnection implements Subscriber {
   readonly messages: { method: string; params: Message }[] = [];
-  isFull = false;
+  isReady = true;
   readonly id: number;
   readonly peer = ROOT;
+  readonly dialect = jsonRpc;
   #closed: (() => void)[] = [];
-  #drained: (() => void)[] = [];
+  #answered: (() => void)[] = [];
+  #ready: (() => void)[] = [];
 
   constructor(id: number) {
     this.id = id;
   }
 
-  notify(method: string, params: object): boolean {
-    if (this.isFull) return false;
-    this.messages.push({ method, params });
-    return true;
+  deliver(lines: Buffer | string): void {
+    this.messages.push(
+      ...String(lines)
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    );
   }
 
   onClose(callback: () => void): () => void {
@@ -55,8 +63,16 @@ class FakeConnection implements Connection {
     return this.#closed.length;
   }
 
-  onceDrained(callback: () => void): void {
-    this.#drained.push(callback);
+  onceAnswered(callback: () => void): void {
+    this.#answered.push(callback);
+  }
+
+  answered(): void {
+    for (const callback of this.#answered.splice(0)) callback();
+  }
+
+  onceReady(callback: () => void): void {
+    this.#ready.push(callback);
   }
 
   enclose() {
@@ -64,8 +80,8 @@ class FakeConnection implements Connection {
   }
 
   drain(): void {
-    this.isFull = false;
-    for (const callback of this.#drained.splice(0)) callback();
+    this.isReady = true;
+    for (const callback of this.#ready.splice(0)) callback();
   }
 
   close(): void {
@@ -80,39 +96,33 @@ class FakeConnection implements Connection {
 let stop: (() => Promise<void>) | undefined;
 afterEach(() => stop?.());
 
-function setUp() {
-  const events = new EventHub({ now: () => 1_700_000_000_123.456 });
+function setUp(limits: Partial<Limits> = {}) {
+  const all = { ...DEFAULT_LIMITS, ...limits };
+  const events = new EventHub({ now: () => 1_700_000_000_123.456, limits: all });
   const host = new Host(new SimulatedKernel(parseTopology(TOPOLOGY)), {
     observer: (change) => events.publish(change),
   });
   stop = () => host.close();
-  const rpc = new JsonRpc(
-    METHODS,
-    { batch: 100, nesting: 64 },
-    (message, error) => {
-      throw new Error(message, { cause: error });
-    },
-    SILENT,
-  );
+  const rpc = dispatcherOf(METHODS, (error) => expect.unreachable(String(error)));
   let connections = 0;
   const connect = () => {
     const connection = new FakeConnection(++connections);
-    const daemon = { name: "iovad", version: "0", protocol: 1, backend: "simulated" as const };
-    const call: Call = {
-      host,
-      events,
-      connection,
-      daemon: { ...daemon, startedAt: new Date(0), connections: () => connections },
-    };
+    const call: Call = { ...bystander(), host, events, connection, limits: all };
     const ask = async (method: string, params: object = {}): Promise<Message> => {
       const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
-      const answer = JSON.parse((await rpc.answer(line, call)) as string);
+      const answer = JSON.parse((await rpc.answer(line, call, () => {})) as string);
+      // As a session does: first the events that the request has caused, then the answer.
+      const before = events.takeFor(connection);
+      if (before !== undefined) connection.deliver(before);
+      connection.answered();
+      // Others get theirs within a turn of the event loop.
+      for (let turn = 0; turn < 2; turn++) await nextTurn();
       if (answer.error) throw Object.assign(new Error(answer.error.message), answer.error);
       return answer.result;
     };
     return { connection, ask };
   };
-  return { connect };
+  return { connect, events };
 }
 
 /** The whole life of a device in an IOAS, from one connection. */
@@ -213,13 +223,15 @@ describe("a subscriber", () => {
   });
 
   it("gets a snapshot with everything, and then what comes after it", async () => {
-    const { connect } = setUp();
+    const { connect, events } = setUp();
     const [watcher, actor] = [connect(), connect()];
     const { ioas } = await actor.ask("create-ioas");
     await actor.ask("hold-device", { device: WIDE });
     const snapshot = await watcher.ask("subscribe");
     expect(snapshot).toEqual({
+      instance: events.instance,
       sequence: 2,
+      resumed: false,
       ...(await actor.ask("query-devices")),
       ...(await actor.ask("query-contexts")),
       ...(await actor.ask("query-ioas")),
@@ -252,13 +264,14 @@ describe("a subscriber", () => {
 
 describe("a subscriber that does not read", () => {
   it("is told how many events it missed, once it reads, and is whole after a new subscribe", async () => {
-    const { connect } = setUp();
+    const { connect } = setUp({ "max-queue": 250 });
     const [slow, actor] = [connect(), connect()];
     await slow.ask("subscribe");
     await actor.ask("create-ioas");
-    slow.connection.isFull = true;
+    slow.connection.isReady = false;
     for (let i = 0; i < 3; i++) await actor.ask("create-ioas");
     slow.connection.drain();
+    await nextTurn();
     await actor.ask("create-ioas");
     expect(slow.connection.names).toEqual(["IOAS_CREATED", "EVENTS_LOST", "IOAS_CREATED"]);
     expect(slow.connection.messages[1]?.params).toMatchObject({ count: 3, sequence: 4 });
@@ -271,7 +284,7 @@ describe("a subscriber that does not read", () => {
     const { connect } = setUp();
     const [slow, quick, actor] = [connect(), connect(), connect()];
     for (const each of [slow, quick]) await each.ask("subscribe");
-    slow.connection.isFull = true;
+    slow.connection.isReady = false;
     await liveThrough(actor.ask);
     expect(quick.connection.messages).toHaveLength(16);
     expect(slow.connection.messages).toHaveLength(0);

@@ -4,10 +4,10 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Line, LineReader, NOT_UTF8, TOO_LONG } from "../../src/rpc/framing.ts";
+import { type Line, LineReader, NOT_UTF8 } from "../../src/rpc/framing.ts";
 
 function read(chunks: readonly Uint8Array[], limit = 1024): Line[] {
-  const reader = new LineReader(limit);
+  const reader = new LineReader(() => limit);
   return [...chunks.flatMap((chunk) => reader.push(Buffer.from(chunk))), ...reader.finish()];
 }
 
@@ -20,7 +20,7 @@ function model(stream: Buffer, limit: number): Line[] {
   const complete = () => {
     const line = Buffer.from(bytes);
     bytes = [];
-    if (line.length > limit) return lines.push(TOO_LONG);
+    if (line.length > limit) return lines.push({ head: line.subarray(0, limit).toString() });
     if (!isUtf8(line)) return lines.push(NOT_UTF8);
     const text = line.toString().replace(/\r$/, "");
     if (!/^[ \t\r]*$/.test(text)) lines.push(text);
@@ -56,16 +56,16 @@ describe("LineReader", () => {
   });
 
   it("takes a line of exactly the limit and refuses one byte more", () => {
-    expect(readText("12345678\n123456789\nok\n", 8)).toEqual(["12345678", TOO_LONG, "ok"]);
+    expect(readText("12345678\n123456789\nok\n", 8)).toEqual(["12345678", { head: "12345678" }, "ok"]);
   });
 
   it("counts bytes and not characters", () => {
-    expect(readText("äöü\näöü!\nok\n", 6)).toEqual(["äöü", TOO_LONG, "ok"]);
+    expect(readText("äöü\näöü!\nok\n", 6)).toEqual(["äöü", { head: "äöü" }, "ok"]);
   });
 
   it("reports an over-long line before its end has come, once", () => {
-    const reader = new LineReader(8);
-    expect(reader.push(Buffer.from("123456789"))).toEqual([TOO_LONG]);
+    const reader = new LineReader(() => 8);
+    expect(reader.push(Buffer.from("123456789"))).toEqual([{ head: "12345678" }]);
     for (let i = 0; i < 100; i++) expect(reader.push(Buffer.alloc(1024, "x"))).toEqual([]);
     expect(reader.push(Buffer.from("tail\nok\n"))).toEqual(["ok"]);
     expect(reader.finish()).toEqual([]);
@@ -105,7 +105,7 @@ describe("LineReader", () => {
   });
 
   it("stores nothing of what it skips", async () => {
-    const reader = new LineReader(4096);
+    const reader = new LineReader(() => 4096);
     reader.push(Buffer.alloc(5000, "x"));
     const skipped = Array.from({ length: 20 }, () => {
       const chunk = Buffer.alloc(5000, "x");

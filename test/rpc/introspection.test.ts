@@ -1,23 +1,15 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
-import { bystander, request, SILENT } from "./stub.ts";
+import { bystander, dispatcherOf, request } from "./stub.ts";
 
 const call = bystander({ version: "4.5.6", backend: "linux" });
 
 const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.discover"];
 
 async function ask(name: string) {
-  const rpc = new JsonRpc(
-    METHODS,
-    { batch: 100, nesting: 64 },
-    (message, error) => {
-      throw new Error(message, { cause: error });
-    },
-    SILENT,
-  );
-  const answer = JSON.parse((await rpc.answer(JSON.stringify(request(1, name)), call)) as string);
+  const rpc = dispatcherOf(METHODS, (error) => expect.unreachable(String(error)));
+  const answer = JSON.parse((await rpc.answer(JSON.stringify(request(1, name)), call, () => {})) as string);
   const method = METHODS.find((each) => each.name === name);
   expect(method?.result.safeParse(answer.result).success).toBe(true);
   return answer.result;

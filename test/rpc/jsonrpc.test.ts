@@ -1,18 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { JsonRpc } from "../../src/rpc/jsonrpc.ts";
-import { bystander, type Message, request, SILENT, stubMethods } from "./stub.ts";
+import { bystander, dispatcherOf, type Message, request, stubMethods } from "./stub.ts";
 
 const CALL = bystander();
 
 function setUp() {
   const stub = stubMethods();
   const reports: unknown[] = [];
-  const report = (_message: string, error: unknown) => reports.push(error);
-  const rpc = new JsonRpc(stub.methods, { batch: 100, nesting: 64 }, report, SILENT);
+  const rpc = dispatcherOf(stub.methods, (error) => reports.push(error));
   /** Answers one line, and makes sure that the next good request is answered too. */
   const answer = async (line: unknown): Promise<Message> => {
-    const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL);
-    const next = await rpc.answer(JSON.stringify(request("next", "echo", { value: 1 })), CALL);
+    const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL, () => {});
+    const next = await rpc.answer(JSON.stringify(request("next", "echo", { value: 1 })), CALL, () => {});
     expect(JSON.parse(next as string)).toEqual({ jsonrpc: "2.0", id: "next", result: { value: 1 } });
     return text === undefined ? undefined : JSON.parse(text);
   };
@@ -225,7 +223,7 @@ describe("batches", () => {
   it("run one request after the other, also when one has to wait", async () => {
     const { rpc, log, gate, entered } = setUp();
     const batch = [request(1, "wait"), request(2, "echo"), request(3, "count")];
-    const pending = rpc.answer(JSON.stringify(batch), CALL);
+    const pending = rpc.answer(JSON.stringify(batch), CALL, () => {});
     await entered.opened;
     expect(log).toEqual(["wait"]);
     gate.open();
@@ -238,7 +236,7 @@ describe("batches", () => {
     const { answer, log } = setUp();
     const refused = await answer(Array.from({ length: 101 }, (_, id) => request(id, "count")));
     expect(refused).toEqual(failure(-32011));
-    expect(refused.error.data).toEqual({ class: "LimitExceeded", limit: "batch-size" });
+    expect(refused.error.data).toEqual({ class: "LimitExceeded", limit: "max-batch" });
     expect(log).not.toContain("count");
   });
 
@@ -260,7 +258,7 @@ describe("nesting", () => {
     for (const depth of [65, 100_000]) {
       const refused = await answer("[".repeat(depth) + "]".repeat(depth));
       expect(refused).toEqual(failure(-32011));
-      expect(refused.error.data).toEqual({ class: "LimitExceeded", limit: "nesting" });
+      expect(refused.error.data).toEqual({ class: "LimitExceeded", limit: "max-nesting" });
     }
   });
 

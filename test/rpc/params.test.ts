@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { LIMITS } from "../../src/limits.ts";
 import { parseParams } from "../../src/rpc/params.ts";
+import { TimeSlices } from "../../src/rpc/time-slices.ts";
 import { context, ioasId, rangeList } from "../../src/rpc/types.ts";
 
 const PARAMS = z.strictObject({
@@ -11,20 +13,23 @@ const PARAMS = z.strictObject({
 });
 const GOOD = { ioas: 1, ranges: [] };
 
-function refusal(params: unknown): { code: number; message: string } {
+const slice = new TimeSlices().slice(0);
+const parse = async (params: unknown) => parseParams(PARAMS, params, slice);
+
+async function refusal(params: unknown): Promise<{ code: number; message: string }> {
   try {
-    parseParams(PARAMS, params);
+    await parse(params);
   } catch (error) {
     // Whatever was wrong, the next good params are taken.
-    expect(parseParams(PARAMS, GOOD)).toEqual({ ...GOOD, context: "default" });
+    expect(await parse(GOOD)).toEqual({ ...GOOD, context: "default" });
     return error as { code: number; message: string };
   }
   throw new Error("the params were taken");
 }
 
 describe("parseParams", () => {
-  it("decodes addresses and fills in defaults", () => {
-    expect(parseParams(PARAMS, { ioas: 3, ranges: [{ start: "0x0", last: 4095 }] })).toEqual({
+  it("decodes addresses and fills in defaults", async () => {
+    expect(await parse({ ioas: 3, ranges: [{ start: "0x0", last: 4095 }] })).toEqual({
       context: "default",
       ioas: 3,
       ranges: [{ start: 0n, last: 4095n }],
@@ -51,8 +56,8 @@ describe("parseParams", () => {
       'ranges[0]: unknown member "end"',
     ],
     ["an array", [1], "expected an object"],
-  ])("names the member at fault and what was expected: %s", (_what, params, message) => {
-    const error = refusal(params);
+  ])("names the member at fault and what was expected: %s", async (_what, params, message) => {
+    const error = await refusal(params);
     expect(error.code).toBe(-32602);
     expect(error.message).toContain(message);
   });
@@ -69,12 +74,40 @@ describe("parseParams", () => {
       "a thousand bad ranges",
       { ...GOOD, ranges: Array.from({ length: 1000 }, () => ({ start: "?", last: "?" })) },
     ],
-  ])("never repeats the input at length: %s", (_what, params) => {
-    expect(refusal(params).message.length).toBeLessThan(600);
+  ])("never repeats the input at length: %s", async (_what, params) => {
+    expect((await refusal(params)).message.length).toBeLessThan(600);
   });
 
-  it("says how many faults it leaves out", () => {
-    const ranges = Array.from({ length: 10 }, () => null);
-    expect(refusal({ ioas: 1, ranges }).message).toContain("and 7 more");
+  it("lists the first faults and looks at nothing behind them", async () => {
+    const looks: number[] = [];
+    const ranges = Array.from({ length: 10 }, (_, index) => ({
+      get start() {
+        looks.push(index);
+        return "?";
+      },
+      last: 1,
+    }));
+    const { message } = await refusal({ ioas: 1, ranges });
+    for (const index of [0, 1, 2]) expect(message).toContain(`ranges[${index}].start: expected an address`);
+    expect(Math.max(...looks)).toBe(2);
+  });
+
+  it("measures a list before it walks it", async () => {
+    const ranges = new Proxy(Array.from({ length: LIMITS["max-ranges"].max + 1 }), {
+      get: (target, name, self) =>
+        name === "length" || typeof name === "symbol"
+          ? Reflect.get(target, name, self)
+          : expect.unreachable(`looked at ${name}`),
+    });
+    expect((await refusal({ ioas: 1, ranges })).message).toContain("ranges: expected at most");
+  });
+
+  it("names the member that was most likely meant", async () => {
+    expect((await refusal({ ...GOOD, rangse: [] })).message).toContain("did you mean ranges?");
+  });
+
+  it("is over at once for params without lists", () => {
+    const params = parseParams(z.strictObject({ ioas: ioasId }), { ioas: 1 }, slice);
+    expect(params).toEqual({ ioas: 1 });
   });
 });

@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { type AccessRules, accessPolicy, type Peer } from "../../src/access/policy.ts";
-import type { HostLimits } from "../../src/host/contexts/owners.ts";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
+import { qmp } from "../../src/rpc/dialects/qmp.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
-import { type Limits, RpcServer } from "../../src/rpc/server.ts";
+import { RpcServer } from "../../src/rpc/server.ts";
 import { Client, type Message, request } from "./stub.ts";
 
 export const DEVICE = "0000:00:05.0";
@@ -41,12 +42,6 @@ const RULES: AccessRules = {
   observeUsers: [OBSERVER],
   observeGroups: [OBSERVER_GROUP],
 };
-
-export interface TestLimits {
-  readonly rpc?: Partial<Limits>;
-  readonly host?: Partial<HostLimits>;
-  readonly subscriptionsPerUid?: number;
-}
 
 /** A client that asks one thing at a time. */
 export class Asker extends Client {
@@ -80,15 +75,15 @@ export class Asker extends Client {
 }
 
 /** Every method of the daemon on a simulated host, for peers whose credentials a test makes up. */
-export async function startDaemon(limits: TestLimits = {}) {
+export async function startDaemon(given: Partial<Limits> = {}) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-peers-"));
   const path = join(directory, "s");
   const log: Message[] = [];
-  const { subscriptionsPerUid } = limits;
-  const events = new EventHub(subscriptionsPerUid === undefined ? {} : { subscriptionsPerUid });
+  const limits = { ...DEFAULT_LIMITS, ...given };
+  const events = new EventHub({ limits });
   const host = new Host(new SimulatedKernel(parseTopology(TOPOLOGY)), {
     observer: (change) => events.publish(change),
-    limits: limits.host ?? {},
+    limits,
   });
   let peer: Peer | null = null;
   const server = new RpcServer({
@@ -99,9 +94,11 @@ export async function startDaemon(limits: TestLimits = {}) {
     backend: "simulated",
     version: "0",
     log: pino({ level: "info", base: null }, { write: (line: string) => void log.push(JSON.parse(line)) }),
-    limits: limits.rpc ?? {},
+    limits,
   });
   await server.listen(path);
+  const qmpPath = join(directory, "q");
+  await server.listen(qmpPath, 0o600, qmp);
   const clients: Asker[] = [];
   /** A client with its first line; its credentials are taken when it is accepted, hence one at a time. */
   const dial = async (credentials: Partial<Peer> | null, text = "") => {
@@ -116,7 +113,12 @@ export async function startDaemon(limits: TestLimits = {}) {
     host,
     log,
     path,
+    qmpPath,
     dial,
+    /** Who connects next, in whatever way. */
+    nextPeer(credentials: Partial<Peer>): void {
+      peer = { pid: 77, uid: STRANGER, gid: STRANGER, groups: [], ...credentials };
+    },
     /** A client that has read its greeting. */
     async connect(uid: number, credentials: Partial<Peer> = {}): Promise<Asker> {
       const { client, first } = await dial({ uid, ...credentials });

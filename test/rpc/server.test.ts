@@ -2,15 +2,14 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Connection } from "../../src/rpc/method.ts";
-import type { Limits } from "../../src/rpc/server.ts";
+import type { Limits } from "../../src/limits.ts";
 import { Client, latch, type Message, request, startServer } from "./stub.ts";
 
 type Running = Awaited<ReturnType<typeof startServer>>;
 const running: Running[] = [];
 
-async function start(limits: Partial<Limits> = {}): Promise<Running> {
-  const server = await startServer(limits);
+async function start(limits: Partial<Limits> = {}, options?: { closing: number }): Promise<Running> {
+  const server = await startServer(limits, undefined, options);
   running.push(server);
   return server;
 }
@@ -26,7 +25,14 @@ describe("a connection", () => {
     expect(await client.next()).toEqual({
       jsonrpc: "2.0",
       method: "greeting",
-      params: { service: "iovad", version: "1.2.3", protocol: 1, backend: "simulated" },
+      params: {
+        service: "iovad",
+        version: "1.2.3",
+        protocol: 1,
+        backend: "simulated",
+        instance: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        sequence: 0,
+      },
     });
     expect(await client.stillWorks()).toBe(true);
     client.socket.destroy();
@@ -90,19 +96,19 @@ describe("a connection", () => {
   it("gets a notification before the answer of the request that caused it", async () => {
     const { connect } = await start();
     const client = await connect();
-    client.send(request(1, "echo"), request(2, "tell"), request(3, "echo"));
+    client.send(request(1, "listen"), request(2, "tell"), request(3, "echo"));
     const seen = [await client.next(), await client.next(), await client.next(), await client.next()];
-    expect(seen.map(({ id, method }) => id ?? method)).toEqual([1, "TOLD", 2, 3]);
+    expect(seen.map(({ id, method }) => id ?? method)).toEqual([1, "CONTEXT_DESTROYED", 2, 3]);
   });
 
   it("gets a notification while it waits for a slow answer", async () => {
-    const { connect, connections, entered } = await start();
+    const { connect, entered, events } = await start();
     const client = await connect();
-    client.send(request(1, "watch"), request(2, "wait"));
+    client.send(request(1, "listen"), request(2, "wait"));
     expect((await client.next()).id).toBe(1);
     await entered.opened;
-    connections[0]?.notify("TOLD", {});
-    expect((await client.next()).method).toBe("TOLD");
+    events.publish({ event: "CONTEXT_DESTROYED", context: "told", cause: "request", uid: null });
+    expect((await client.next()).method).toBe("CONTEXT_DESTROYED");
   });
 });
 
@@ -126,7 +132,7 @@ describe("a broken line", () => {
   });
 
   it("over the limit is answered once with its class, and the connection goes on", async () => {
-    const { connect } = await start({ request: 1000 });
+    const { connect } = await start({ "max-request": 1000 });
     const client = await connect();
     client.write("x".repeat(100_000));
     expect(await client.next()).toMatchObject({
@@ -139,7 +145,7 @@ describe("a broken line", () => {
   });
 
   it("made of random bytes never ends the connection", async () => {
-    const { connect } = await start({ request: 200 });
+    const { connect } = await start({ "max-request": 200 });
     const client = await connect();
     for (let round = 0; round < 50; round++) client.write(randomBytes(1000));
     client.send("", request("last", "echo"));
@@ -224,30 +230,8 @@ describe("a client that does not read", () => {
     expect((await lazy.rest()).map(({ id }) => id)).toEqual(Array.from({ length: 200 }, (_, id) => id));
   });
 
-  it("misses notifications past its limit, and gets them again once it has read", async () => {
-    const { connect, connections } = await start({ queue: 100_000 });
-    const client = await connect();
-    client.send(request(1, "watch"));
-    await client.next();
-    const [connection] = connections as [Connection];
-    client.socket.pause();
-    const text = "x".repeat(10_000);
-    let sent = 0;
-    while (connection.notify("TOLD", { text })) sent++;
-    expect(connection.notify("TOLD", { text })).toBe(false);
-    const drained = latch();
-    connection.onceDrained(drained.open);
-    client.socket.resume();
-    await drained.opened;
-    expect(connection.notify("LAST", {})).toBe(true);
-    const methods: string[] = [];
-    while (methods.at(-1) !== "LAST") methods.push((await client.next()).method);
-    expect(methods).toEqual([...Array(sent).fill("TOLD"), "LAST"]);
-    expect(await client.stillWorks()).toBe(true);
-  });
-
   it("is not cut off for one answer that is larger than the limit", async () => {
-    const { connect } = await start({ queue: 1000 });
+    const { connect } = await start({ "max-queue": 4096 });
     const client = await connect();
     client.send(request(1, "big"), request(2, "big"));
     expect([(await client.next()).id, (await client.next()).id]).toEqual([1, 2]);
@@ -256,7 +240,7 @@ describe("a client that does not read", () => {
 
 describe("a connection over the limit", () => {
   it("gets one line that says so, and the others go on", async () => {
-    const { connect, path } = await start({ connections: 2 });
+    const { connect, path } = await start({ "max-connections": 2 });
     const [first, second] = [await connect(), await connect()];
     const third = new Client(path);
     expect(await third.rest()).toEqual([
@@ -266,7 +250,7 @@ describe("a connection over the limit", () => {
         error: {
           code: -32011,
           message: expect.any(String),
-          data: { class: "LimitExceeded", limit: "connections" },
+          data: { class: "LimitExceeded", limit: "max-connections" },
         },
       },
     ]);
@@ -274,7 +258,7 @@ describe("a connection over the limit", () => {
   });
 
   it("finds room once another has ended", async () => {
-    const { connect, connections } = await start({ connections: 1 });
+    const { connect, connections } = await start({ "max-connections": 1 });
     const first = await connect();
     first.send(request(1, "watch"));
     await first.next();
@@ -290,7 +274,7 @@ describe("a connection over the limit", () => {
 describe("close", () => {
   let server: Running;
   beforeEach(async () => {
-    server = await startServer({ closing: 200 });
+    server = await startServer({}, undefined, { closing: 200 });
   });
   afterEach(() => server.stop());
 
@@ -305,7 +289,7 @@ describe("close", () => {
   });
 
   it("waits for a request under way however long it takes", async () => {
-    const patient = await start({ closing: 1 });
+    const patient = await start({}, { closing: 1 });
     const client = await patient.connect();
     client.send(request(1, "wait"));
     await patient.entered.opened;
@@ -329,7 +313,7 @@ describe("close", () => {
   });
 
   it("starts no request that waits behind one that takes long", async () => {
-    const patient = await start({ closing: 1 });
+    const patient = await start({}, { closing: 1 });
     const client = await patient.connect();
     client.send(request(1, "wait"), request(2, "echo"));
     await patient.entered.opened;

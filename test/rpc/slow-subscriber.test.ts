@@ -1,35 +1,61 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { expect, it } from "vitest";
-import { EventHub } from "../../src/rpc/event-hub.ts";
-import type { Connection } from "../../src/rpc/method.ts";
+import { afterEach, expect, it } from "vitest";
 import { request, startServer } from "./stub.ts";
 
 const EVENTS = 3000;
 
-it.each([4096, 100_000])(
-  "a subscriber that reads late gets or is told of every event, with a queue of %i bytes",
-  async (queue) => {
-    const server = await startServer({ queue });
-    const client = await server.connect();
-    client.send(request(1, "watch"));
-    await client.next();
-    const events = new EventHub();
-    events.subscribe(server.connections[0] as Connection, undefined);
-    client.socket.pause();
-    for (let event = 0; event < EVENTS; event++) {
-      events.publish({ event: "CONTEXT_CREATED", context: "c".repeat(60) });
-      if (event % 100 === 0) await nextTurn();
-    }
-    client.socket.resume();
-    let got = 0;
-    let lost = 0;
-    while (got + lost < EVENTS) {
-      const { method, params } = await client.next();
-      if (method === "EVENTS_LOST") lost += params.count;
-      else got++;
-    }
-    expect(got + lost).toBe(EVENTS);
-    expect(lost).toBeGreaterThan(0);
-    await server.stop();
-  },
-);
+let server: Awaited<ReturnType<typeof startServer>>;
+afterEach(() => server.stop());
+
+it.each([
+  ["a queue of 4096 bytes", { "max-queue": 4096 }],
+  ["a queue of 100,000 bytes", { "max-queue": 100_000 }],
+  ["a history of 50 events", { "event-history": 50 }],
+])("a subscriber that reads late gets or is told of every event, with %s", async (_what, limits) => {
+  server = await startServer(limits);
+  const client = await server.connect();
+  client.send(request(1, "listen"));
+  await client.next();
+  client.socket.pause();
+  for (let event = 0; event < EVENTS; event++) {
+    server.events.publish({
+      event: "CONTEXT_DESTROYED",
+      context: "c".repeat(60),
+      cause: "request",
+      uid: null,
+    });
+    if (event % 100 === 0) await nextTurn();
+  }
+  client.socket.resume();
+  let got = 0;
+  let lost = 0;
+  while (got + lost < EVENTS) {
+    const { method, params } = await client.next();
+    if (method === "EVENTS_LOST") lost += params.count;
+    else got++;
+  }
+  expect(got + lost).toBe(EVENTS);
+  expect(lost).toBeGreaterThan(0);
+  expect(server.events.lost).toBe(lost);
+});
+
+it("a subscriber that reads late loses nothing that its queue has room for", async () => {
+  server = await startServer();
+  const client = await server.connect();
+  client.send(request(1, "listen"));
+  await client.next();
+  client.socket.pause();
+  for (let event = 0; event < EVENTS; event++) {
+    server.events.publish({
+      event: "CONTEXT_DESTROYED",
+      context: "c".repeat(60),
+      cause: "request",
+      uid: null,
+    });
+    if (event % 100 === 0) await nextTurn();
+  }
+  client.socket.resume();
+  for (let sequence = 1; sequence <= EVENTS; sequence++) {
+    expect((await client.next()).params.sequence).toBe(sequence);
+  }
+});

@@ -2,22 +2,21 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { z } from "zod";
 import { HostError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/host.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
+import type { Caller, Subscriber } from "../../src/rpc/connection.ts";
 import { ControlLog } from "../../src/rpc/control-log.ts";
+import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
+import { Dispatcher } from "../../src/rpc/dispatcher.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
-import {
-  type Call,
-  type Caller,
-  type Connection,
-  type DaemonInfo,
-  defineMethod,
-  type Method,
-} from "../../src/rpc/method.ts";
-import { type Access, type Limits, RpcServer } from "../../src/rpc/server.ts";
+import { type Call, type DaemonInfo, defineMethod, type Method } from "../../src/rpc/method.ts";
+import { METHODS } from "../../src/rpc/methods/index.ts";
+import { type Access, RpcServer } from "../../src/rpc/server.ts";
+import { TimeSlices } from "../../src/rpc/time-slices.ts";
 import { range } from "../../src/rpc/types.ts";
 
 /** The rpc layer hands the host on and never looks at it. */
@@ -26,7 +25,13 @@ export const NO_HOST = {} as Host;
 /** A caller that may do everything. */
 export const ROOT: Caller = { uid: 0, pid: 1, role: "control" };
 
-export const SILENT = new ControlLog(pino({ level: "silent" }));
+const SILENT = pino({ level: "silent" });
+
+/** A dispatcher whose log reports what clients are told nothing about. */
+export function dispatcherOf(methods: readonly Method[], report: (error: unknown) => void): Dispatcher {
+  const log = pino({ hooks: { logMethod: ([entry]) => report((entry as unknown as { err: unknown }).err) } });
+  return new Dispatcher(methods, new ControlLog(SILENT), log);
+}
 
 /** What a handler gets of a daemon without a host, over a connection that nobody reads. */
 export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
@@ -37,6 +42,7 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
       version: "0",
       protocol: 1,
       backend: "simulated",
+      instance: "00000000-0000-4000-8000-000000000000",
       startedAt: new Date(0),
       connections: () => 1,
       ...daemon,
@@ -44,12 +50,18 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
     connection: {
       id: 1,
       peer: ROOT,
+      dialect: jsonRpc,
+      isReady: true,
       onClose: () => () => {},
-      notify: () => true,
-      onceDrained() {},
+      onceAnswered() {},
+      deliver() {},
+      onceReady() {},
       enclose: () => ({ isUnderWay: false }),
     },
     events: new EventHub(),
+    limits: DEFAULT_LIMITS,
+    methods: METHODS,
+    slice: new TimeSlices().slice(0),
   };
 }
 
@@ -73,7 +85,7 @@ export function stubMethods() {
   const log: string[] = [];
   const gate = latch();
   const entered = latch();
-  const connections: Connection[] = [];
+  const connections: Subscriber[] = [];
   const method = (name: string, handler: Method["handler"]): Method =>
     defineMethod({
       name,
@@ -112,8 +124,12 @@ export function stubMethods() {
       return {};
     }),
     method("big", () => ({ text: "x".repeat(100_000) })),
-    method("tell", (_params, { connection }) => {
-      connection.notify("TOLD", { by: connection.id });
+    method("tell", (_params, { events }) => {
+      events.publish({ event: "CONTEXT_DESTROYED", context: "told", cause: "request", uid: null });
+      return {};
+    }),
+    method("listen", (_params, { events, connection }) => {
+      events.subscribe(connection, undefined);
       return {};
     }),
     method("watch", (_params, { connection }) => {
@@ -128,19 +144,26 @@ export function stubMethods() {
 const FROZEN = Object.freeze({ kept: ["é", 1] });
 
 /** A server in a directory of its own. */
-export async function startServer(limits: Partial<Limits> = {}, access: Access = EVERYBODY) {
+export async function startServer(
+  limits: Partial<Limits> = {},
+  access: Access = EVERYBODY,
+  { closing, log = SILENT }: { closing?: number; log?: Logger } = {},
+) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-rpc-"));
   const path = join(directory, "s");
   const stub = stubMethods();
+  const all = { ...DEFAULT_LIMITS, ...limits };
+  const events = new EventHub({ limits: all });
   const server = new RpcServer({
     access,
     methods: stub.methods,
     host: NO_HOST,
-    events: new EventHub(),
+    events,
     backend: "simulated",
     version: "1.2.3",
-    log: pino({ level: "silent" }),
-    limits,
+    log,
+    limits: all,
+    ...(closing === undefined ? {} : { closing }),
   });
   await server.listen(path);
   const clients: Client[] = [];
@@ -148,6 +171,7 @@ export async function startServer(limits: Partial<Limits> = {}, access: Access =
     ...stub,
     path,
     server,
+    events,
     /** A client that has read its greeting. */
     async connect(): Promise<Client> {
       const client = new Client(path);
@@ -172,7 +196,7 @@ export class Client {
   readonly socket: Socket;
   /** Settles when the server has ended its side, or the connection was cut. */
   readonly ended: Promise<void>;
-  readonly #reader = new LineReader(2 ** 30);
+  readonly #reader = new LineReader(() => 2 ** 30);
   readonly #lines: Message[] = [];
   #wake = () => {};
   #over = false;

@@ -1,12 +1,14 @@
 import { Iommufd } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { Observer } from "../changes.ts";
-import { HostError } from "../errors.ts";
+import type { Limits } from "../../limits.ts";
+import type { Tell } from "../changes.ts";
+import { HostError, limitExceeded } from "../errors.ts";
 import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "../failures.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
-import { Context, type Lease } from "./context.ts";
+import { Context } from "./context.ts";
 import { type Allowed, Ioas } from "./ioas.ts";
-import { type HostLimits, type Owner, refuseBeyond } from "./owners.ts";
+import type { Lease } from "./lease.ts";
+import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
 
@@ -14,14 +16,14 @@ export const DEFAULT_CONTEXT = "default";
 export class Contexts {
   readonly #kernel: Kernel;
   readonly #counters: CacheCounters;
-  readonly #observer: Observer;
-  readonly #limits: HostLimits;
+  readonly #tell: Tell;
+  readonly #limits: Limits;
   readonly #contexts = new Map<string, Context>();
 
-  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: HostLimits) {
+  constructor(kernel: Kernel, counters: CacheCounters, tell: Tell, limits: Limits) {
     this.#kernel = kernel;
     this.#counters = counters;
-    this.#observer = observer;
+    this.#tell = tell;
     this.#limits = limits;
     this.#add(DEFAULT_CONTEXT, "persistent", null);
   }
@@ -49,15 +51,14 @@ export class Contexts {
         context: name,
       });
     }
-    if (this.#contexts.size >= this.#limits.contexts) {
-      throw new HostError(
-        "LimitExceeded",
-        `${this.#limits.contexts} contexts are open, and no more are allowed; destroy one that is not needed`,
-        { limit: "contexts" },
+    if (this.#contexts.size >= this.#limits["max-contexts"]) {
+      throw limitExceeded(
+        "max-contexts",
+        `${this.#contexts.size} contexts are open, and no more are allowed; destroy one that is not needed`,
       );
     }
     const owners = this.all().map((each) => each.owner);
-    refuseBeyond(this.#limits.contextsPerUid, "contexts-per-uid", "contexts", owners, owner);
+    refuseBeyond(this.#limits, "max-contexts-per-uid", "contexts", owners, owner);
     const context = this.#add(name, lease, owner);
     try {
       const iommufd = context.open();
@@ -67,7 +68,7 @@ export class Contexts {
       void context.close();
       throw error;
     }
-    this.#observer({ event: "CONTEXT_CREATED", context: name });
+    this.#tell({ event: "CONTEXT_CREATED", context: name, lease });
     return context;
   }
 
@@ -76,7 +77,9 @@ export class Contexts {
     for (const ioas of [...context.ioases.keys()]) this.#remove(context, ioas);
     await context.close();
     this.#contexts.delete(context.name);
-    this.#observer({ event: "CONTEXT_DESTROYED", context: context.name });
+    context.isOver = true;
+    const end = context.end ?? { cause: "request", uid: null };
+    this.#tell({ event: "CONTEXT_DESTROYED", context: context.name, ...end });
     context.onEnd();
   }
 
@@ -110,14 +113,13 @@ export class Contexts {
   /** @throws HostError LimitExceeded, NotSupported, KernelError */
   createIoas(context: Context, owner: Owner): Ioas {
     const iommufd = context.open();
-    if (context.ioases.size >= this.#limits.ioasesPerContext) {
-      throw new HostError(
-        "LimitExceeded",
-        `context "${context.name}" has ${this.#limits.ioasesPerContext} IOASes, and no more are allowed; destroy one`,
-        { limit: "ioases-per-context" },
+    if (context.ioases.size >= this.#limits["max-ioases-per-context"]) {
+      throw limitExceeded(
+        "max-ioases-per-context",
+        `context "${context.name}" has ${context.ioases.size} IOASes, and no more are allowed; destroy one`,
       );
     }
-    refuseBeyond(this.#limits.ioasesPerUid, "ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
+    refuseBeyond(this.#limits, "max-ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
     let id: number;
     try {
       id = iommufd.allocIoas();
@@ -128,7 +130,7 @@ export class Contexts {
     if (context.ioases.has(id)) this.#remove(context, id);
     const ioas = new Ioas(id, iommufd, context, this.#counters, owner);
     context.ioases.set(id, ioas);
-    this.#observer({ event: "IOAS_CREATED", context: context.name, ioas: id });
+    this.#tell({ event: "IOAS_CREATED", context: context.name, ioas: id });
     return ioas;
   }
 
@@ -149,13 +151,14 @@ export class Contexts {
   lost(error: unknown, ioas: Ioas): HostError | undefined {
     const { context, id } = ioas;
     if (!context.shared || errnoOf(error) !== "ENOENT") return undefined;
-    if (context.ioases.get(id) === ioas) this.#remove(context, id);
+    const owner = this.#contexts.get(context.name);
+    if (owner?.ioases.get(id) === ioas) this.#remove(owner, id);
     return ioasNotFound(context, id);
   }
 
   #remove(context: Context, id: number): void {
     context.ioases.delete(id);
-    this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
+    this.#tell({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
   }
 
   *#ioasOwners(): Generator<Owner> {
@@ -186,7 +189,7 @@ function accountByProcess(iommufd: Iommufd): void {
   }
 }
 
-function ioasNotFound({ name: context }: Context, ioas: number): HostError {
+function ioasNotFound({ name: context }: { readonly name: string }, ioas: number): HostError {
   return new HostError(
     "IoasNotFound",
     `there is no IOAS ${ioas} in context "${context}"; query-ioas lists them`,

@@ -1,7 +1,8 @@
 import type { VfioDevice } from "../../kernel/vfio.ts";
+import type { Limits } from "../../limits.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Ioas } from "../contexts/ioas.ts";
-import { type HostLimits, type Owner, refuseBeyond } from "../contexts/owners.ts";
+import { type Owner, refuseBeyond } from "../contexts/owners.ts";
 import { HostError } from "../errors.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Turns } from "./turns.ts";
@@ -20,14 +21,14 @@ export interface HeldDevice {
 /** The devices that the daemon holds, by name. */
 export class HeldDevices {
   readonly #turns: Turns;
-  readonly #limit: number;
+  readonly #limits: Limits;
   readonly #held = new Map<string, HeldDevice>();
   /** For whom devices are being bound: they count as held. */
   readonly #binding = new Map<string, Owner>();
 
-  constructor(turns: Turns, { heldDevicesPerUid }: HostLimits) {
+  constructor(turns: Turns, limits: Limits) {
     this.#turns = turns;
-    this.#limit = heldDevicesPerUid;
+    this.#limits = limits;
   }
 
   get size(): number {
@@ -38,14 +39,23 @@ export class HeldDevices {
     return this.#held.get(device);
   }
 
-  /** Adds what `bind` resolves to, if the owner may hold one more. Rejects with HostError LimitExceeded. */
-  async add(device: string, owner: Owner, bind: () => Promise<HeldDevice>): Promise<HeldDevice> {
+  /**
+   * Adds what `bind` resolves to, if the owner may hold one more, and calls `added` at once. Rejects with HostError
+   * LimitExceeded.
+   */
+  async add(
+    device: string,
+    owner: Owner,
+    bind: () => Promise<HeldDevice>,
+    added: () => void,
+  ): Promise<HeldDevice> {
     const owners = [...this.#held.values()].map((held) => held.owner).concat(...this.#binding.values());
-    refuseBeyond(this.#limit, "held-devices-per-uid", "devices", owners, owner);
+    refuseBeyond(this.#limits, "max-held-devices-per-uid", "devices", owners, owner);
     this.#binding.set(device, owner);
     try {
       const held = await bind();
       this.#held.set(device, held);
+      added();
       return held;
     } finally {
       this.#binding.delete(device);
@@ -58,6 +68,17 @@ export class HeldDevices {
 
   all(): HeldDevice[] {
     return [...this.#held.values()];
+  }
+
+  /** Those of every context that has any, in one pass. */
+  byContext(): Map<Context, HeldDevice[]> {
+    const held = new Map<Context, HeldDevice[]>();
+    for (const each of this.#held.values()) {
+      const others = held.get(each.context);
+      if (others) others.push(each);
+      else held.set(each.context, [each]);
+    }
+    return held;
   }
 
   inContext(context: Context): HeldDevice[] {

@@ -1,9 +1,13 @@
 import { z } from "zod";
+import { LIMITS } from "../../limits.ts";
+import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { defineMethod } from "../method.ts";
-import { range, rangeList, wireRanges } from "../types.ts";
-import { refuseTooManyRanges } from "./planning-limits.ts";
-import { toWireRanges } from "./wire.ts";
+import { range, rangeList, toWireRange, wireRanges } from "../types.ts";
+import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
+
+const IN_PARTS = "intersect them in parts, and then the answers";
 
 export const intersectRanges = defineMethod({
   name: "intersect-ranges",
@@ -12,15 +16,20 @@ export const intersectRanges = defineMethod({
   params: z.strictObject({
     lists: z
       .array(rangeList)
-      .max(4096, { error: "at most 4096 lists" })
+      .max(LIMITS["max-lists"].max, { error: `at most ${LIMITS["max-lists"].max} lists` })
       .meta({ description: "With no list at all, the whole address space is common" }),
   }),
   result: z.object({ ranges: wireRanges }),
   errors: ["LimitExceeded"],
-  handler: ({ lists }) => {
-    refuseTooManyRanges("lists", lists);
-    const holes = lists.flatMap((list) => [...RangeSet.from(list).invert()]);
-    return { ranges: toWireRanges(RangeSet.from(holes).invert()) };
+  handler: async ({ lists }, { limits, slice }) => {
+    refuseMoreThan(limits, "max-lists", lists.length, `lists: ${lists.length} lists`, IN_PARTS);
+    refuseTooManyRanges(limits, "lists", lists, IN_PARTS);
+    const holes: Range[] = [];
+    for (const list of lists) {
+      for (const hole of (await slice.run(RangeSet.fromInSteps(list))).invert()) holes.push(hole);
+    }
+    const common = (await slice.run(RangeSet.fromInSteps(holes))).invert();
+    return { ranges: await slice.run(mapInSteps(common, toWireRange)) };
   },
 });
 
@@ -31,8 +40,9 @@ export const invertRanges = defineMethod({
   params: z.strictObject({ ranges: rangeList, within: range.optional() }),
   result: z.object({ ranges: wireRanges }),
   errors: ["LimitExceeded"],
-  handler: ({ ranges, within }) => {
-    refuseTooManyRanges("ranges", [ranges]);
-    return { ranges: toWireRanges(RangeSet.from(ranges).invert(within)) };
+  handler: async ({ ranges, within }, { limits, slice }) => {
+    refuseTooManyRanges(limits, "ranges", [ranges], "invert them in parts, and intersect the answers");
+    const inverse = (await slice.run(RangeSet.fromInSteps(ranges))).invert(within);
+    return { ranges: await slice.run(mapInSteps(inverse, toWireRange)) };
   },
 });

@@ -11,19 +11,21 @@ import {
 } from "./address-spaces.ts";
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
-import { subscribe, unsubscribe } from "./events.ts";
+import { queryEvents, subscribe, unsubscribe } from "./events.ts";
 import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
-import { introspection, queryVersion } from "./introspection.ts";
+import { discover, queryCommands, querySchema, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
 import { explainRange, findFreeRange, predictAllowedRanges } from "./planning.ts";
 import { queryHostProfile } from "./profile.ts";
 import { queryStatus } from "./status.ts";
 
 /** Every method of the daemon, by section: the one table that the schemas and the documentation come from. */
-export const METHODS: readonly Method[] = [
+export const METHODS = [
   queryVersion,
-  ...introspection(() => METHODS),
+  queryCommands,
+  querySchema,
+  discover,
   queryStatus,
 
   queryDevices,
@@ -56,4 +58,5 @@ export const METHODS: readonly Method[] = [
 
   subscribe,
   unsubscribe,
-];
+  queryEvents,
+] as const satisfies readonly Method[];

@@ -24,68 +24,60 @@ export const queryVersion = defineMethod({
   handler: (_params, { daemon: { name, version, protocol } }) => ({ name, version, protocol }),
 });
 
-/** The methods that describe all methods, themselves among them: hence the table comes in as a function. */
-export function introspection(table: () => readonly Method[]): readonly Method[] {
-  return [queryCommands(table), querySchema(table), discover(table)];
-}
+export const queryCommands = defineMethod({
+  name: "query-commands",
+  role: "observe",
+  summary: "Every method that this client may call, with the role that it takes.",
+  params: noParams,
+  result: z.object({
+    commands: z.array(
+      z.object({ name: z.string(), role: z.enum(["observe", "control"]), summary: z.string() }),
+    ),
+  }),
+  errors: [],
+  handler: (_params, { connection: { peer }, methods }) => ({
+    commands: methods
+      .filter(({ role }) => suffices(peer.role, role))
+      .map(({ name, role, summary }) => ({ name, role, summary })),
+  }),
+});
 
-function queryCommands(table: () => readonly Method[]) {
-  return defineMethod({
-    name: "query-commands",
-    role: "observe",
-    summary: "Every method that this client may call, with the role that it takes.",
-    params: noParams,
-    result: z.object({
-      commands: z.array(
-        z.object({ name: z.string(), role: z.enum(["observe", "control"]), summary: z.string() }),
-      ),
-    }),
-    errors: [],
-    handler: (_params, { connection: { peer } }) => ({
-      commands: table()
-        .filter(({ role }) => suffices(peer.role, role))
-        .map(({ name, role, summary }) => ({ name, role, summary })),
-    }),
-  });
-}
+const schemasOf = kept((methods) => ({
+  methods: Object.fromEntries(methods.map((method) => [method.name, methodSchemas(method)])),
+  events: Object.fromEntries(EVENTS.map(({ name, params }) => [name, { params: jsonSchema(params) }])),
+}));
 
-function querySchema(table: () => readonly Method[]) {
-  const answer = once(() => ({
-    methods: Object.fromEntries(table().map((method) => [method.name, methodSchemas(method)])),
-    events: Object.fromEntries(EVENTS.map(({ name, params }) => [name, { params: jsonSchema(params) }])),
-  }));
-  return defineMethod({
-    name: "query-schema",
-    role: "observe",
-    summary: "The JSON Schemas of every method and event.",
-    params: noParams,
-    result: z.object({
-      methods: z.record(z.string(), z.object({ params: schema, result: schema })),
-      events: z.record(z.string(), z.object({ params: schema })),
-    }),
-    errors: [],
-    handler: answer,
-  });
-}
+export const querySchema = defineMethod({
+  name: "query-schema",
+  role: "observe",
+  summary: "The JSON Schemas of every method and event.",
+  params: noParams,
+  result: z.object({
+    methods: z.record(z.string(), z.object({ params: schema, result: schema })),
+    events: z.record(z.string(), z.object({ params: schema })),
+  }),
+  errors: [],
+  handler: (_params, { methods }) => schemasOf(methods),
+});
 
-function discover(table: () => readonly Method[]) {
-  const answer = once(() => openRpcDocument(table()));
-  return defineMethod({
-    name: "rpc.discover",
-    role: "observe",
-    summary: "The methods as an OpenRPC 1.4 document.",
-    params: noParams,
-    result: z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
-    errors: [],
-    handler: answer,
-  });
-}
+const documentOf = kept(openRpcDocument);
 
-/** Made when first asked for, as the table is not complete earlier; frozen, to be serialised once. */
-function once<T extends object>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => {
-    made ??= Object.freeze(make());
-    return made;
+export const discover = defineMethod({
+  name: "rpc.discover",
+  role: "observe",
+  summary: "The methods as an OpenRPC 1.4 document.",
+  params: noParams,
+  result: z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
+  errors: [],
+  handler: (_params, { methods }) => documentOf(methods),
+});
+
+/** Made when first asked for; frozen, to be serialised once. */
+function kept<T extends object>(make: (methods: readonly Method[]) => T): (methods: readonly Method[]) => T {
+  const made = new WeakMap<readonly Method[], T>();
+  return (methods) => {
+    const known = made.get(methods) ?? Object.freeze(make(methods));
+    made.set(methods, known);
+    return known;
   };
 }

@@ -1,28 +1,60 @@
-import type { Exclusion } from "../../plan/attribution.ts";
-import { limitExceeded } from "../errors.ts";
+import { limitExceeded } from "../../host/errors.ts";
+import type { LimitName, Limits } from "../../limits.ts";
+import type { Spend } from "../../plan/layout.ts";
 
-/** How many ranges all lists of a request may have together. */
-const RANGE_LIMIT = 65_536;
-/** How many causes an answer may name: some 7 MB of JSON. */
-const CAUSE_LIMIT = 100_000;
-
-/** @throws HostError LimitExceeded; `member` is the one of the params that has the lists */
-export function refuseTooManyRanges(member: string, lists: readonly (readonly unknown[])[]): void {
-  let count = 0;
-  for (const list of lists) count += list.length;
-  if (count <= RANGE_LIMIT) return;
-  throw limitExceeded("ranges", `${member}: ${count} ranges in all, and ${RANGE_LIMIT} are the most`);
+/**
+ * `what` is said with its number, as in "hosts: 1025 hosts"; `advice` is how to do with less.
+ * @throws HostError LimitExceeded
+ */
+export function refuseMoreThan(
+  limits: Limits,
+  limit: LimitName,
+  count: number,
+  what: string,
+  advice: string,
+): void {
+  if (count <= limits[limit]) return;
+  throw limitExceeded(limit, `${what}, and ${limits[limit]} are the most (${limit}); ${advice}`);
 }
 
-/** Counts the causes of one answer. What it returns throws HostError LimitExceeded when there are too many. */
-export function causeBudget(): (exclusion: Exclusion) => void {
-  let left = CAUSE_LIMIT;
+/** @throws HostError LimitExceeded; `member` is the one of the params that has the lists */
+export function refuseTooManyRanges(
+  limits: Limits,
+  member: string,
+  lists: readonly (readonly unknown[])[],
+  advice: string,
+): void {
+  let count = 0;
+  for (const list of lists) count += list.length;
+  refuseMoreThan(limits, "max-ranges", count, `${member}: ${count} ranges in all`, advice);
+}
+
+/**
+ * Counts the causes of one answer. What it returns throws HostError LimitExceeded when there are too many; `advice`
+ * is how to ask for fewer.
+ */
+export function causeBudget(limits: Limits, advice: string): Spend {
+  const most = limits["max-causes"];
+  let left = most;
   return ({ causes }) => {
     left -= causes.length;
     if (left >= 0) return;
     throw limitExceeded(
-      "causes",
-      `the answer would name more than ${CAUSE_LIMIT} causes; ask about fewer devices, or about part of the address space with explain-range`,
+      "max-causes",
+      `the answer would name more than ${most} causes (max-causes); ${advice}`,
+    );
+  };
+}
+
+/** As {@link causeBudget}, for conflicts without causes. */
+export function conflictBudget(limits: Limits, advice: string): Spend {
+  const most = limits["max-ranges"];
+  let left = most;
+  return () => {
+    if (--left >= 0) return;
+    throw limitExceeded(
+      "max-ranges",
+      `the answer would have more than ${most} conflicts (max-ranges); ${advice}`,
     );
   };
 }

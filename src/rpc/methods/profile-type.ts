@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { address, deviceName, rangeList, wireExclusion } from "../types.ts";
+import { LIMITS } from "../../limits.ts";
+import { address, deviceName, rangeList } from "../types.ts";
 
 /** The version of the form in which a host describes itself. */
 export const PROFILE_VERSION = 1 as const;
@@ -28,7 +29,14 @@ export const hostProfile = z
     hint: z.string().max(4096).optional(),
     "schema-version": z.literal(PROFILE_VERSION).optional(),
     kernel: z.strictObject({ release: z.string() }).optional(),
-    devices: z.array(deviceName).optional(),
-    excluded: z.array(wireExclusion).optional().meta({ description: "For people; not looked at" }),
+    devices: z
+      .array(deviceName)
+      .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
+      .optional(),
+    excluded: z
+      .array(z.unknown())
+      .max(LIMITS["max-causes"].max, { error: `at most ${LIMITS["max-causes"].max} ranges` })
+      .optional()
+      .meta({ description: "For people; not looked at" }),
   })
   .meta({ id: "HostProfileInput", description: "What another host allows" });

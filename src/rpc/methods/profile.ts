@@ -2,14 +2,12 @@ import { hostname } from "node:os";
 import { z } from "zod";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { defineMethod } from "../method.ts";
-import { deviceName, wireAddress, wireExclusion, wireRanges } from "../types.ts";
+import { deviceName, toWireRange, wireAddress, wireExclusion, wireRanges } from "../types.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
 import { hostName, PROFILE_VERSION } from "./profile-type.ts";
-import { planFor, sources } from "./sources.ts";
-import { toWireExclusion, toWireRanges } from "./wire.ts";
-
-const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+import { chosenDevices, planForDevices, platformsOf, sources } from "./sources.ts";
 
 export const queryHostProfile = defineMethod({
   name: "query-host-profile",
@@ -33,21 +31,21 @@ export const queryHostProfile = defineMethod({
     })
     .meta({ id: "HostProfile" }),
   errors: ["DeviceNotFound", "LimitExceeded"],
-  handler: async ({ devices, host: name }, { host }) => {
-    const chosen = devices ? host.findAll(devices) : host.platform.devices();
-    const plan = await planFor({}, host, chosen);
-    const excluded = await excludedBy(plan, RangeSet.ALL);
+  handler: async ({ devices, host: name }, call) => {
+    const { host, slice } = call;
+    const chosen = devices ? await chosenDevices(devices, call) : platformsOf(await host.devices(slice));
+    const blockers = devices ? host.lastingBlockers(chosen) : [];
+    const plan = await planForDevices(chosen, blockers, call);
+    const excluded = await excludedBy(plan, RangeSet.ALL, call);
     return {
       "schema-version": PROFILE_VERSION,
       host: name ?? hostname(),
       kernel: { release: host.kernel.release },
       devices: chosen.map(({ device }) => device),
-      allowed: toWireRanges(plan.ranges),
+      allowed: await slice.run(mapInSteps(plan.ranges, toWireRange)),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireExactness(plan),
-      // All of the address space, and yet nothing to put a guest's device on.
-      ...(chosen.length === 0 ? { exact: false, hint: NO_DEVICES } : {}),
-      excluded: excluded.map(toWireExclusion),
+      excluded,
     };
   },
 });

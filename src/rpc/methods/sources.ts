@@ -1,28 +1,31 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
-import type { Host } from "../../host/host.ts";
+import type { DeviceRecord } from "../../host/devices/device-record.ts";
+import type { KnownDevice } from "../../host/knowledge/claims.ts";
+import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
+import { LIMITS, type Limits } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import { invalidParams } from "../errors.ts";
-import { Turn } from "../turn.ts";
+import { invalidParams, quote } from "../errors.ts";
+import type { Call } from "../method.ts";
 import { contextName, deviceName, ioasId } from "../types.ts";
-import { refuseTooManyRanges } from "./planning-limits.ts";
+import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
 
-/** The members of params that say who restricts a layout. All given are combined; with none, everything is allowed. */
+/** The members of params that say who restricts a layout. All given are combined. */
 export const sources = {
   devices: z
     .array(deviceName)
-    .max(1024, { error: "at most 1024 devices" })
+    .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
     .optional()
     .meta({ description: "Devices of this host; one that is named twice counts once" }),
   context: contextName.optional().meta({ description: "Of the IOAS; default when left out" }),
   ioas: ioasId.optional().meta({ description: "An IOAS, with everything that is attached to it" }),
   hosts: z
     .array(hostProfile)
-    .max(256, { error: "at most 256 hosts" })
+    .max(LIMITS["max-hosts"].max, { error: `at most ${LIMITS["max-hosts"].max} hosts` })
     .optional()
     .meta({ description: "Other hosts: what query-host-profile told there, or just a list" }),
 };
@@ -30,43 +33,114 @@ export const sources = {
 /** How many devices are looked at before the event loop may be due. */
 const PORTION = 16;
 
+const FEWER_DEVICES = "ask about them in parts, and intersect the answers (intersect-ranges)";
+const FEWER_HOSTS = "give the intersection of several hosts' lists as one (intersect-ranges)";
+
+const NO_SOURCE =
+  "devices: give devices, an ioas or hosts; without any there is nothing that a promise could be about (query-devices lists the devices)";
+const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+
 const sourcesObject = z.strictObject(sources);
 type SourceParams = z.output<typeof sourcesObject>;
 
+/** A plan that devices of this host may take part in. */
+export interface HostPlan extends Plan {
+  /** What keeps those from guests that the params name. */
+  readonly blockers: readonly Blocker[];
+}
+
 /**
- * The plan for all sources that the params name. `platforms` are the devices where the params do not say it.
- * @throws JSONRPCErrorException -32602 for a context without an IOAS, HostError DeviceNotFound, ContextNotFound,
- * IoasNotFound, LimitExceeded, KernelError
+ * The plan for all sources that the params name.
+ * Rejects with JSONRPCErrorException -32602 for params without any, a context without an IOAS, a host that is named
+ * twice; HostError DeviceNotFound, ContextNotFound, IoasNotFound, LimitExceeded, KernelError.
  */
-export async function planFor(
-  { devices = [], context, ioas, hosts = [] }: SourceParams,
-  host: Host,
-  platforms?: readonly PlatformDevice[],
-): Promise<Plan> {
+export async function planFor(params: SourceParams, call: Call): Promise<HostPlan> {
+  refuseSources(params, call.limits);
+  const { devices = [], context = DEFAULT_CONTEXT, ioas, hosts = [] } = params;
+  const { slice } = call;
+  const chosen = await chosenDevices(devices, call);
+  const blockers = call.host.lastingBlockers(chosen);
+  const all: Source[] = ioas === undefined ? [] : [await spaceSource(context, ioas, call)];
+  all.push(...(await deviceSources(chosen, blockers, call)));
+  for (const { host: name, allowed: list, exact = false, hint, ...rest } of hosts) {
+    const alignment = rest["iova-alignment"] ?? null;
+    const allowed = await slice.run(RangeSet.fromInSteps(list));
+    all.push(await slice.run(hostSource({ host: name, allowed, alignment, exact, hint })));
+  }
+  return { ...(await slice.run(makePlan(all))), blockers };
+}
+
+/** The plan for devices alone: all of the host, as a rule. Never exact without any. */
+export async function planForDevices(
+  devices: readonly PlatformDevice[],
+  blockers: readonly Blocker[],
+  call: Call,
+): Promise<HostPlan> {
+  const plan = await call.slice.run(makePlan(await deviceSources(devices, blockers, call)));
+  // All of the address space, and yet nothing to put a guest's device on.
+  return { ...plan, blockers, ...(devices.length === 0 ? { exact: false, hint: NO_DEVICES } : {}) };
+}
+
+/** The devices that the params name, each once. Rejects with HostError DeviceNotFound, LimitExceeded. */
+export async function chosenDevices(
+  names: readonly string[],
+  { host, limits, slice }: Call,
+): Promise<PlatformDevice[]> {
+  refuseMoreThan(limits, "max-devices", names.length, `devices: ${names.length} devices`, FEWER_DEVICES);
+  return host.findAll(names, slice);
+}
+
+/** The devices of records. */
+export function platformsOf(records: readonly DeviceRecord[]): PlatformDevice[] {
+  return records.map(({ platform }) => platform);
+}
+
+function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams, limits: Limits): void {
   if (context !== undefined && ioas === undefined) {
     throw invalidParams("context: says nothing without an ioas; give both, or neither");
   }
-  refuseTooManyRanges(
-    "hosts",
-    hosts.map(({ allowed }) => allowed),
-  );
-  const chosen = platforms ?? host.findAll(devices);
-  const all: Source[] = ioas === undefined ? [] : [await spaceSource(host, context ?? DEFAULT_CONTEXT, ioas)];
-  const turn = new Turn();
-  for (let i = 0; i < chosen.length; i += PORTION) {
-    all.push(...(await host.reservedOf(chosen.slice(i, i + PORTION))).map(deviceSource));
-    if (turn.isOver) await turn.pass();
+  if (devices.length === 0 && ioas === undefined && hosts.length === 0) throw invalidParams(NO_SOURCE);
+  refuseMoreThan(limits, "max-hosts", hosts.length, `hosts: ${hosts.length} hosts`, FEWER_HOSTS);
+  const lists = hosts.map(({ allowed }) => allowed);
+  refuseTooManyRanges(limits, "hosts", lists, FEWER_HOSTS);
+  const names = new Set<string>();
+  for (const [i, { host }] of hosts.entries()) {
+    if (names.size === names.add(host).size) {
+      throw invalidParams(`hosts[${i}].host: ${quote(host)} stands there already; give each host once`);
+    }
   }
-  for (const { host: name, allowed, exact = false, hint, ...rest } of hosts) {
-    const alignment = rest["iova-alignment"] ?? null;
-    all.push(hostSource({ host: name, allowed: RangeSet.from(allowed), alignment, exact, hint }));
-  }
-  return makePlan(all);
 }
 
-async function spaceSource(host: Host, context: string, id: number): Promise<Source> {
-  const ioas = host.anyIoas(context, id);
-  const { ranges, alignment } = await host.allowed(ioas);
-  const attached = [...ioas.devices].flatMap((device) => host.platform.find(device) ?? []);
-  return ioasSource(ranges, alignment, await host.reservedOf(attached));
+async function deviceSources(
+  devices: readonly PlatformDevice[],
+  blockers: readonly Blocker[],
+  call: Call,
+): Promise<Source[]> {
+  const byDevice = new Map<string, Blocker[]>();
+  for (const blocker of blockers) {
+    const known = byDevice.get(blocker.device);
+    if (known) known.push(blocker);
+    else byDevice.set(blocker.device, [blocker]);
+  }
+  const known = await knownOf(devices, call);
+  return call.slice.map(known, (each) =>
+    deviceSource({ ...each, blockers: byDevice.get(each.platform.device) }),
+  );
+}
+
+async function spaceSource(context: string, id: number, call: Call): Promise<Source> {
+  const ioas = call.host.anyIoas(context, id);
+  const { ranges, alignment } = await call.host.allowed(ioas);
+  const attached = await call.slice.map(ioas.devices, (name) => call.host.platform.find(name) ?? []);
+  return call.slice.run(ioasSource(ranges, alignment, await knownOf(attached.flat(), call)));
+}
+
+/** What is known of the devices, looked up while others go on. */
+async function knownOf(devices: readonly PlatformDevice[], { host, slice }: Call): Promise<KnownDevice[]> {
+  const known: KnownDevice[] = [];
+  for (let i = 0; i < devices.length; i += PORTION) {
+    known.push(...(await host.reservedOf(devices.slice(i, i + PORTION))));
+    if (slice.isOver) await slice.pass();
+  }
+  return known;
 }

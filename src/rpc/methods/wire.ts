@@ -1,13 +1,13 @@
 import { z } from "zod";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Reserved } from "../../host/knowledge/knowledge.ts";
-import type { Blocker } from "../../host/platform/blockers.ts";
+import { reservedRanges } from "../../host/knowledge/reserved-ranges.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import type { Region } from "../../host/platform/reserved-regions.ts";
-import type { Exclusion } from "../../plan/attribution.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
-import { RangeSet } from "../../ranges/range-set.ts";
+import { finish } from "../../ranges/steps.ts";
 import {
   toWireRange,
   type wireCause,
@@ -25,17 +25,12 @@ export function toWireRegion({ start, last, type, enforced }: Region): z.input<t
   return { ...toWireRange({ start, last }), type, enforced };
 }
 
-export function toWireBlocker({ reason, detail, region, devices }: Blocker) {
-  return {
-    reason,
-    detail,
-    ...(region ? { region: toWireRegion(region) } : {}),
-    ...(devices ? { devices: [...devices] } : {}),
-  };
-}
-
 export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
-  return { ...toWireRange({ start, last }), causes: causes as z.input<typeof wireCause>[] };
+  return {
+    start: formatAddress(start),
+    last: formatAddress(last),
+    causes: causes as z.input<typeof wireCause>[],
+  };
 }
 
 /** Reserved ranges as QEMU's command line takes them. */
@@ -48,9 +43,7 @@ export const qemuRegions = z.array(z.string()).meta({
 /** The answer of `query-reserved-ranges` and `probe-device`. */
 export function toWireReserved({ device, group }: PlatformDevice, reserved: Reserved) {
   const { aperture, regions } = reserved;
-  const outside = aperture ? RangeSet.from([aperture]).invert() : RangeSet.EMPTY;
-  const enforced = RangeSet.from(regions.filter((region) => region.enforced));
-  const all = reserved.excluded.union(enforced).union(outside);
+  const all = reservedRanges(reserved);
   const msi = regions.filter(({ type }) => type === "msi");
   return {
     device,
@@ -60,7 +53,7 @@ export function toWireReserved({ device, group }: PlatformDevice, reserved: Rese
     scope: reserved.scope,
     regions: regions.map(toWireRegion),
     reserved: toWireRanges(all),
-    "qemu-reserved-regions": qemuReservedRegions(all, msi),
+    "qemu-reserved-regions": finish(qemuReservedRegions(all, msi)),
     aperture: aperture ? toWireRange(aperture) : null,
     "aperture-source": reserved.apertureSource,
     "iova-alignment": reserved.alignment === null ? null : formatAddress(reserved.alignment),

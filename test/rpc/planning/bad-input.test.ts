@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
+import type { LimitName } from "../../../src/limits.ts";
 import { Client } from "./client.ts";
 
 const GPU = "0000:41:00.0";
 const list = [{ start: 0, last: 1 }];
+const host = { host: "a", allowed: list };
+const hostsNamed = (names: string) => [...names].map((name) => ({ ...host, host: name }));
 
 describe("planning refuses", () => {
   it("unknown devices among known ones, and says which", async () => {
@@ -35,12 +38,6 @@ describe("planning refuses", () => {
   it.each<[string, object, string]>([
     ["predict-allowed-ranges", { context: "default" }, "context: says nothing without an ioas"],
     ["predict-allowed-ranges", { devices: GPU }, "devices"],
-    ["predict-allowed-ranges", { devices: Array(1025).fill(GPU) }, "devices: at most 1024 devices"],
-    [
-      "predict-allowed-ranges",
-      { hosts: Array(257).fill({ host: "a", allowed: list }) },
-      "hosts: at most 256 hosts",
-    ],
     [
       "predict-allowed-ranges",
       { hosts: [{ host: "a", allowed: [{ start: 2, last: 1 }] }] },
@@ -59,6 +56,13 @@ describe("planning refuses", () => {
       "hosts[0].schema-version",
     ],
     ["predict-allowed-ranges", { hosts: [{ host: "a", allowd: list }] }, 'unknown member "allowd"'],
+    ["predict-allowed-ranges", {}, "devices: give devices, an ioas or hosts"],
+    ["predict-allowed-ranges", { devices: [], hosts: [] }, "devices: give devices, an ioas or hosts"],
+    ["check-layout", { layout: [] }, "devices: give devices, an ioas or hosts"],
+    ["check-layout", { layout: [], devices: [] }, "devices: give devices, an ioas or hosts"],
+    ["find-free-range", { size: 1, hosts: [] }, "devices: give devices, an ioas or hosts"],
+    ["explain-range", { start: 0, last: 1, devices: [] }, "devices: give devices, an ioas or hosts"],
+    ["predict-allowed-ranges", { hosts: hostsNamed("aba") }, 'hosts[2].host: "a" stands there already'],
     ["explain-range", { start: 5, last: 4 }, "start lies above last"],
     ["explain-range", { start: 5 }, "last: this member is required"],
     ["find-free-range", {}, "size: this member is required"],
@@ -69,7 +73,6 @@ describe("planning refuses", () => {
     ["find-free-range", { size: 1, avoid: [{ start: 1, last: 0 }] }, "avoid[0]"],
     ["intersect-ranges", {}, "lists: this member is required"],
     ["intersect-ranges", { lists: list }, "lists[0]"],
-    ["intersect-ranges", { lists: Array(4097).fill([]) }, "lists: at most 4096 lists"],
     ["invert-ranges", { ranges: list, within: { start: 1, last: 0 } }, "within"],
     ["query-host-profile", { host: "" }, "host: expected a name"],
   ])("%s %j", async (method, params, message) => {
@@ -78,13 +81,67 @@ describe("planning refuses", () => {
     expect(error.message).toContain(message);
   });
 
+  it.each<[string, string, LimitName, object, string]>([
+    [
+      "devices",
+      "predict-allowed-ranges",
+      "max-devices",
+      { devices: Array(4).fill(GPU) },
+      "devices: 4 devices",
+    ],
+    [
+      "devices",
+      "query-host-profile",
+      "max-devices",
+      { devices: Array(4).fill(GPU) },
+      "ask about them in parts",
+    ],
+    ["hosts", "find-free-range", "max-hosts", { size: 1, hosts: hostsNamed("abcd") }, "hosts: 4 hosts"],
+    ["lists", "intersect-ranges", "max-lists", { lists: Array(4).fill([]) }, "lists: 4 lists"],
+    [
+      "windows",
+      "check-layout",
+      "max-windows",
+      { hosts: [host], layout: Array(4).fill({ name: "a", ...list[0] }) },
+      "layout: 4 windows",
+    ],
+    [
+      "ranges to avoid",
+      "find-free-range",
+      "max-ranges",
+      { size: 1, hosts: [host], avoid: Array(4).fill(list[0]) },
+      "avoid: 4 ranges",
+    ],
+    ["ranges", "invert-ranges", "max-ranges", { ranges: Array(4).fill(list[0]) }, "ranges: 4 ranges"],
+  ])("more %s than its limit in %s, whatever %s is, and says what to do", async (...given) => {
+    const [, method, limit, params, message] = given;
+    const few = Client.onDemoHost("amd", { [limit]: 3 });
+    const error = await few.refusal(method, params);
+    expect(error).toMatchObject({ code: -32011, data: { class: "LimitExceeded", limit } });
+    expect(error.message).toContain(message);
+    expect(error.message).toMatch(new RegExp(`3 are the most \\(${limit}\\); .+`));
+    await Client.onDemoHost("amd", { [limit]: 4 }).ask(method, params);
+  });
+
+  it.each([
+    ["predict-allowed-ranges", "devices", GPU],
+    ["predict-allowed-ranges", "hosts", host],
+    ["intersect-ranges", "lists", []],
+  ])("a request of %s whose %s nobody would allow, unseen", async (method, member, item) => {
+    const error = await new Client({}).refusal(method, { [member]: Array(65_537).fill(item) });
+    expect(error).toMatchObject({
+      code: -32602,
+      message: expect.stringContaining(`${member}: at most 65536`),
+    });
+  });
+
   it("more ranges than its limit, over all hosts", async () => {
     const hosts = Array.from({ length: 7 }, (_, n) => ({
       host: `${n}`,
       allowed: Array(10_000).fill(list[0]),
     }));
     const error = await new Client({}).refusal("predict-allowed-ranges", { hosts });
-    expect(error).toMatchObject({ code: -32011, data: { class: "LimitExceeded", limit: "ranges" } });
+    expect(error).toMatchObject({ code: -32011, data: { class: "LimitExceeded", limit: "max-ranges" } });
   });
 
   it("an answer with more causes than anybody reads, and says how to ask for less", async () => {
@@ -98,7 +155,7 @@ describe("planning refuses", () => {
     expect(error).toMatchObject({
       code: -32011,
       message: expect.stringContaining("explain-range"),
-      data: { class: "LimitExceeded", limit: "causes" },
+      data: { class: "LimitExceeded", limit: "max-causes" },
     });
     const part = await client.ask("explain-range", { start: 0, last: 8, hosts });
     expect(part.excluded).toHaveLength(3);

@@ -3,24 +3,29 @@ import { readFileSync } from "node:fs";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import type { Call, Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
-import type { Message } from "../stub.ts";
+import { bystander, type Message } from "../stub.ts";
 
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
   readonly host: Host;
+  readonly kernel: SimulatedKernel;
+  readonly limits: Limits;
 
-  constructor(topology: unknown) {
-    this.host = new Host(new SimulatedKernel(parseTopology(topology)));
+  constructor(topology: unknown, limits: Partial<Limits> = {}) {
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.kernel = new SimulatedKernel(parseTopology(topology));
+    this.host = new Host(this.kernel);
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
-  static onDemoHost(name: "amd" | "arm" | "intel"): Client {
+  static onDemoHost(name: "amd" | "arm" | "intel", limits: Partial<Limits> = {}): Client {
     const path = new URL(`../../../src/demo/hosts/${name}.json`, import.meta.url);
-    return new Client(JSON.parse(readFileSync(path, "utf8")));
+    return new Client(JSON.parse(readFileSync(path, "utf8")), limits);
   }
 
   async ask(name: string, params: object = {}): Promise<Message> {
@@ -39,10 +44,9 @@ export class Client {
 
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const connection = { id: 1, peer: { uid: 0, pid: 1, role: "control" }, onClose() {} };
-    const call = { host: this.host, connection } as unknown as Call;
+    const call: Call = { ...bystander(), host: this.host, limits: this.limits };
     try {
-      const given = parseParams(method.params, JSON.parse(JSON.stringify(params)));
+      const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
     } catch (error) {
       assert(isExpected(error), error as Error);

@@ -1,0 +1,46 @@
+import { attribute, type Claim, type Exclusion } from "../../attribution/attribution.ts";
+import type { Cause } from "../../attribution/cause.ts";
+import { clip, unclaimed } from "../../attribution/claims.ts";
+import { RangeSet } from "../../ranges/range-set.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
+import type { Reserved } from "./knowledge.ts";
+
+/** A device of this host with what is known of the ranges that it takes out of an IOAS. */
+export interface KnownDevice {
+  readonly platform: PlatformDevice;
+  readonly reserved: Reserved;
+}
+
+/**
+ * All that a device excludes, as far as is known. What its group's file lists, it claims, also where a sibling may be the
+ * one that has the region, and what lies outside an aperture that is only estimated.
+ */
+export function deviceClaims({ platform: { device, group }, reserved }: KnownDevice): Claim[] {
+  const { excluded, uncertain, aperture } = reserved;
+  const causes = new Map<string, Cause>();
+  const regions = reserved.regions.flatMap(({ start, last, type, enforced }) => {
+    const cause = causes.get(type) ?? { device, group, kind: "region", type };
+    causes.set(type, cause);
+    return enforced ? [{ start, last, cause }] : [];
+  });
+  const claims = clip(regions, uncertain.isEmpty ? excluded : excluded.union(uncertain));
+  if (aperture) {
+    const cause: Cause = { device, group, kind: "aperture" };
+    for (const range of RangeSet.from([aperture]).invert()) claims.push({ ...range, cause });
+  }
+  return [...claims, ...unclaimed(excluded, claims, { device, group, kind: "reserved-elsewhere" })];
+}
+
+/**
+ * Which parts of `wanted` the devices exclude, and why. `denied`: what of it the kernel excludes, where it has told;
+ * what no device accounts for is `reserved-elsewhere` then.
+ */
+export function conflictsIn(
+  wanted: RangeSet,
+  devices: readonly KnownDevice[],
+  denied?: RangeSet,
+): Exclusion[] {
+  const claims = devices.flatMap(deviceClaims);
+  const rest = denied ? unclaimed(denied, claims, { kind: "reserved-elsewhere" }) : [];
+  return [...attribute([...claims, ...rest], denied ?? wanted)];
+}

@@ -1,0 +1,57 @@
+import type { JSONRPCError } from "json-rpc-2.0";
+import type { Reader } from "./framing.ts";
+import type { DaemonInfo, Method } from "./method.ts";
+
+/** What a client wants: a method, by name, with params that nobody has looked at yet. */
+export interface Request {
+  readonly kind: "request";
+  /** To be echoed; undefined when the client has given none. */
+  readonly id: unknown;
+  /** False for what is done without a word. */
+  readonly isAnswered: boolean;
+  readonly method: string;
+  readonly params: unknown;
+}
+
+/** A message that is no request, with what to say of it. */
+export interface Fault {
+  readonly kind: "fault";
+  readonly id: unknown;
+  readonly error: JSONRPCError;
+}
+
+/** Several messages in one, answered in one. */
+export interface Batch {
+  readonly kind: "batch";
+  readonly messages: readonly unknown[];
+}
+
+/** An event as subscribers get it. */
+export interface WireEvent {
+  readonly method: string;
+  /** With its sequence and timestamp. */
+  readonly params: Readonly<Record<string, unknown>> & {
+    readonly timestamp: { readonly seconds: number; readonly microseconds: number };
+  };
+  /** The params as JSON. */
+  readonly text: string;
+}
+
+/** How messages look on the wire: the one place that knows. What they mean is the same in every dialect. */
+export interface Dialect {
+  /** Connections of one name write events alike. */
+  readonly name: string;
+  /** Methods of its own, and those that it words in its own way. */
+  readonly methods: ReadonlyMap<string, Method>;
+  /** Cuts what comes over a connection into messages of at most so many bytes. */
+  reader(limit: () => number): Reader;
+  /** The first line of a connection. `sequence`: of the last event. */
+  greeting(daemon: DaemonInfo, sequence: number): string;
+  /** What a parsed line means. */
+  read(message: unknown): Request | Fault | Batch;
+  /** `result` is JSON already. */
+  answer(id: unknown, result: string): string;
+  /** `id`: undefined when it could not be made out. */
+  error(id: unknown, error: JSONRPCError): string;
+  event(event: WireEvent): string;
+}

@@ -1,0 +1,80 @@
+import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from "json-rpc-2.0";
+import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
+import { invalidRequest, quote } from "../errors.ts";
+import { LineReader } from "../framing.ts";
+
+/** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
+export const jsonRpc: Dialect = {
+  name: "json-rpc",
+  methods: new Map(),
+
+  reader: (limit) => new LineReader(limit),
+
+  greeting({ name, version, protocol, backend, instance }, sequence) {
+    const params = { service: name, version, protocol, backend, instance, sequence };
+    return notification("greeting", JSON.stringify(params));
+  },
+
+  read(message: unknown): Request | Fault | Batch {
+    if (Array.isArray(message)) {
+      return message.length > 0 ? { kind: "batch", messages: message } : fault(null, "the batch is empty");
+    }
+    const wrong = faultOf(message);
+    if (wrong !== undefined) return fault(idOf(message), wrong);
+    const { id, method, params } = message as Record<string, unknown>;
+    return { kind: "request", id, isAnswered: id !== undefined, method: method as string, params };
+  },
+
+  answer: (id, result) => `{"jsonrpc":"${JSONRPC}","id":${JSON.stringify(id)},"result":${result}}`,
+
+  error: (id, { code, message, data }) =>
+    JSON.stringify(createJSONRPCErrorResponse((id ?? null) as JSONRPCID, code, message, data)),
+
+  event: ({ method, text }) => notification(method, text),
+};
+
+function notification(method: string, params: string): string {
+  return `{"jsonrpc":"${JSONRPC}","method":${JSON.stringify(method)},"params":${params}}`;
+}
+
+function fault(id: JSONRPCID, message: string): Fault {
+  return { kind: "fault", id, error: invalidRequest(message) };
+}
+
+/** The rule of JSON-RPC 2.0 section 4 that a message breaks; undefined for a request or notification. */
+function faultOf(message: unknown): string | undefined {
+  if (!isObject(message)) return "expected an object";
+  if (message.jsonrpc !== JSONRPC) return 'the member jsonrpc must be "2.0"';
+  if (typeof message.method !== "string") return "the member method must be a string";
+  if (message.id !== undefined && !isId(message.id)) {
+    return "the member id must be a string, null, or a number, if an integer one from -(2^53-1) to 2^53-1: a larger one would come back as another";
+  }
+  if (message.params !== undefined && (typeof message.params !== "object" || message.params === null)) {
+    return "the member params must be an object";
+  }
+  if (message.result !== undefined || message.error !== undefined) {
+    return "a request has no result and no error; this end sends no requests to be answered";
+  }
+  for (const name in message) if (!isMember(name)) return `unknown member ${quote(name)}`;
+  return undefined;
+}
+
+/** JSON-RPC leaves others open; like QMP, we had rather not run what somebody has misspelt: `param`, for one. */
+function isMember(name: string): boolean {
+  return name === "jsonrpc" || name === "id" || name === "method" || name === "params";
+}
+
+/** The id to answer an invalid request with: its own when that could be made out, else null. */
+function idOf(message: unknown): JSONRPCID {
+  return isObject(message) && isId(message.id) ? message.id : null;
+}
+
+/** A larger integer has been rounded, and 1e999 is Infinity: neither could be echoed as it was sent. */
+function isId(id: unknown): id is JSONRPCID {
+  if (typeof id !== "number") return isJSONRPCID(id);
+  return Number.isSafeInteger(id) || (Number.isFinite(id) && !Number.isInteger(id));
+}
+
+function isObject(message: unknown): message is Readonly<Record<string, unknown>> {
+  return typeof message === "object" && message !== null && !Array.isArray(message);
+}

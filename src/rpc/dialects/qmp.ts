@@ -1,0 +1,140 @@
+import type { JSONRPCError } from "json-rpc-2.0";
+import { z } from "zod";
+import { suggestion } from "../../nearest.ts";
+import type { Dialect, Fault, Request, WireEvent } from "../dialect.ts";
+import { invalidParams, invalidRequest, quote } from "../errors.ts";
+import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
+import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { JsonReader } from "./json-reader.ts";
+import { qmpSchema } from "./qmp-schema.ts";
+
+/** The members of a command (QEMU's docs/interop/qmp-spec.rst: Issuing Commands). */
+const MEMBERS = ["execute", "arguments", "id"];
+const NEGOTIATE = "qmp_capabilities";
+
+/** `class` is QAPI's own (QEMU's qapi/error.json: QapiErrorClass); everything without one of them is generic. */
+const CLASSES: Readonly<Record<string, string>> = {
+  MethodNotFound: "CommandNotFound",
+  DeviceNotFound: "DeviceNotFound",
+};
+
+/**
+ * QMP as QEMU's docs/interop/qmp-spec.rst has it, a message a line in answers; a new one for every connection, since that negotiates
+ * first. Out-of-band execution is not offered.
+ */
+export function qmp(): Dialect {
+  let isNegotiated = false;
+  const capabilities = defineMethod({
+    name: NEGOTIATE,
+    role: "observe",
+    summary: "Ends the negotiation: from now on commands are taken, and events sent.",
+    params: z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
+    result: z.object({}),
+    errors: ["LimitExceeded"],
+    handler: ({ enable = [] }, { connection, events }) => {
+      const [unknown] = enable;
+      if (unknown !== undefined) throw invalidParams(`enable: there is no capability ${quote(unknown)}`);
+      events.subscribe(connection, undefined);
+      isNegotiated = true;
+      return {};
+    },
+  });
+
+  const refusal = (command: string): string | undefined => {
+    if (!isNegotiated && command !== NEGOTIATE) return `negotiate first: execute ${NEGOTIATE}`;
+    if (isNegotiated && command === NEGOTIATE) return "the negotiation is over";
+    return undefined;
+  };
+
+  return {
+    name: "qmp",
+    methods: new Map(
+      [capabilities, qmpVersion, qmpCommands, queryQmpSchema].map((each) => [each.name, each]),
+    ),
+
+    reader: (limit) => new JsonReader(limit),
+
+    greeting: (daemon) => JSON.stringify({ QMP: { version: versionOf(daemon), capabilities: [] } }),
+
+    read(message: unknown): Request | Fault {
+      if (typeof message !== "object" || message === null || Array.isArray(message)) {
+        return fault(undefined, invalidRequest("expected an object"));
+      }
+      const { execute, arguments: params = {}, id } = message as Record<string, unknown>;
+      const wrong = faultOf(message, execute, params);
+      if (wrong !== undefined) return fault(id, invalidRequest(wrong));
+      const method = execute as string;
+      const reason = refusal(method);
+      if (reason !== undefined) {
+        return fault(id, { code: 0, message: reason, data: { class: "MethodNotFound" } });
+      }
+      return { kind: "request", id, isAnswered: true, method, params };
+    },
+
+    answer: (id, result) => `{"return":${result}${idText(id)}}`,
+
+    error(id, { message, data }) {
+      const ours = (data as { class?: string } | undefined)?.class ?? "InternalError";
+      const error = { class: CLASSES[ours] ?? "GenericError", desc: message, data };
+      return `{"error":${JSON.stringify(error)}${idText(id)}}`;
+    },
+
+    event({ method, params: { timestamp, ...data } }: WireEvent) {
+      return JSON.stringify({ event: method, data, timestamp });
+    },
+  };
+}
+
+function fault(id: unknown, error: JSONRPCError): Fault {
+  return { kind: "fault", id, error };
+}
+
+function idText(id: unknown): string {
+  return id === undefined ? "" : `,"id":${JSON.stringify(id)}`;
+}
+
+function faultOf(message: object, execute: unknown, params: unknown): string | undefined {
+  for (const name in message) {
+    if (name === "exec-oob") return "out-of-band execution was not negotiated: use execute";
+    if (!MEMBERS.includes(name)) return `unknown member ${quote(name)}${suggestion(name, MEMBERS)}`;
+  }
+  if (typeof execute !== "string") return "the member execute must be a string";
+  if (typeof params !== "object" || params === null || Array.isArray(params)) {
+    return "the member arguments must be an object";
+  }
+  return undefined;
+}
+
+function versionOf({ name, version }: DaemonInfo) {
+  const [major = 0, minor = 0, micro = 0] = version.split(".").map(Number);
+  return { qemu: { micro, minor, major }, package: `${name} ${version}` };
+}
+
+const qmpVersion = defineMethod({
+  ...queryVersion,
+  result: z.object({
+    qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
+    package: z.string(),
+  }),
+  handler: (_params, { daemon }) => versionOf(daemon),
+});
+
+const qmpCommands = defineMethod({
+  ...queryCommands,
+  result: z.array(z.object({ name: z.string() })),
+  handler: async (params, call) => {
+    const { commands } = await queryCommands.handler(params, call);
+    const own = [...call.connection.dialect.methods.keys()].filter((name) => name !== NEGOTIATE);
+    return [...new Set([...commands.map(({ name }) => name), ...own])].map((name) => ({ name }));
+  },
+});
+
+const queryQmpSchema: Method = defineMethod({
+  name: "query-qmp-schema",
+  role: "observe",
+  summary: "Every command and event with its types, in the form of QEMU's introspection.",
+  params: z.strictObject({}),
+  result: z.array(z.record(z.string(), z.unknown())),
+  errors: [],
+  handler: (_params, { methods }) => qmpSchema(methods),
+});

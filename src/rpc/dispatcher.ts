@@ -1,0 +1,136 @@
+import type { JSONRPCError } from "json-rpc-2.0";
+import type { Logger } from "pino";
+import { limitExceeded } from "../host/errors.ts";
+import type { ControlLog } from "./control-log.ts";
+import type { Batch, Dialect, Fault, Request } from "./dialect.ts";
+import { encode, KeptTexts } from "./encode.ts";
+import {
+  invalidRequest,
+  isExpected,
+  lineTooLong,
+  methodNotFound,
+  parseError,
+  toErrorObject,
+  tooManyInFlight,
+} from "./errors.ts";
+import { execute } from "./execute.ts";
+import { type Line, NOT_UTF8 } from "./framing.ts";
+import type { Call, Method } from "./method.ts";
+import { nestsWithin } from "./nesting.ts";
+import { topLevelId } from "./top-level-id.ts";
+
+/** What to send for a line: nothing for a notification, and a promise only when something has to be waited for. */
+export type Answer = string | undefined | Promise<string | undefined>;
+
+/** From a line to its answer, in the dialect of the connection that it came over. */
+export class Dispatcher {
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #texts = new KeptTexts();
+  readonly #controlLog: ControlLog;
+  readonly #log: Logger;
+
+  constructor(methods: readonly Method[], controlLog: ControlLog, log: Logger) {
+    this.#methods = new Map(methods.map((method) => [method.name, method]));
+    this.#controlLog = controlLog;
+    this.#log = log;
+  }
+
+  /**
+   * Answers one line. Never throws and never rejects. `counted` is told of every answer of a batch, since they wait for
+   * the last one; what it throws ends the batch.
+   */
+  answer(line: Line, call: Call, counted: (bytes: number) => void): Answer {
+    const { dialect } = call.connection;
+    const message = this.#parse(line, call);
+    if (message.kind === "batch") return this.#batch(message, call, counted);
+    return message.kind === "fault" ? dialect.error(message.id, message.error) : this.#request(message, call);
+  }
+
+  /** Answers a line that is one too many: nothing of it runs. */
+  refuse(line: Line, call: Call): string | undefined {
+    const { dialect } = call.connection;
+    const message = this.#parse(line, call);
+    if (message.kind === "request" && !message.isAnswered) return undefined;
+    const id = message.kind === "batch" ? undefined : message.id;
+    return dialect.error(id, toErrorObject(tooManyInFlight(call.limits["max-in-flight"])));
+  }
+
+  #parse(line: Line, { connection, limits }: Call): Request | Fault | Batch {
+    if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
+    if (typeof line !== "string")
+      return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
+    if (!nestsWithin(line, limits["max-nesting"])) {
+      const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
+      return fault(undefined, toErrorObject(limitExceeded("max-nesting", depth)));
+    }
+    let message: unknown;
+    try {
+      message = JSON.parse(line);
+    } catch {
+      // The parser's own message would repeat the text.
+      return fault(undefined, parseError("the line is not JSON"));
+    }
+    return connection.dialect.read(message);
+  }
+
+  #request({ id, isAnswered, method: name, params }: Request, call: Call): Answer {
+    const { dialect } = call.connection;
+    const failed = (error: unknown) => {
+      if (!isExpected(error))
+        this.#log.error({ err: error, method: name }, "a call failed by a fault of ours");
+      return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
+    };
+    const answered = (text: string) => (isAnswered ? dialect.answer(id, text) : undefined);
+    try {
+      const method = dialect.methods.get(name) ?? this.#methods.get(name);
+      if (!method) throw methodNotFound(name, [...dialect.methods.keys(), ...this.#methods.keys()]);
+      const result = execute(method, params, call, this.#controlLog);
+      if (result instanceof Promise) {
+        return result.then((settled) => this.#encode(settled, call)).then(answered, failed);
+      }
+      const text = this.#encode(result, call);
+      return text instanceof Promise ? text.then(answered, failed) : answered(text);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  #encode(result: unknown, { slice }: Call): string | Promise<string> {
+    const kept = typeof result === "object" && result !== null ? this.#texts.of(result) : undefined;
+    return kept ?? encode(result, slice);
+  }
+
+  /** One after the other and answered in order; between two of them others have their turns. */
+  async #batch(
+    { messages }: Batch,
+    call: Call,
+    counted: (bytes: number) => void,
+  ): Promise<string | undefined> {
+    const { connection, limits, slice } = call;
+    const { dialect } = connection;
+    if (messages.length > limits["max-batch"]) {
+      const most = `a batch may hold at most ${limits["max-batch"]} requests`;
+      return dialect.error(undefined, toErrorObject(limitExceeded("max-batch", most)));
+    }
+    const answers: string[] = [];
+    for (const message of messages) {
+      if (slice.isOver) await slice.pass();
+      const answer = await this.#element(dialect, message, call);
+      if (answer === undefined) continue;
+      counted(answer.length);
+      answers.push(answer);
+    }
+    return answers.length === 0 ? undefined : `[${answers.join(",")}]`;
+  }
+
+  #element(dialect: Dialect, message: unknown, call: Call): Answer {
+    const read = dialect.read(message);
+    if (read.kind === "request") return this.#request(read, call);
+    if (read.kind === "fault") return dialect.error(read.id, read.error);
+    return dialect.error(undefined, invalidRequest("expected an object"));
+  }
+}
+
+function fault(id: unknown, error: JSONRPCError): Fault {
+  return { kind: "fault", id, error };
+}

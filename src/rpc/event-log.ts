@@ -1,0 +1,132 @@
+import type { Limits } from "../limits.ts";
+import type { Dialect, WireEvent } from "./dialect.ts";
+
+/** An event in the log. */
+export interface LoggedEvent extends WireEvent {
+  readonly sequence: number;
+}
+
+interface Entry extends LoggedEvent {
+  /** Its line in each dialect that it was asked for in. */
+  readonly lines: Map<string, string>;
+  /** Bytes of all events up to this one, since the beginning. */
+  readonly end: number;
+}
+
+/** Events on their way, as whole lines. */
+export interface Piece {
+  readonly lines: Buffer;
+  /** The sequence of the last event that was looked at. */
+  readonly last: number;
+}
+
+/**
+ * The last events, by their sequence. All who get events read from here, each at its own pace: an event is put into
+ * words once, however many subscribe and however late they read.
+ */
+export class EventLog {
+  readonly #limits: Limits;
+  readonly #now: () => number;
+  /** From `#first` on; entries before were forgotten. */
+  #entries: Entry[] = [];
+  #first = 0;
+  #sequence: number;
+  /** Of the present end; another event makes them all longer. */
+  readonly #pieces = new Map<string, Piece>();
+
+  /** `now`: the wall clock in milliseconds. `sequence`: of the last event of an earlier life. */
+  constructor(limits: Limits, now: () => number, sequence = 0) {
+    this.#limits = limits;
+    this.#now = now;
+    this.#sequence = sequence;
+  }
+
+  /** Of the last event; 0 before the first. */
+  get sequence(): number {
+    return this.#sequence;
+  }
+
+  /** Of the oldest event that is remembered; of the next one when none is. */
+  get oldest(): number {
+    return this.#entries[this.#first]?.sequence ?? this.#sequence + 1;
+  }
+
+  /** Adds an event, and forgets the oldest beyond the limits. */
+  add(method: string, params: Readonly<Record<string, unknown>>): void {
+    this.#sequence++;
+    const stamped = Object.freeze({ ...params, ...this.stamp() });
+    const text = JSON.stringify(stamped);
+    const end = (this.#entries.at(-1)?.end ?? 0) + text.length;
+    const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
+    this.#entries.push(entry);
+    this.#pieces.clear();
+    while (this.#isTooMuch()) this.#first++;
+    // Forgetting from the front costs the length of the rest: not each time.
+    if (this.#first > 1024 && this.#first > this.#entries.length / 2) {
+      this.#entries = this.#entries.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  /** What every event carries; of the last one. */
+  stamp() {
+    const microseconds = Math.floor(this.#now() * 1000);
+    const seconds = Math.floor(microseconds / 1_000_000);
+    return { sequence: this.#sequence, timestamp: { seconds, microseconds: microseconds % 1_000_000 } };
+  }
+
+  /** The events behind `sequence`, oldest first; of those that are remembered. */
+  *after(sequence: number): Generator<LoggedEvent, void, undefined> {
+    for (let i = this.#indexAfter(sequence); i < this.#entries.length; i++) yield this.#entries[i] as Entry;
+  }
+
+  /** Bytes of the events behind `sequence`, as JSON-RPC's params. */
+  bytesAfter(sequence: number): number {
+    const index = this.#indexAfter(sequence);
+    const last = this.#entries.at(-1);
+    return last && index < this.#entries.length ? last.end - this.#endBefore(index) : 0;
+  }
+
+  /**
+   * The lines of about so many bytes of events behind `sequence`, and the last event that they cover. `names`: only of
+   * these; null: of all, and then all who are at the same place share the same bytes.
+   */
+  piece(sequence: number, dialect: Dialect, bytes: number, names: ReadonlySet<string> | null): Piece {
+    const place = `${dialect.name} ${sequence} ${bytes}`;
+    const shared = names === null ? this.#pieces.get(place) : undefined;
+    if (shared) return shared;
+    let lines = "";
+    let last = sequence;
+    for (const event of this.after(sequence)) {
+      last = event.sequence;
+      if (names?.has(event.method) ?? true) lines += this.#line(event as Entry, dialect);
+      if (lines.length >= bytes) break;
+    }
+    const piece = { lines: Buffer.from(lines), last };
+    if (names === null) this.#pieces.set(place, piece);
+    return piece;
+  }
+
+  #line(entry: Entry, dialect: Dialect): string {
+    const known = entry.lines.get(dialect.name);
+    if (known !== undefined) return known;
+    const line = `${dialect.event(entry)}\n`;
+    entry.lines.set(dialect.name, line);
+    return line;
+  }
+
+  #isTooMuch(): boolean {
+    const count = this.#entries.length - this.#first;
+    const bytes = (this.#entries.at(-1)?.end ?? 0) - this.#endBefore(this.#first);
+    return count > this.#limits["event-history"] || bytes > this.#limits["max-event-history"];
+  }
+
+  #endBefore(index: number): number {
+    const entry = this.#entries[index];
+    return entry ? entry.end - entry.text.length : 0;
+  }
+
+  #indexAfter(sequence: number): number {
+    return this.#first + Math.max(0, sequence + 1 - this.oldest);
+  }
+}

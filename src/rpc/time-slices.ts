@@ -1,0 +1,183 @@
+import type { Steps } from "../ranges/steps.ts";
+
+/** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
+const SLICE_MS = 2;
+
+/** What somebody has had of the event loop, in milliseconds, since anybody began to wait. */
+class Account {
+  used = 0;
+  /** Of the one that was served last: who comes anew begins there, and makes up for no time of idleness. */
+  floor = 0;
+  /** The time of waiting that the figures are of. */
+  #period = 0;
+
+  /** Of an earlier time of waiting nothing counts. */
+  in(period: number): this {
+    if (this.#period !== period) {
+      this.#period = period;
+      this.used = this.floor = 0;
+    }
+    return this;
+  }
+}
+
+interface Waiting {
+  readonly slice: TimeSlice;
+  readonly resume: () => void;
+}
+
+/**
+ * Shares the event loop. All work of one turn of the loop has one slice together; who still has something to do when it
+ * is over waits for a slice of its own, of which there is one in a turn. Every other one goes to the user, and of that to
+ * the connection, that has had least, so that nobody starves; those between go to who has worked least on what it is at:
+ * a small question is answered next, however many large ones wait.
+ */
+export class TimeSlices {
+  readonly #now: () => number;
+  readonly #users = new Map<number, Account>();
+  readonly #all = new Account();
+  /** Ends when nobody waits. */
+  #period = 1;
+  readonly #waiting = new Set<Waiting>();
+  /** Whether the last slice went to who had worked least on what it was at. */
+  #isForSmall = false;
+  /** Undefined between two turns of the loop. */
+  #began: number | undefined;
+
+  /** `now`: a clock in milliseconds. */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  /** For one connection of a user. */
+  slice(uid: number): TimeSlice {
+    return new TimeSlice(this, uid);
+  }
+
+  /** For TimeSlice: whether the slice of this turn of the loop is over. The first to ask begins it. */
+  get isOver(): boolean {
+    if (this.#began === undefined) this.#begin();
+    return this.#now() - (this.#began as number) > SLICE_MS;
+  }
+
+  /** For TimeSlice: resolves when it is its turn. */
+  wait(slice: TimeSlice): Promise<void> {
+    const user = this.#userOf(slice);
+    const own = slice.account.in(this.#period);
+    user.used = Math.max(user.used, this.#all.floor);
+    own.used = Math.max(own.used, user.floor);
+    if (this.#began === undefined) this.#begin();
+    return new Promise((resume) => {
+      this.#waiting.add({ slice, resume });
+    });
+  }
+
+  /** For TimeSlice: what it has used since `since`, in this turn of the loop. */
+  charge(slice: TimeSlice, since: number): number {
+    const now = this.#now();
+    const used = Math.max(0, now - Math.max(since, this.#began ?? now));
+    slice.worked += used;
+    slice.account.in(this.#period).used += used;
+    this.#userOf(slice).used += used;
+    return now;
+  }
+
+  #begin(): void {
+    this.#began = this.#now();
+    // Called back in the next turn of the loop, after what has come in was looked at.
+    setImmediate(() => {
+      this.#began = undefined;
+      this.#grant();
+    });
+  }
+
+  #grant(): void {
+    if (this.#waiting.size === 0) {
+      this.#users.clear();
+      this.#all.in(++this.#period);
+      return;
+    }
+    let next: Waiting | undefined;
+    this.#isForSmall = !this.#isForSmall;
+    for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
+    const { slice, resume } = next as Waiting;
+    this.#waiting.delete(next as Waiting);
+    const user = this.#userOf(slice);
+    this.#all.floor = user.used;
+    user.floor = slice.account.used;
+    this.#begin();
+    resume();
+  }
+
+  #isBefore(a: TimeSlice, b: TimeSlice): boolean {
+    // Of those who have not begun the last: how much the others have to do nobody knows.
+    if (this.#isForSmall) return a.worked <= b.worked;
+    if (a.uid === b.uid) return a.account.used < b.account.used;
+    return this.#userOf(a).used < this.#userOf(b).used;
+  }
+
+  #userOf({ uid }: TimeSlice): Account {
+    const user = this.#users.get(uid) ?? new Account();
+    this.#users.set(uid, user);
+    return user.in(this.#period);
+  }
+}
+
+/** One connection's part in the sharing: work asks it, between two pieces, whether to let others go first. */
+export class TimeSlice {
+  readonly uid: number;
+  readonly account = new Account();
+  /** On what it is at, in milliseconds. */
+  worked = 0;
+  readonly #slices: TimeSlices;
+  #since = 0;
+
+  constructor(slices: TimeSlices, uid: number) {
+    this.#slices = slices;
+    this.uid = uid;
+  }
+
+  get isOver(): boolean {
+    return this.#slices.isOver;
+  }
+
+  /** Lets others go first. */
+  async pass(): Promise<void> {
+    this.#since = this.#slices.charge(this, this.#since);
+    await this.#slices.wait(this);
+  }
+
+  /** At the end of what there was to do. */
+  rest(): void {
+    this.#since = this.#slices.charge(this, this.#since);
+    this.worked = 0;
+  }
+
+  /** `make` of every item, in order; others go first whenever a slice is over in between. */
+  async map<T, U>(items: Iterable<T>, make: (item: T) => U): Promise<U[]> {
+    const made: U[] = [];
+    for (const item of items) {
+      if (made.length % PORTION === PORTION - 1 && this.isOver) await this.pass();
+      made.push(make(item));
+    }
+    return made;
+  }
+
+  /** The items for which `isWanted` holds, in order; as {@link map}. */
+  async filter<T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<T[]> {
+    const chosen = await this.map(items, (item) => (isWanted(item) ? [item] : []));
+    return chosen.flat();
+  }
+
+  /** All steps; others go first whenever a slice is over in between. */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done) return value;
+      if (this.isOver) await this.pass();
+    }
+  }
+}
+
+/** How many small things are done between two looks at the clock. */
+const PORTION = 64;

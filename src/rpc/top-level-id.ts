@@ -1,0 +1,43 @@
+/** One token of JSON: a string, a number, a word, or punctuation. */
+const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(true|false|null)|([{}[\]:,]))/y;
+
+/**
+ * The id in the beginning of a message that was too long to be read: the member "id" of the outermost object, when all of
+ * it stands there. Null when it does not, or is neither a string nor a number.
+ */
+export function topLevelId(head: string): string | number | null {
+  TOKEN.lastIndex = 0;
+  let depth = 0;
+  /** The last two tokens, when they stand in the outermost object: a key and its colon. */
+  let [key, colon] = ["", ""];
+  for (let match = TOKEN.exec(head); match; match = TOKEN.exec(head)) {
+    const [, text, number, , mark] = match;
+    const token = match[0].trim();
+    if (depth === 1 && key === '"id"' && colon === ":")
+      return idOf(text, isWhole(head, number) ? number : undefined);
+    if (mark === "{" || mark === "[") depth++;
+    else if (mark === "}" || mark === "]") depth--;
+    [key, colon] = [colon, token];
+    if (depth < 1 || (depth === 1 && head.trimStart()[0] === "[")) return null;
+  }
+  return null;
+}
+
+/** A number at the end of the head may go on behind it. */
+function isWhole(head: string, number: string | undefined): boolean {
+  return number !== undefined && TOKEN.lastIndex < head.length;
+}
+
+function idOf(text: string | undefined, number: string | undefined): string | number | null {
+  if (text !== undefined) return parsed(text) as string | null;
+  const value = number === undefined ? null : (parsed(number) as number);
+  return value !== null && (Number.isSafeInteger(value) || !Number.isInteger(value)) ? value : null;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
