@@ -60,11 +60,7 @@ machine_x86() {
   root=/ guest_checkout=$checkout guest_node=$(command -v node) compiler=gcc
   init=$here/init.sh console=ttyS0
   qemu_command=(qemu-system-x86_64)
-  if [[ $(column "$1" 4) == newer ]]; then
-    local newer
-    newer=$("$here/newer-qemu.sh")
-    qemu_command=("$newer/bin/qemu-system-x86_64" -L /usr/share/seabios -L "$newer/share/qemu")
-  fi
+  [[ $(column "$1" 4) != newer ]] || qemu_command=("$("$here/newer-qemu.sh")/qemu-system-x86_64")
   # KVM is not the default because where it exists in a nested machine it may hang or abort.
   qemu_command+=(-accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -M q35,kernel-irqchip=split)
 }
