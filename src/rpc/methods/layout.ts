@@ -7,8 +7,10 @@ import { parseMtree } from "../../plan/mtree.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
+import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
 import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
@@ -99,7 +101,7 @@ export const checkLayoutMethod = defineMethod({
       fits,
       ...toWireWorth(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
-      windows: await call.slice.map(checked.windows, toWireWindow),
+      windows: await toWireWindows(checked.windows, call.slice),
       enforced,
       ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
@@ -160,13 +162,12 @@ async function enforce({ context, ioas }: Params, promise: RangeSet, call: Call)
   await call.host.allowRanges(context ?? DEFAULT_CONTEXT, wanted.id, promise);
 }
 
-function toWireWindow({ name, start, last, required, fits, misaligned, conflicts }: CheckedWindow) {
-  return {
-    name,
-    ...toWireRange({ start, last }),
-    required,
-    fits,
-    misaligned,
-    conflicts: conflicts.map(toWireExclusion),
-  };
+async function toWireWindows(windows: readonly CheckedWindow[], slice: TimeSlice) {
+  const all = [];
+  for (const { name, start, last, required, fits, misaligned, conflicts: found } of windows) {
+    const conflicts = await slice.run(mapInSteps(found, toWireExclusion));
+    all.push({ name, ...toWireRange({ start, last }), required, fits, misaligned, conflicts });
+    if (slice.isOver) await slice.pass();
+  }
+  return all;
 }
