@@ -26,7 +26,7 @@ const SOURCES = ["probe", "ioas", "estimate", "unknown"] as const;
  * is. Members of the file that say how well something is known (`aperture-source`, `regions-scope`) are for people.
  */
 export async function captureTopology(host: Host): Promise<object> {
-  const devices = await host.reservedOf(host.devices().map(({ platform }) => platform));
+  const devices = await host.reservedOf((await host.devices()).map(({ platform }) => platform));
   const isAlone = ({ platform }: Captured) =>
     devices.filter((other) => other.platform.group === platform.group).length === 1;
   return {

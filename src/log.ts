@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import type { Change, Observer } from "./host/changes.ts";
-import { formatRange } from "./ranges/range.ts";
+import type { DeviceRecord } from "./host/devices/device-record.ts";
+import { formatRange, type Range } from "./ranges/range.ts";
+import { RangeSet } from "./ranges/range-set.ts";
 
 /** Writes one line for every change of state. Nothing of it comes from a client but names that were checked. */
 export function logChanges(log: Logger): Observer {
@@ -15,11 +17,23 @@ export function logChanges(log: Logger): Observer {
 
 /** The change without its name, ranges as text. */
 function fields({ event, ...rest }: Change): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(rest).map(([name, value]) => {
-      if (name === "milliseconds") return ["ms", Math.round(Number(value))];
-      const isRanges = typeof value === "object" && Symbol.iterator in value;
-      return [name, isRanges ? Array.from(value, formatRange).join(" ") : value];
-    }),
-  );
+  const named: Readonly<Record<string, unknown>> = rest;
+  return Object.assign({}, ...Object.entries(named).map(([name, value]) => field(event, name, value)));
+}
+
+function field(event: string, name: string, value: unknown): Record<string, unknown> {
+  if (name === "milliseconds") return { ms: Math.round(Number(value)) };
+  if (name === "record") return tellsOfRecord(event) ? summary(value as DeviceRecord) : {};
+  if (value instanceof RangeSet) return { [name]: Array.from(value, formatRange).join(" ") };
+  if (name === "aperture" && value !== null) return { aperture: formatRange(value as Range) };
+  return { [name]: value };
+}
+
+/** The other events say by their own members what has changed. */
+function tellsOfRecord(event: string): boolean {
+  return event === "DEVICE_ADDED" || event === "DEVICE_CHANGED";
+}
+
+function summary({ platform: { driver }, blockers }: DeviceRecord): Record<string, unknown> {
+  return { driver, blockers: blockers.map(({ reason }) => reason) };
 }

@@ -30,7 +30,7 @@ const hostOf = (topology: object) => new Host(new SimulatedKernel(parseTopology(
 
 /** All that a client can ask of a host at rest, but for what depends on how often it asked. */
 async function answers(host: Host) {
-  const devices = host.devices();
+  const devices = await host.devices();
   return {
     devices,
     reserved: (await host.reservedOf(devices.map(({ platform }) => platform))).map(({ reserved }) => ({

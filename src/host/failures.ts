@@ -111,8 +111,7 @@ export function bindFailure(
   }
   if (code === "EINVAL" || code === "EPERM") {
     return blockedBy(
-      code === "EINVAL" ? NO_COHERENT_DMA : noIsolatedMsi("the iommufd module's"),
-      device,
+      code === "EINVAL" ? noCoherentDma(device) : noIsolatedMsi(device, "the iommufd module's"),
       code,
     );
   }
@@ -152,22 +151,28 @@ export function directMapping(
   );
 }
 
-const NO_COHERENT_DMA: Blocker = {
-  reason: "no-coherent-dma",
-  detail: "nothing else is in the way, so most likely its DMA is not cache-coherent",
-};
+function noCoherentDma(device: string): Blocker {
+  return {
+    device,
+    reason: "no-coherent-dma",
+    transient: false,
+    detail: "nothing else is in the way, so most likely its DMA is not cache-coherent",
+  };
+}
 
 /** `whose`: the module that can be told to accept it. */
-export function noIsolatedMsi(whose: string): Blocker {
+export function noIsolatedMsi(device: string, whose: string): Blocker {
   return {
+    device,
     reason: "no-isolated-msi",
+    transient: false,
     detail: `its interrupts are not isolated; enable interrupt remapping, or accept the risk with ${whose} allow_unsafe_interrupts`,
   };
 }
 
 /** A refusal for a reason that only the kernel knew. */
-export function blockedBy(blocker: Blocker, device: string, errno: string): HostError {
-  return new HostError("DeviceBlocked", `the kernel refuses ${device}: ${blocker.detail}`, {
+export function blockedBy(blocker: Blocker, errno: string): HostError {
+  return new HostError("DeviceBlocked", `the kernel refuses ${blocker.device}: ${blocker.detail}`, {
     errno,
     blockers: [blocker],
   });
@@ -226,7 +231,7 @@ export function errnoOf(error: unknown): string | undefined {
 }
 
 /** A device that has gone, or is on its way to another driver, while it was worked on. */
-export function changing(device: string): HostError {
+export function changingDriver(device: string): HostError {
   return new HostError("DeviceNotFound", `${device} is changing its driver; ask query-devices again`, {
     device,
   });
@@ -239,5 +244,28 @@ export function attachedUnseen(error: unknown, device: string, ioas: number): un
     error.errorClass,
     `${device} is attached to IOAS ${ioas}, but what that allows could not be read: ${error.message}; ask query-allowed-ranges again`,
     { ...error.data, attached: true },
+  );
+}
+
+export function deviceNotFound(device: string): HostError {
+  return new HostError(
+    "DeviceNotFound",
+    `no device ${device} with an IOMMU group on this host; query-devices lists them`,
+    { device },
+  );
+}
+
+/** How many names of missing devices a message has; its data has all. */
+const LISTED = 8;
+
+/** `missing` has at least one name. */
+export function devicesNotFound(missing: readonly string[]): HostError {
+  const [first] = missing;
+  if (first !== undefined && missing.length === 1) return deviceNotFound(first);
+  const listed = missing.slice(0, LISTED).join(", ") + (missing.length > LISTED ? ", …" : "");
+  return new HostError(
+    "DeviceNotFound",
+    `no devices ${listed} with an IOMMU group on this host; query-devices lists them`,
+    { devices: missing },
   );
 }

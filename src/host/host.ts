@@ -1,32 +1,29 @@
-import { ifPossible, type Kernel } from "../kernel/kernel.ts";
+import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
+import type { End } from "./changes.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
-import type { Context, Lease } from "./contexts/context.ts";
+import type { Context } from "./contexts/context.ts";
 import { discover } from "./contexts/discovery.ts";
 import type { Allowed, Ioas } from "./contexts/ioas.ts";
+import type { Lease } from "./contexts/lease.ts";
 import type { Owner } from "./contexts/owners.ts";
+import type { DeviceRecord } from "./devices/device-record.ts";
 import type { Send } from "./devices/handovers.ts";
 import type { HeldDevice } from "./devices/held-devices.ts";
-import { errnoOf } from "./failures.ts";
+import { deviceNotFound, devicesNotFound, errnoOf, kernelError } from "./failures.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
-import type { Reserved } from "./knowledge/knowledge.ts";
+import type { KnownDevice } from "./knowledge/claims.ts";
 import type { Prediction } from "./knowledge/prediction.ts";
 import { assemble, type Parts, type PartsOptions } from "./parts.ts";
-import { type Blocker, findBlockers } from "./platform/blockers.ts";
+import type { Blocker } from "./platform/blockers.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
+import { type User, usersOf } from "./platform/users.ts";
+import { inSlices, OwnSlice, type Slice } from "./slice.ts";
+import { type ContextRecord, contextRecord, type IoasRecord, ioasRecord, type Snapshot } from "./snapshot.ts";
 
 export interface HostOptions extends PartsOptions {
   /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
   readonly resvIovaRangesIoctl?: number;
-}
-
-/** A device of the host with what stands in its way, and the daemon's hold on it. */
-export interface DeviceReport {
-  readonly platform: PlatformDevice;
-  readonly held: HeldDevice | undefined;
-  /** The context that it was handed over with; its end does not bring the device back. */
-  readonly handedOver: Context | undefined;
-  readonly blockers: readonly Blocker[];
 }
 
 /**
@@ -65,50 +62,87 @@ export class Host {
     return this.#parts.devices.size;
   }
 
-  /** Every device with an IOMMU group, sorted by name. */
-  devices(): DeviceReport[] {
-    const present = this.platform.devices();
-    this.#parts.inventory.look(present);
-    const host = present.map((device) => ({
-      device,
-      regions: this.#parts.knowledge.regions(device).regions,
-    }));
-    return host.map(({ device }) => ({
-      platform: device,
-      held: this.#parts.devices.get(device.device),
-      handedOver: this.#parts.handedOver.get(device.device)?.context,
-      blockers: findBlockers(device, host),
-    }));
+  /**
+   * Looks at all devices, and tells of what has changed since the last look. Work that asks for all of them does so
+   * first; a snapshot is then as good as new. Rejects with HostError KernelError.
+   */
+  look(slice: Slice = this.#ownSlice()): Promise<void> {
+    return readable(this.#parts.inventory.look(slice));
   }
 
-  /** What keeps the devices from guests until somebody changes the host. */
-  lastingBlockers(devices: readonly PlatformDevice[]): (Blocker & { readonly device: string })[] {
-    const names = new Set(devices.map(({ device }) => device));
-    return this.devices()
-      .filter(({ platform }) => names.has(platform.device))
-      .flatMap(({ platform: { device }, blockers }) => blockers.map((blocker) => ({ ...blocker, device })));
+  /** All that changes are told of, as it is at this moment; the devices as they were last looked at. */
+  snapshot(): Snapshot {
+    const contexts = this.contexts();
+    return {
+      devices: this.#parts.records.all(),
+      contexts: this.contextRecords(),
+      ioas: contexts.flatMap((context) => Array.from(context.ioases.values(), ioasRecord)).sort(byId),
+    };
   }
 
-  /** @throws HostError DeviceNotFound */
-  find(device: string): PlatformDevice {
-    return this.#parts.binding.find(device);
+  /** What keeps the devices from guests until somebody changes the host; as they were last looked at. */
+  lastingBlockers(devices: readonly PlatformDevice[]): Blocker[] {
+    const { records } = this.#parts;
+    const blockers = devices.flatMap(({ device }) => records.get(device)?.blockers ?? []);
+    return blockers.filter(({ transient }) => !transient);
   }
 
-  /** What is known of the ranges that the device takes out of an IOAS. @throws HostError DeviceNotFound */
-  async reserved(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
-    const platform = this.#parts.binding.find(device);
+  /** Every device with an IOMMU group, sorted by name. Rejects with HostError KernelError. */
+  async devices(slice?: Slice): Promise<DeviceRecord[]> {
+    await this.look(slice);
+    return this.#parts.records.all();
+  }
+
+  /** One device. Costs as much as its group has devices. Rejects with HostError DeviceNotFound, KernelError. */
+  async device(device: string, slice: Slice = this.#ownSlice()): Promise<DeviceRecord> {
+    const { handedOver, inventory, records } = this.#parts;
+    await readable(inventory.lookAt(device, slice).then(() => handedOver.review([device])));
+    const record = records.get(device);
+    if (record) return record;
+    throw deviceNotFound(device);
+  }
+
+  /** The devices of a group, sorted by name; none when there is no such group. Rejects with HostError KernelError. */
+  async devicesOfGroup(group: number, slice: Slice = this.#ownSlice()): Promise<DeviceRecord[]> {
+    await readable(this.#parts.inventory.lookAtGroup(group, slice));
+    const names = [...(this.#parts.census.group(group)?.devices.keys() ?? [])].sort();
+    return names.flatMap((device) => this.#parts.records.get(device) ?? []);
+  }
+
+  /** Who else has each of the devices open; null where /proc cannot be read. Dear: reads all of /proc, off the loop. */
+  async users(devices: readonly DeviceRecord[]): Promise<Map<DeviceRecord, User[]> | null> {
+    const found = await this.#parts.users.all();
+    if (!found) return null;
+    return new Map(devices.map((record) => [record, usersOf([record.platform], found)]));
+  }
+
+  /** What is known of the ranges that the device takes out of an IOAS. Rejects with HostError DeviceNotFound. */
+  async reserved(device: string, slice: Slice = this.#ownSlice()): Promise<KnownDevice> {
+    const platform = await this.#find(device, slice);
     const reserved = this.#parts.knowledge.reserved(platform, await this.#listed(device));
     this.#parts.counters[reserved.cached ? "hits" : "misses"]++;
     return { platform, reserved };
   }
 
-  /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
-  findAll(names: Iterable<string>): PlatformDevice[] {
-    return this.#parts.binding.findAll(names);
+  /** The devices of these names, each once. Rejects with HostError DeviceNotFound that names all that are missing. */
+  async findAll(names: Iterable<string>, slice: Slice = this.#ownSlice()): Promise<PlatformDevice[]> {
+    const { census, inventory } = this.#parts;
+    const wanted = [...new Set(names)];
+    const groups = new Set<number>();
+    for (const device of wanted) {
+      const group = census.groupOf(device);
+      if (group !== undefined && !groups.has(group)) await readable(inventory.lookAtGroup(group, slice));
+      if (group !== undefined) groups.add(group);
+      if (slice.isOver) await slice.pass();
+    }
+    const found = wanted.flatMap((device) => census.present(device) ?? []);
+    if (found.length === wanted.length) return found;
+    const there = new Set(found.map(({ device }) => device));
+    throw devicesNotFound(wanted.filter((device) => !there.has(device)));
   }
 
-  /** As {@link reserved}, of many devices for planning; the cache's counters do not move. */
-  reservedOf(devices: readonly PlatformDevice[]) {
+  /** As {@link reserved}, of many devices for planning, as they were last looked at; the cache's counters do not move. */
+  reservedOf(devices: readonly PlatformDevice[]): Promise<KnownDevice[]> {
     const ask = async (platform: PlatformDevice) => ({
       platform,
       reserved: this.#parts.knowledge.reserved(platform, await this.#listed(platform.device)),
@@ -145,6 +179,11 @@ export class Host {
     return this.#parts.devices.require(device);
   }
 
+  contextRecords(): ContextRecord[] {
+    const held = this.#parts.devices.byContext();
+    return this.contexts().map((context) => contextRecord(context, held.get(context) ?? []));
+  }
+
   devicesIn(context: Context): HeldDevice[] {
     return this.#parts.devices.inContext(context);
   }
@@ -152,6 +191,11 @@ export class Host {
   /** The kernel's own answer (IOMMU_IOAS_IOVA_RANGES); a kept one comes without a promise. */
   allowed(ioas: Ioas): Allowed | Promise<Allowed> {
     return this.#parts.contexts.allowed(ioas);
+  }
+
+  /** The devices of this daemon that are attached to the IOAS, as they were last looked at. */
+  attached(ioas: Ioas): PlatformDevice[] {
+    return [...ioas.devices].flatMap((device) => this.#parts.census.get(device) ?? []);
   }
 
   /** What the sources say that an IOAS with these devices allows. */
@@ -165,13 +209,13 @@ export class Host {
   }
 
   /** Releases the context's devices when nothing is under way in it any more, then closes it. */
-  async destroyContext(name: string): Promise<void> {
-    await this.#destroy(this.#parts.contexts.get(name));
+  async destroyContext(name: string, by: Owner = null): Promise<void> {
+    await this.#destroy(this.#parts.contexts.get(name), { cause: "request", uid: by });
   }
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
   async endLease(context: Context): Promise<void> {
-    await this.#destroy(context).catch(() => undefined);
+    await this.#destroy(context, { cause: "lease", uid: null }).catch(() => undefined);
   }
 
   /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
@@ -187,30 +231,28 @@ export class Host {
   /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
   async allowRanges(context: string, id: number, ranges: RangeSet): Promise<void> {
     const ioas = this.ioas(context, id);
-    const attached = [...ioas.devices].flatMap((device) => this.platform.find(device) ?? []);
-    const devices = attached.map((platform) => ({
-      platform,
-      reserved: this.#parts.knowledge.reserved(platform),
-    }));
-    const { contexts } = this.#parts;
+    const { contexts, knowledge, tell } = this.#parts;
+    const known = (platform: PlatformDevice) => ({ platform, reserved: knowledge.reserved(platform) });
+    const devices = this.attached(ioas).map(known);
     const lost = contexts.lost.bind(contexts);
-    await contexts.get(context).run(() => allowRanges(ioas, ranges, devices, lost));
+    await contexts.get(context).run(() => allowRanges(ioas, ranges, devices, lost, tell));
   }
 
-  async probe(device: string): Promise<{ platform: PlatformDevice; reserved: Reserved }> {
-    this.#parts.handedOver.refuse(device);
+  async probe(device: string): Promise<KnownDevice> {
+    await this.#parts.handedOver.refuse(device);
     const platform = await this.#parts.holdings.probe(device);
     return { platform, reserved: this.#parts.knowledge.reserved(platform) };
   }
 
   async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
-    this.#parts.handedOver.refuse(device);
-    return this.#parts.holdings.hold(device, this.#parts.contexts.get(context), owner);
+    const chosen = this.#parts.contexts.get(context);
+    await this.#parts.handedOver.refuse(device);
+    return this.#parts.holdings.hold(device, chosen, owner);
   }
 
   /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
-  handOverDevice(device: string, context: string, send: Send): Promise<void> {
-    return this.#parts.handOvers.device(device, this.#parts.contexts.get(context), send);
+  async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
+    await this.#parts.handOvers.device(device, this.#parts.contexts.get(context), to, send);
   }
 
   /** Gives a client the context's iommufd. */
@@ -218,8 +260,8 @@ export class Host {
     return this.#parts.handOvers.context(this.#parts.contexts.get(context), send);
   }
 
-  release(device: string): Promise<void> {
-    return this.#parts.holdings.release(device);
+  release(device: string, by: Owner = null): Promise<void> {
+    return this.#parts.holdings.release(device, { cause: "request", uid: by });
   }
 
   /** `permit` is asked about every sibling that would move with the device, and may throw. */
@@ -227,28 +269,45 @@ export class Host {
     return this.#parts.attachments.attach(device, ioas, permit);
   }
 
-  detach(device: string): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
-    return this.#parts.attachments.detach(device);
+  detach(device: string, by: Owner = null): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
+    return this.#parts.attachments.detach(device, { cause: "request", uid: by });
   }
 
   /** Gives everything back, after what is under way. The host answers nothing afterwards. */
   async close(): Promise<void> {
+    const end: End = { cause: "shutdown", uid: null };
     while (this.contexts().length > 0) {
-      await Promise.all(this.contexts().map((context) => this.#destroy(context)));
+      await Promise.all(this.contexts().map((context) => this.#destroy(context, end)));
     }
     await this.#parts.turns.settled();
     this.#parts.inventory.close();
     await this.kernel.shutdown();
   }
 
-  /** A context ends once, and everybody who asked for it waits for the same end. */
-  #destroy(context: Context): Promise<void> {
-    context.ending ??= this.#parts.holdings
-      .releaseAll(context)
-      .then(() => this.#parts.contexts.close(context))
-      // The end of a context does not fail because /proc cannot be read; the next look will find the devices.
-      .then(() => ifPossible(() => this.#parts.handedOver.review()));
+  /** A context ends once, for the reason that came first, and everybody who asked for it waits for the same end. */
+  #destroy(context: Context, end: End): Promise<void> {
+    const { contexts, handedOver, holdings } = this.#parts;
+    context.end ??= end;
+    context.ending ??= holdings
+      .releaseAll(context, context.end)
+      .then(() => contexts.close(context))
+      // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
+      .then(() => handedOver.review(handedOver.givenWith(context)).catch(() => undefined));
     return context.ending;
+  }
+
+  /** The device as it is now. Rejects with HostError DeviceNotFound, KernelError. */
+  async #find(device: string, slice: Slice): Promise<PlatformDevice> {
+    const { census } = this.#parts;
+    const group = census.groupOf(device);
+    if (group !== undefined) await readable(inSlices(census.look(group), slice));
+    const found = group === undefined ? undefined : census.present(device);
+    if (found) return found;
+    throw deviceNotFound(device);
+  }
+
+  #ownSlice(): Slice {
+    return new OwnSlice(this.#parts.now);
   }
 
   /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */
@@ -265,4 +324,18 @@ export class Host {
       return undefined;
     }
   }
+}
+
+/** Who asks has done nothing wrong when sysfs cannot be read: no descriptors are left, for one. */
+async function readable<T>(look: Promise<T>): Promise<T> {
+  try {
+    return await look;
+  } catch (error) {
+    throw error instanceof SystemCallError ? kernelError(error, `${error.call} in sysfs`) : error;
+  }
+}
+
+function byId(a: IoasRecord, b: IoasRecord): number {
+  if (a.context !== b.context) return a.context < b.context ? -1 : 1;
+  return a.ioas - b.ioas;
 }

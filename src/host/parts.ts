@@ -1,19 +1,24 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
-import type { Observer } from "./changes.ts";
+import type { Observer, Tell } from "./changes.ts";
 import { Contexts } from "./contexts/contexts.ts";
 import { Verifier } from "./contexts/verifier.ts";
 import { Attachments } from "./devices/attachments.ts";
 import { Binding } from "./devices/binding.ts";
+import { Changing } from "./devices/changing.ts";
 import { HandedOverDevices } from "./devices/handed-over-devices.ts";
 import { HandOvers } from "./devices/handovers.ts";
 import { HeldDevices } from "./devices/held-devices.ts";
 import { Holdings } from "./devices/holdings.ts";
 import { Inventory } from "./devices/inventory.ts";
+import { Records } from "./devices/records.ts";
 import { Turns } from "./devices/turns.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import { Knowledge } from "./knowledge/knowledge.ts";
+import { LastingBlockers } from "./knowledge/lasting-blockers.ts";
+import { Census } from "./platform/census.ts";
 import type { Platform } from "./platform/platform.ts";
+import { Users } from "./platform/users.ts";
 
 export interface PartsOptions {
   /** Told of every change, before the request that caused it is answered. */
@@ -33,20 +38,29 @@ export function assemble(
   { observer = () => {}, now = () => performance.now(), limits = DEFAULT_LIMITS }: PartsOptions,
 ) {
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
+  // All that happens goes through the records: they know what it changes, and for whom.
+  const tell: Tell = (news) => records.tell(news);
   const turns = new Turns();
+  const users = new Users(kernel);
   const devices = new HeldDevices(turns, limits);
-  const knowledge = new Knowledge(platform, counters);
-  const verifier = new Verifier(platform, knowledge, observer);
-  const contexts = new Contexts(kernel, counters, observer, limits);
-  const binding = new Binding(kernel, platform, knowledge, devices);
-  const shared = { devices, knowledge, verifier, observer, now };
-  const attachments = new Attachments({ ...shared, contexts });
-  const holdings = new Holdings({ ...shared, turns, binding, attachments });
-  const handedOver = new HandedOverDevices(platform, observer);
-  const handOvers = new HandOvers({ kernel, binding, devices, handedOver, turns, observer });
-  const inventory = new Inventory({ ...shared, kernel, platform, holdings, handedOver });
+  const handedOver = new HandedOverDevices(platform, users, tell);
+  const isOurs = (device: string) =>
+    devices.get(device) !== undefined || handedOver.shown(device) !== undefined || turns.isBusy(device);
+  const census = new Census(platform, isOurs);
+  const knowledge = new Knowledge(platform, census, counters);
+  const lasting = new LastingBlockers(census, knowledge);
+  const records = new Records(census, lasting, devices, handedOver, observer);
+  const contexts = new Contexts(kernel, counters, tell, limits);
+  const verifier = new Verifier(census, knowledge, tell);
+  const changing = new Changing(devices, verifier);
+  const shared = { kernel, platform, census, knowledge, devices, handedOver, records, turns, tell, now };
+  const binding = new Binding({ ...shared, users, lasting });
+  const attachments = new Attachments({ ...shared, contexts, changing });
+  const holdings = new Holdings({ ...shared, binding, attachments, changing });
+  const handOvers = new HandOvers({ ...shared, binding });
+  const inventory = new Inventory({ ...shared, holdings });
   return {
-    ...{ counters, turns, devices, knowledge, verifier, contexts, binding },
-    ...{ attachments, holdings, handedOver, handOvers, inventory },
+    ...{ counters, turns, users, devices, census, knowledge, verifier, contexts, binding, records },
+    ...{ attachments, holdings, handedOver, handOvers, inventory, tell, now },
   };
 }

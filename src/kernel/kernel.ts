@@ -17,6 +17,17 @@ export interface DeviceEvent {
   readonly device: string;
 }
 
+/** That a process, other than this one, has a file open. */
+export interface FileUse {
+  /** As /proc shows it. */
+  readonly path: string;
+  readonly pid: number;
+  /** The process's effective user. */
+  readonly uid: number;
+  /** Its name, of at most 15 bytes, as the process likes it (proc(5): /proc/PID/comm). */
+  readonly command: string;
+}
+
 /**
  * The port at the system-call boundary: the few calls this daemon makes of a kernel. `linux/` makes them for real,
  * `simulated/` answers the same numbers and the same bytes from memory, so everything above is one code for both.
@@ -27,9 +38,6 @@ export interface Kernel {
   readonly backend: "linux" | "simulated";
   /** The release as uname(2) prints it, e.g. "6.12.0". */
   readonly release: string;
-
-  /** This process's id, by which it finds itself in /proc. */
-  readonly pid: number;
 
   /** open(2) read-write and close-on-exec; the caller owns the descriptor. */
   open(path: string): number;
@@ -84,6 +92,13 @@ export interface Kernel {
 
   /** The target of a symbolic link as it stands in the link. */
   readLink(path: string): string;
+
+  /**
+   * Which files whose paths begin with `prefix` other processes have open, as far as /proc shows: neither those of other
+   * pid namespaces, nor those of processes that this one may not look into. Reads every descriptor of the host, off the
+   * event loop; that takes seconds where there are many.
+   */
+  openFiles(prefix: string): Promise<FileUse[]>;
 
   /** True when something exists at the path. */
   exists(path: string): boolean;

@@ -1,7 +1,8 @@
 import { z } from "zod";
-import type { Change } from "../host/changes.ts";
+import type { Change, Changes } from "../host/changes.ts";
 import { toWireRanges } from "./methods/wire.ts";
-import { contextName, deviceName, ioasId, wireRanges } from "./types.ts";
+import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
+import { contextName, deviceName, ioasId, toWireRange, wireRange, wireRanges } from "./types.ts";
 
 /** One event: a notification that subscribers get. */
 export interface EventDefinition {
@@ -17,49 +18,153 @@ const stamp = {
   timestamp: z.object({ seconds: z.int(), microseconds: z.int() }).meta({ description: "Wall clock, UTC" }),
 };
 
-function define(name: string, summary: string, params: z.ZodRawShape): EventDefinition {
-  return { name, summary, params: z.object({ ...params, ...stamp }) };
+/** Changes that stand in the log alone. */
+type LogOnly = "LOOK_FAILED" | "PREDICTION_MISSED";
+type EventName = Exclude<keyof Changes, LogOnly>;
+
+/** The event of one change: what its params are, and how they come of the change. */
+interface ChangeEvent<Name extends EventName> {
+  readonly summary: string;
+  readonly params: z.ZodRawShape;
+  encode(change: Readonly<Changes[Name]>): Record<string, unknown>;
 }
 
 const device = { device: deviceName };
-const held = { ...device, context: contextName };
+const holding = z.object(wireHolding);
 const ioas = { context: contextName, ioas: ioasId };
+const end = {
+  cause: z.enum(["request", "lease", "device-gone", "shutdown", "restart"]),
+  uid: z.int().nullable().meta({ description: "Of the client that asked for it; null when none has" }),
+};
+
+/** Every change that clients are told of. Of a device that is taken or given back, with what that changes of it. */
+const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
+  DEVICE_ADDED: {
+    summary: "A device with an IOMMU group has appeared.",
+    params: wireDevice.shape,
+    encode: ({ record }) => toWireDevice(record),
+  },
+  DEVICE_CHANGED: {
+    summary: "A device is on another driver, has another node, is blocked by something else.",
+    params: wireDevice.shape,
+    encode: ({ record }) => toWireDevice(record),
+  },
+  DEVICE_REMOVED: {
+    summary: "A device has gone, or has lost its IOMMU group.",
+    params: device,
+    encode: ({ device }) => ({ device }),
+  },
+  DEVICE_PROBED: {
+    summary: "The kernel has told what one device excludes.",
+    params: { ...device, reserved: wireRanges, aperture: wireRange.nullable() },
+    encode: ({ device, reserved, aperture }) => ({
+      device,
+      reserved: toWireRanges(reserved),
+      aperture: aperture && toWireRange(aperture),
+    }),
+  },
+  DEVICE_HELD: {
+    summary: "The daemon has bound a device.",
+    params: { ...device, ...wireHolding, context: contextName },
+    encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
+  },
+  DEVICE_RELEASED: {
+    summary: "The daemon has given a device back. It belongs to no context and no IOAS now.",
+    params: { ...device, ...holding.omit({ ioas: true }).shape, context: contextName, ...end },
+    encode: ({ device, context, cause, uid, record }) => {
+      const { ioas: _, ...rest } = toWireHolding(record);
+      return { device, ...rest, context, cause, uid };
+    },
+  },
+  DEVICE_ATTACHED: {
+    summary: "A device has come into an IOAS.",
+    params: { ...device, ...wireHolding, ...ioas },
+    encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
+  },
+  DEVICE_DETACHED: {
+    summary: "A device has left its IOAS. It belongs to none now.",
+    params: { ...device, ...wireHolding, ...ioas, ...end },
+    encode: ({ device, ioas, cause, uid, record }) => ({
+      device,
+      ...toWireHolding(record),
+      ioas,
+      cause,
+      uid,
+    }),
+  },
+  DEVICE_HANDED_OVER: {
+    summary: "A client has got a device's and a context's descriptors.",
+    params: { ...device, ...wireHolding, context: contextName },
+    encode: ({ device, record, context }) => ({ device, ...toWireHolding(record), context }),
+  },
+  CONTEXT_CREATED: {
+    summary: "A context has been opened. It is shared with nobody.",
+    params: { context: contextName, lease },
+    encode: ({ context, lease }) => ({ context, lease }),
+  },
+  CONTEXT_HANDED_OVER: {
+    summary: "A client has got a context's descriptor: the context is shared from now on.",
+    params: { context: contextName },
+    encode: ({ context }) => ({ context }),
+  },
+  CONTEXT_DESTROYED: {
+    summary: "A context has been closed.",
+    params: { context: contextName, ...end },
+    encode: ({ context, cause, uid }) => ({ context, cause, uid }),
+  },
+  IOAS_CREATED: {
+    summary: "An IOAS has been made.",
+    params: ioas,
+    encode: ({ context, ioas }) => ({ context, ioas }),
+  },
+  IOAS_DESTROYED: {
+    summary: "An IOAS has gone.",
+    params: ioas,
+    encode: ({ context, ioas }) => ({ context, ioas }),
+  },
+  ALLOW_LIST_CHANGED: {
+    summary: "The kernel keeps other ranges usable in an IOAS, or with null none in particular.",
+    params: { ...ioas, "allow-list": wireRanges.nullable() },
+    encode: ({ context, ioas, allowList }) => ({
+      context,
+      ioas,
+      "allow-list": allowList && toWireRanges(allowList),
+    }),
+  },
+  ALLOWED_RANGES_CHANGED: {
+    summary: "What an IOAS allows has changed.",
+    params: {
+      ...ioas,
+      generation: z.int(),
+      ranges: wireRanges,
+      gained: wireRanges,
+      lost: wireRanges,
+      cause: z.object({ event: z.string(), device: deviceName }),
+    },
+    encode: ({ context, ioas, generation, ranges, gained, lost, cause }) => ({
+      ...{ context, ioas, generation, ranges: toWireRanges(ranges) },
+      ...{ gained: toWireRanges(gained), lost: toWireRanges(lost), cause },
+    }),
+  },
+};
+
+/** What a subscription tells of itself. */
+const OWN_EVENTS = {
+  EVENTS_LOST: {
+    summary: "This subscriber has read too slowly: it should subscribe again.",
+    params: { count: z.int().positive().meta({ description: "How many events it has not got" }) },
+  },
+};
 
 /** Every event that the daemon sends. */
-export const EVENTS: readonly EventDefinition[] = [
-  define("DEVICE_ADDED", "A device with an IOMMU group has appeared.", device),
-  define("DEVICE_REMOVED", "A device has gone, or has lost its IOMMU group.", device),
-  define("DEVICE_HELD", "The daemon has bound a device.", held),
-  define("DEVICE_RELEASED", "The daemon has given a device back.", held),
-  define("DEVICE_ATTACHED", "A device has come into an IOAS.", { ...device, ...ioas }),
-  define("DEVICE_DETACHED", "A device has left its IOAS.", { ...device, ...ioas }),
-  define("DEVICE_HANDED_OVER", "A client has got a device's and a context's descriptors.", held),
-  define("CONTEXT_CREATED", "A context has been opened.", { context: contextName }),
-  define("CONTEXT_DESTROYED", "A context has been closed.", { context: contextName }),
-  define("IOAS_CREATED", "An IOAS has been made.", ioas),
-  define("IOAS_DESTROYED", "An IOAS has gone.", ioas),
-  define("ALLOWED_RANGES_CHANGED", "What an IOAS allows has changed.", {
-    ...ioas,
-    generation: z.int(),
-    ranges: wireRanges,
-    gained: wireRanges,
-    lost: wireRanges,
-    cause: z.object({ event: z.string(), device: deviceName }),
-  }),
-  define("EVENTS_LOST", "This subscriber has read too slowly: it should subscribe again.", {
-    count: z.int().positive().meta({ description: "How many events it has not got" }),
-  }),
-];
-
-const NAMES: ReadonlySet<string> = new Set(EVENTS.map(({ name }) => name));
+export const EVENTS: readonly EventDefinition[] = Object.entries({ ...CHANGE_EVENTS, ...OWN_EVENTS }).map(
+  ([name, { summary, params }]) => ({ name, summary, params: z.object({ ...params, ...stamp }) }),
+);
 
 /** The params of the event that tells of a change, without its stamp; undefined for what is only logged. */
 export function toWireEvent(change: Change): Record<string, unknown> | undefined {
-  if (!NAMES.has(change.event)) return undefined;
-  if (change.event === "ALLOWED_RANGES_CHANGED") {
-    const { event: _, ranges, gained, lost, ...rest } = change;
-    return { ...rest, ranges: toWireRanges(ranges), gained: toWireRanges(gained), lost: toWireRanges(lost) };
-  }
-  const { event: _, milliseconds: __, ...params } = { milliseconds: undefined, ...change };
-  return params;
+  if (!Object.hasOwn(CHANGE_EVENTS, change.event)) return undefined;
+  // Of the union of all changes each is encoded by its own entry, which the table's type vouches for.
+  const { encode } = CHANGE_EVENTS[change.event as EventName] as ChangeEvent<EventName>;
+  return encode(change as never);
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Lease } from "../../src/host/contexts/context.ts";
+import type { Lease } from "../../src/host/contexts/lease.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 
 /** A method and its params. */

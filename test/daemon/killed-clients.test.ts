@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { pino } from "pino";
 import { describe, expect, it } from "vitest";
-import type { Lease } from "../../src/host/contexts/context.ts";
+import type { Lease } from "../../src/host/contexts/lease.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import type { Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";

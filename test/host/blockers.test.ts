@@ -4,24 +4,24 @@ import { AUDIO, DISK, GPU, MSI, NIC, refusal, Simulation, type TestTopology } fr
 
 const RMRR = { start: "0xbdf6e000", last: "0xbdf84fff", type: "direct" };
 
-function blockersOf({ host }: Simulation, device: string): readonly Blocker[] {
-  return host.devices().find(({ platform }) => platform.device === device)?.blockers ?? [];
+async function blockersOf({ host }: Simulation, device: string): Promise<readonly Blocker[]> {
+  return (await host.device(device)).blockers;
 }
 
-function blockers(topology: TestTopology, device = NIC): readonly Blocker[] {
+function blockers(topology: TestTopology, device = NIC): Promise<readonly Blocker[]> {
   return blockersOf(new Simulation(topology), device);
 }
 
 describe("nothing stands in the way of", () => {
-  it("a device on a VFIO driver with its cdev", () => {
-    expect(blockers({ devices: [{ device: NIC, regions: [MSI] }] })).toEqual([]);
+  it("a device on a VFIO driver with its cdev", async () => {
+    expect(await blockers({ devices: [{ device: NIC, regions: [MSI] }] })).toEqual([]);
   });
 
   it("a device whose 1:1 region is relaxable", async () => {
     const simulation = new Simulation({
       devices: [{ device: NIC, regions: [{ ...RMRR, type: "direct-relaxable" }] }],
     });
-    expect(blockersOf(simulation, NIC)).toEqual([]);
+    expect(await blockersOf(simulation, NIC)).toEqual([]);
     await simulation.host.hold(NIC, "default");
   });
 
@@ -32,16 +32,16 @@ describe("nothing stands in the way of", () => {
         { device: DISK, group: 1, driver },
       ],
     });
-    expect(blockersOf(simulation, NIC)).toEqual([]);
+    expect(await blockersOf(simulation, NIC)).toEqual([]);
     await simulation.host.hold(NIC, "default");
   });
 
-  it("a device next to another group's troubles", () => {
+  it("a device next to another group's troubles", async () => {
     const devices = [
       { device: NIC, group: 1 },
       { device: DISK, group: 2, driver: "nvme", regions: [RMRR] },
     ];
-    expect(blockers({ devices })).toEqual([]);
+    expect(await blockers({ devices })).toEqual([]);
   });
 });
 
@@ -55,10 +55,12 @@ describe("direct-mapping", () => {
     ],
   };
 
-  it("names the region and every device whose group carries it", () => {
-    expect(blockers(topology)).toEqual([
+  it("names the region and every device whose group carries it", async () => {
+    expect(await blockers(topology)).toEqual([
       {
+        device: NIC,
         reason: "direct-mapping",
+        transient: false,
         detail: expect.stringContaining("RMRR"),
         region: { start: 0xbdf6e000n, last: 0xbdf84fffn, type: "direct", enforced: true },
         devices: [NIC, DISK, GPU],
@@ -68,15 +70,15 @@ describe("direct-mapping", () => {
 
   it("blocks a device whose sibling carries the region, as the kernel does", async () => {
     const simulation = new Simulation(topology);
-    expect(blockersOf(simulation, DISK).map(({ reason }) => reason)).toEqual(["direct-mapping"]);
+    expect((await blockersOf(simulation, DISK)).map(({ reason }) => reason)).toEqual(["direct-mapping"]);
     const { errorClass, data } = await refusal(() => simulation.host.hold(DISK, "default"));
     expect(errorClass).toBe("DeviceBlocked");
-    expect(data).toEqual({ errno: "EINVAL", blockers: blockersOf(simulation, DISK) });
+    expect(data).toEqual({ errno: "EINVAL", blockers: await blockersOf(simulation, DISK) });
   });
 
-  it("is there once for each region", () => {
+  it("is there once for each region", async () => {
     const other = { start: "0x0", last: "0xffffff", type: "direct" };
-    const found = blockers({ devices: [{ device: NIC, regions: [RMRR, other] }] });
+    const found = await blockers({ devices: [{ device: NIC, regions: [RMRR, other] }] });
     expect(found.map(({ region }) => region?.start)).toEqual([0n, 0xbdf6e000n]);
   });
 });
@@ -84,8 +86,13 @@ describe("direct-mapping", () => {
 describe("no-vfio-driver", () => {
   it.each(["nvme", null])("is the reason while the driver is %s", async (driver) => {
     const simulation = new Simulation({ devices: [{ device: NIC, driver }] });
-    expect(blockersOf(simulation, NIC)).toEqual([
-      { reason: "no-vfio-driver", detail: expect.stringContaining(`driverctl set-override ${NIC} vfio-pci`) },
+    expect(await blockersOf(simulation, NIC)).toEqual([
+      {
+        device: NIC,
+        reason: "no-vfio-driver",
+        transient: false,
+        detail: expect.stringContaining(`driverctl set-override ${NIC} vfio-pci`),
+      },
     ]);
     expect((await refusal(() => simulation.host.hold(NIC, "default"))).errorClass).toBe("DeviceNotReady");
   });
@@ -93,14 +100,19 @@ describe("no-vfio-driver", () => {
   it("goes when the device is bound to vfio-pci", async () => {
     const simulation = new Simulation({ devices: [{ device: NIC, driver: null }] });
     await simulation.machine.setDriver(NIC, "vfio-pci");
-    expect(blockersOf(simulation, NIC)).toEqual([]);
+    expect(await blockersOf(simulation, NIC)).toEqual([]);
   });
 });
 
 describe("no-cdev", () => {
-  it("is the reason on a kernel without CONFIG_VFIO_DEVICE_CDEV", () => {
-    expect(blockers({ devices: [{ device: NIC }], kernel: { "vfio-cdev": false } })).toEqual([
-      { reason: "no-cdev", detail: expect.stringContaining("CONFIG_VFIO_DEVICE_CDEV") },
+  it("is the reason on a kernel without CONFIG_VFIO_DEVICE_CDEV", async () => {
+    expect(await blockers({ devices: [{ device: NIC }], kernel: { "vfio-cdev": false } })).toEqual([
+      {
+        device: NIC,
+        reason: "no-cdev",
+        transient: false,
+        detail: expect.stringContaining("CONFIG_VFIO_DEVICE_CDEV"),
+      },
     ]);
   });
 });
@@ -115,9 +127,11 @@ describe("group-sibling", () => {
         { device: AUDIO, group: 1, driver: null },
       ],
     });
-    expect(blockersOf(simulation, NIC)).toEqual([
+    expect(await blockersOf(simulation, NIC)).toEqual([
       {
+        device: NIC,
         reason: "group-sibling",
+        transient: false,
         detail: expect.stringContaining(`${DISK} (nvme), ${GPU} (amdgpu)`),
         devices: [DISK, GPU],
       },
@@ -127,12 +141,12 @@ describe("group-sibling", () => {
     expect(data).toMatchObject({ errno: "EPERM", blockers: [{ devices: [DISK, GPU] }] });
   });
 
-  it("stands beside the other reasons", () => {
+  it("stands beside the other reasons", async () => {
     const devices = [
       { device: NIC, group: 1, driver: "ixgbe", regions: [RMRR] },
       { device: DISK, group: 1, driver: "nvme" },
     ];
-    expect(blockers({ devices }).map(({ reason }) => reason)).toEqual([
+    expect((await blockers({ devices })).map(({ reason }) => reason)).toEqual([
       "direct-mapping",
       "no-vfio-driver",
       "group-sibling",
@@ -152,7 +166,7 @@ describe("what only a bind shows", () => {
       [NIC, "EINVAL", "no-coherent-dma"],
       [DISK, "EPERM", "no-isolated-msi"],
     ] as const) {
-      expect(blockersOf(simulation, device)).toEqual([]);
+      expect(await blockersOf(simulation, device)).toEqual([]);
       const { errorClass, data } = await refusal(() => simulation.host.hold(device, "default"));
       expect(errorClass).toBe("DeviceBlocked");
       expect(data).toMatchObject({ errno, blockers: [{ reason }] });

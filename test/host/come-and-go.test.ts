@@ -122,7 +122,7 @@ describe("a held device whose driver is unbound", () => {
     };
     await host.hold(GPU, "default");
     const unbind = machine.setDriver(GPU, null);
-    host.devices();
+    await host.devices();
     await unbind;
   });
 
@@ -197,14 +197,14 @@ describe("a device that appears or goes", () => {
     expect((await refusal(() => host.hold(OTHER, "default"))).errorClass).toBe("DeviceNotFound");
   });
 
-  it("is told of at the next query, where the kernel tells nothing", () => {
+  it("is told of at the next query, where the kernel tells nothing", async () => {
     const simulation = new Simulation(TOPOLOGY, {}, { isDeaf: true });
     const { host, machine } = simulation;
     machine.addDevice(added(OTHER, 9));
     expect(simulation.events()).toEqual([]);
-    expect(host.devices().map(({ platform }) => platform.device)).toContain(OTHER);
+    expect((await host.devices()).map(({ platform }) => platform.device)).toContain(OTHER);
     expect(simulation.events()).toEqual([`DEVICE_ADDED ${OTHER}`]);
-    host.devices();
+    await host.devices();
     expect(simulation.events()).toEqual([`DEVICE_ADDED ${OTHER}`]);
   });
 

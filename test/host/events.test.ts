@@ -7,7 +7,10 @@ const LOW = { start: "0x0", last: "0xfff", type: "reserved" };
 const HIGH = { start: "0x100000000", last: "0x1ffffffff", type: "reserved" };
 
 function simulate(...devices: readonly TestDevice[]) {
-  const simulation = new Simulation({ devices });
+  return prepare(new Simulation({ devices }));
+}
+
+function prepare(simulation: Simulation) {
   const ioases = [
     simulation.host.createIoas("default").id,
     simulation.host.createIoas("default").id,
@@ -260,11 +263,8 @@ describe("the time that a change has taken", () => {
 
 describe("PREDICTION_MISSED", () => {
   /** A host whose sysfs shows other regions than the kernel enforces. */
-  function misled(text: string, regions = [MSI]) {
-    const simulated = simulate({ device: NIC, regions });
-    const { kernel, machine } = simulated;
-    kernel.readFile = (path) => (path.endsWith("/reserved_regions") ? text : machine.readFile(path));
-    return simulated;
+  function misled(shown: string, regions = [MSI]) {
+    return prepare(new Simulation({ devices: [{ device: NIC, regions }] }, {}, { shown }));
   }
 
   it("is told, and counted, when the kernel allows what the sources exclude; clients get the kernel's answer", async () => {

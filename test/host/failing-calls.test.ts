@@ -59,8 +59,7 @@ const holdGpu = ({ host }: Simulation) => host.hold(GPU, "guest");
 
 /** That the kernel cannot ask for the device back does not keep it from being held. */
 async function holdGpuAgain(simulation: Simulation): Promise<void> {
-  const isHeld = simulation.host.devices().some(({ platform, held }) => platform.device === GPU && held);
-  if (isHeld) await simulation.host.release(GPU);
+  if ((await simulation.host.device(GPU)).state === "held") await simulation.host.release(GPU);
   await holdGpu(simulation);
 }
 

@@ -108,12 +108,10 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
     },
     {
       what: "a device that another process has bound, as /proc shows it",
-      before: async ({ machine, kernel }) => {
+      before: async ({ machine }) => {
         await VfioDevice.open(machine, "vfio0").bind(Iommufd.open(machine).fd);
-        const proc: Record<string, string[]> = { "/proc": ["self", "4711"], "/proc/4711/fd": ["0", "7"] };
-        kernel.readDirectory = (path) => proc[path] ?? machine.readDirectory(path);
-        kernel.readLink = (path) =>
-          path === "/proc/4711/fd/7" ? "/dev/vfio/devices/vfio0" : machine.readLink(path);
+        const who = { pid: 4711, uid: 107, command: "qemu-system-x86" };
+        machine.fileUses.push({ path: "/dev/vfio/devices/vfio0", ...who });
       },
       call: ({ host }) => host.hold(NIC, "default"),
       data: { errno: "EINVAL", processes: [4711] },

@@ -23,20 +23,13 @@ class PassingKernel extends TamperedKernel {
   /** What the guest's process has open. */
   readonly guestPaths: string[] = [];
 
+  override async openFiles(prefix: string) {
+    const paths = this.guestPaths.filter((path) => path.startsWith(prefix));
+    return paths.map((path) => ({ path, pid: GUEST, uid: 107, command: "qemu-system-x86" }));
+  }
+
   override get backend() {
     return "linux" as const;
-  }
-
-  override readDirectory(path: string): string[] {
-    if (path === "/proc") return [String(this.pid), String(GUEST)];
-    return path === `/proc/${GUEST}/fd`
-      ? this.guestPaths.map((_, fd) => String(fd))
-      : super.readDirectory(path);
-  }
-
-  override readLink(path: string): string {
-    const [, fd] = path.split(`/proc/${GUEST}/fd/`);
-    return fd === undefined ? super.readLink(path) : (this.guestPaths[Number(fd)] as string);
   }
 }
 
@@ -106,7 +99,7 @@ beforeEach(() => {
 
 const paths = () => machine.openFds().map(({ path }) => path);
 const handOver = (device: string, context = "vm") => host.handOverDevice(device, context, client.send);
-const report = (device: string) => host.devices().find(({ platform }) => platform.device === device);
+const report = (device: string) => host.device(device);
 const events = () => changes.map(({ event }) => event);
 
 async function bind(iommufd: number, cdev: number): Promise<void> {
@@ -130,32 +123,37 @@ describe("a device that is handed over", () => {
 
   it("is shown with its context from the event on until nobody has it any more", async () => {
     await handOver(NIC);
-    expect(changes.at(-1)).toEqual({ event: "DEVICE_HANDED_OVER", device: NIC, context: "vm" });
-    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    expect(changes).toMatchObject([
+      { event: "CONTEXT_CREATED" },
+      { event: "CONTEXT_HANDED_OVER", context: "vm" },
+      { event: "DEVICE_HANDED_OVER", device: NIC, context: "vm", record: { state: "handed-over" } },
+    ]);
+    expect(await report(NIC)).toMatchObject({ state: "handed-over", context: "vm" });
     const [iommufd, cdev] = client.take() as [number, number];
     await bind(iommufd, cdev);
-    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    expect(await report(NIC)).toMatchObject({ state: "handed-over", context: "vm" });
     expect(events()).not.toContain("DEVICE_RELEASED");
     await machine.close(cdev);
-    expect(report(NIC)?.handedOver).toBeUndefined();
-    expect(changes.at(-1)).toEqual({ event: "DEVICE_RELEASED", device: NIC, context: "vm" });
-    expect(host.devices() && events().filter((event) => event === "DEVICE_RELEASED")).toHaveLength(1);
+    expect((await report(NIC)).state).toBe("observed");
+    expect(changes.at(-1)).toMatchObject({ event: "DEVICE_RELEASED", device: NIC, context: "vm", uid: null });
+    await host.devices();
+    expect(events().filter((event) => event === "DEVICE_RELEASED")).toHaveLength(1);
   });
 
   it("counts as taken while a process has it open without having bound it", async () => {
     await handOver(NIC);
     const [, cdev] = client.take() as [number, number];
     kernel.guestPaths.push("/dev/null", "/dev/vfio/devices/vfio0");
-    expect(report(NIC)?.handedOver?.name).toBe("vm");
+    expect(await report(NIC)).toMatchObject({ state: "handed-over", context: "vm" });
     kernel.guestPaths.pop();
     await machine.close(cdev);
-    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect((await report(NIC)).state).toBe("observed");
   });
 
   it("is back as soon as a client has read the answer and not taken it", async () => {
     await handOver(NIC);
     client.leave();
-    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect((await report(NIC)).state).toBe("observed");
     await nextTurn();
     expect(paths()).toEqual(["/dev/iommu"]);
     await handOver(NIC);
@@ -167,7 +165,7 @@ describe("a device that is handed over", () => {
     const [iommufd, cdev] = client.take() as [number, number];
     await bind(iommufd, cdev);
     await host.destroyContext("vm");
-    expect(report(NIC)?.handedOver?.isClosing).toBe(true);
+    expect(await report(NIC)).toMatchObject({ state: "handed-over", context: null });
     expect(await refusal(() => host.hold(NIC, "default"))).toMatchObject({ errorClass: "DeviceBusy" });
     await machine.close(cdev);
     await host.hold(NIC, "default");
@@ -179,14 +177,14 @@ describe("a device that is handed over", () => {
     const [, cdev] = client.take() as [number, number];
     await machine.close(cdev);
     await host.destroyContext("vm");
-    expect(events().slice(-2)).toEqual(["CONTEXT_DESTROYED", "DEVICE_RELEASED"]);
+    expect(events().slice(-3)).toEqual(["CONTEXT_DESTROYED", "DEVICE_CHANGED", "DEVICE_RELEASED"]);
   });
 
   it("is forgotten when it has another driver", async () => {
     await handOver(NIC);
     client.leave();
     await machine.setDriver(NIC, "ixgbe");
-    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect((await report(NIC)).state).toBe("observed");
   });
 
   it("cannot be held, probed or handed over again", async () => {
@@ -291,7 +289,7 @@ describe("a failure on the way", () => {
     failNth(kernel, 0, errno, call);
     expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass, data: { errno } });
     expect(paths()).toEqual(["/dev/iommu"]);
-    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect((await report(NIC)).state).toBe("observed");
     expect(client.parcels).toEqual([]);
     kernel.before = () => {};
     await handOver(NIC);
@@ -311,7 +309,7 @@ describe("a failure on the way", () => {
     };
     await expect(handOver(NIC)).rejects.toThrow("no descriptors here");
     expect(paths()).toEqual(["/dev/iommu"]);
-    expect(report(NIC)?.handedOver).toBeUndefined();
+    expect((await report(NIC)).state).toBe("observed");
     expect(events()).not.toContain("DEVICE_HANDED_OVER");
   });
 

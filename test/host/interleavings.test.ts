@@ -98,12 +98,12 @@ async function assertTold(simulation: Simulation, device: string, since: number)
   // Another request has moved it, and has still to tell what that took away before its own answer.
   if (moves.length > 1) return;
   const held = host.contexts().flatMap((context) => host.devicesIn(context));
-  const ioas = held.find(({ platform }) => platform.device === device)?.ioas;
-  if (!ioas || ioas.context.ending) return;
-  const actual = RangeSet.from(await simulation.actual(ioas.context.name, ioas.id));
+  const { context, ioas } = held.find(({ platform }) => platform.device === device) ?? {};
+  if (!context || !ioas || context.isClosing) return;
+  const actual = RangeSet.from(await simulation.actual(context.name, ioas.id));
   // Somebody else is about to take it away again, itself or with its group.
   if (!actual.intersect(excludedBy(device)).isEmpty) return;
-  const ranges = told(simulation).get(`${ioas.context.name} ${ioas.id}`);
+  const ranges = told(simulation).get(`${context.name} ${ioas.id}`);
   assert(ranges?.intersect(excludedBy(device)).isEmpty);
 }
 

@@ -348,7 +348,7 @@ describe("a generation", () => {
           }
           if (kind === "release" || kind === "unbind") await host.release(device).catch(() => undefined);
           if (kind === "unbind") await machine.setDriver(device, null);
-          if (kind === "rebind" && host.find(device).driver === null)
+          if (kind === "rebind" && (await host.device(device)).platform.driver === null)
             await machine.setDriver(device, "vfio-pci");
           for (const name of topology.devices.map(({ device }) => device)) {
             const { excluded, uncertain, ...rest } = await reserved(simulation, name);

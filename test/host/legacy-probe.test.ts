@@ -97,7 +97,7 @@ describe("a probe where iommufd or the cdev is missing", () => {
     const { host } = legacy([{ device: NIC }]);
     const { errorClass, data } = await refusal(() => host.hold(NIC, "default"));
     expect([errorClass, data.missing]).toEqual(["NotSupported", "/dev/iommu"]);
-    expect(host.devices()).toMatchObject([{ blockers: [{ reason: "no-cdev" }] }]);
+    expect(await host.devices()).toMatchObject([{ blockers: [{ reason: "no-cdev" }] }]);
   });
 });
 

@@ -6,12 +6,8 @@ import { assertModelEqualsKernel, MSI, NIC, refusal, Simulation, setOf } from ".
  * (`drivers/iommu/iommufd/io_pagetable.c: iopt_table_enforce_dev_resv_regions`). Here: one that sysfs shows is gone.
  */
 function forgetful(): Simulation {
-  const simulation = new Simulation({ devices: [{ device: NIC }] });
-  simulation.kernel.readFile = (path) =>
-    path.endsWith("reserved_regions")
-      ? "0x00000000fee00000 0x00000000feefffff msi\n"
-      : simulation.machine.readFile(path);
-  return simulation;
+  const shown = "0x00000000fee00000 0x00000000feefffff msi\n";
+  return new Simulation({ devices: [{ device: NIC }] }, {}, { shown });
 }
 
 it("a probe that lacks what the platform says the device reserves is refused, and leaves nothing open", async () => {

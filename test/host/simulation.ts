@@ -41,6 +41,13 @@ export interface TestTopology {
   readonly iommus?: readonly object[];
 }
 
+/** What a host sees of its machine, where that is not all, or not the truth. */
+export interface Sight {
+  readonly isDeaf?: boolean;
+  /** What every group's reserved_regions shows. */
+  readonly shown?: string;
+}
+
 /** A host on a simulated machine, with every change that it tells of. */
 export class Simulation {
   readonly machine: SimulatedKernel;
@@ -52,7 +59,7 @@ export class Simulation {
   constructor(
     { devices, kernel = {}, iommus = [{ name: "iommu0" }] }: TestTopology,
     options: HostOptions = {},
-    { isDeaf = false } = {},
+    { isDeaf = false, shown }: Sight = {},
   ) {
     const topology = {
       kernel,
@@ -63,6 +70,10 @@ export class Simulation {
     this.kernel = new TamperedKernel(this.machine);
     // As in a network namespace that hears no events.
     if (isDeaf) this.kernel.watchDevices = () => {};
+    if (shown !== undefined) {
+      this.kernel.readFile = (path) =>
+        path.endsWith("/reserved_regions") ? shown : this.machine.readFile(path);
+    }
     this.host = new Host(this.kernel, { observer: (change) => this.changes.push(change), ...options });
   }
 

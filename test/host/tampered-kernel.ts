@@ -1,4 +1,10 @@
-import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../../src/kernel/kernel.ts";
+import {
+  type DeviceEvent,
+  type FileUse,
+  type Kernel,
+  type Pointer,
+  SystemCallError,
+} from "../../src/kernel/kernel.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
 import {
   IOMMU_DESTROY,
@@ -59,10 +65,6 @@ export class TamperedKernel implements Kernel {
     return this.#kernel.release;
   }
 
-  get pid() {
-    return this.#kernel.pid;
-  }
-
   open(path: string): number {
     this.#begin(`open ${path}`);
     return this.#kernel.open(path);
@@ -114,6 +116,10 @@ export class TamperedKernel implements Kernel {
 
   readLink(path: string): string {
     return this.#kernel.readLink(path);
+  }
+
+  openFiles(prefix: string): Promise<FileUse[]> {
+    return this.#offLoop("openFiles", () => this.#kernel.openFiles(prefix));
   }
 
   exists(path: string): boolean {

@@ -71,7 +71,7 @@ async function expectModelToBeTheKernel(): Promise<void> {
   const context = host.context(CONTEXT);
   const held = host.devicesIn(context);
   const nodes = held.map(({ platform }) => `/dev/vfio/devices/${platform.vfioDevice}`);
-  expect(openDevices(kernel.pid)).toEqual(["/dev/iommu", ...nodes].sort());
+  expect(openDevices(process.pid)).toEqual(["/dev/iommu", ...nodes].sort());
   for (const ioas of context.ioases.values()) {
     const answer = await host.allowed(ioas);
     const raw = await readRanges(kernel, context.open().fd, ioas.id, 8);

@@ -46,7 +46,7 @@ const topology: fc.Arbitrary<TestTopology> = fc
 /** Attaches the devices to one IOAS for real, and tells what the host knew of them before. */
 async function attachAll(simulation: Simulation, devices: readonly string[]) {
   const { host } = simulation;
-  const before = await host.reservedOf(host.findAll(devices));
+  const before = await host.reservedOf(await host.findAll(devices));
   const ioas = host.createIoas("default");
   for (const device of devices) {
     await host.hold(device, "default");
@@ -102,7 +102,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const simulation = new Simulation(given);
         if (probe) for (const device of devices) await simulation.host.probe(device);
         const { before, ioas, actual } = await attachAll(simulation, devices);
-        const known = await simulation.host.reservedOf(simulation.host.findAll(ioas.devices));
+        const known = await simulation.host.reservedOf(await simulation.host.findAll(ioas.devices));
         const plan = finish(makePlan([finish(ioasSource(actual.ranges, actual.alignment, known))]));
         expect(plan.exact).toBe(true);
         expect([...plan.ranges]).toEqual([...actual.ranges]);
@@ -121,7 +121,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const { host } = simulation;
         const [last, ...first] = devices as [string, ...string[]];
         await host.probe(last);
-        const [known] = await host.reservedOf(host.findAll([last]));
+        const [known] = await host.reservedOf(await host.findAll([last]));
         const { ioas, actual } = await attachAll(simulation, first);
         const space = finish(ioasSource(actual.ranges, actual.alignment, []));
         const plan = finish(makePlan([space, deviceSource(known as KnownDevice)]));

@@ -14,6 +14,8 @@ const NIC: PlatformDevice = {
   vfioDevice: "vfio0",
   cdev: true,
   iommu: "dmar0",
+  pci: null,
+  numaNode: null,
 };
 const MSI = { start: 0xfee00000n, last: 0xfeefffffn, type: "msi", enforced: true };
 const ISA = { start: 0n, last: 0xffffffn, type: "direct-relaxable", enforced: false };

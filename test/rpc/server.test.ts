@@ -107,7 +107,7 @@ describe("a connection", () => {
     client.send(request(1, "listen"), request(2, "wait"));
     expect((await client.next()).id).toBe(1);
     await entered.opened;
-    events.publish({ event: "CONTEXT_DESTROYED", context: "told" });
+    events.publish({ event: "CONTEXT_DESTROYED", context: "told", cause: "request", uid: null });
     expect((await client.next()).method).toBe("CONTEXT_DESTROYED");
   });
 });

@@ -18,7 +18,12 @@ it.each([
   await client.next();
   client.socket.pause();
   for (let event = 0; event < EVENTS; event++) {
-    server.events.publish({ event: "CONTEXT_DESTROYED", context: "c".repeat(60) });
+    server.events.publish({
+      event: "CONTEXT_DESTROYED",
+      context: "c".repeat(60),
+      cause: "request",
+      uid: null,
+    });
     if (event % 100 === 0) await nextTurn();
   }
   client.socket.resume();
@@ -41,7 +46,12 @@ it("a subscriber that reads late loses nothing that its queue has room for", asy
   await client.next();
   client.socket.pause();
   for (let event = 0; event < EVENTS; event++) {
-    server.events.publish({ event: "CONTEXT_DESTROYED", context: "c".repeat(60) });
+    server.events.publish({
+      event: "CONTEXT_DESTROYED",
+      context: "c".repeat(60),
+      cause: "request",
+      uid: null,
+    });
     if (event % 100 === 0) await nextTurn();
   }
   client.socket.resume();

@@ -125,7 +125,7 @@ export function stubMethods() {
     }),
     method("big", () => ({ text: "x".repeat(100_000) })),
     method("tell", (_params, { events }) => {
-      events.publish({ event: "CONTEXT_DESTROYED", context: "told" });
+      events.publish({ event: "CONTEXT_DESTROYED", context: "told", cause: "request", uid: null });
       return {};
     }),
     method("listen", (_params, { events, connection }) => {

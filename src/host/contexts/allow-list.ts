@@ -1,4 +1,5 @@
 import type { RangeSet } from "../../ranges/range-set.ts";
+import type { Tell } from "../changes.ts";
 import { HostError } from "../errors.ts";
 import { errnoOf, kernelError } from "../failures.ts";
 import { conflictsIn, type KnownDevice } from "../knowledge/claims.ts";
@@ -6,7 +7,7 @@ import type { Ioas } from "./ioas.ts";
 
 /**
  * Makes the kernel promise that `ranges` stay usable in the IOAS: an attach that would take them away is refused from
- * now on. `devices` are those attached, for naming who is in the way; `lost` knows when the IOAS is gone. Rejects with
+ * now on. `devices` are those attached, for naming who is in the way; `lost` knows when the IOAS is gone; `tell` is told of another list. Rejects with
  * HostError RangeConflict, IoasNotFound or KernelError; the old list is then still in force.
  */
 export async function allowRanges(
@@ -14,9 +15,13 @@ export async function allowRanges(
   ranges: RangeSet,
   devices: readonly KnownDevice[],
   lost: (error: unknown, ioas: Ioas) => HostError | undefined,
+  tell: Tell,
 ): Promise<void> {
+  const { context, id } = ioas;
   try {
-    await ioas.allow(ranges);
+    await ioas.allow(ranges, () =>
+      tell({ event: "ALLOW_LIST_CHANGED", context: context.name, ioas: id, allowList: ioas.allowList }),
+    );
   } catch (error) {
     if (errnoOf(error) !== "EADDRINUSE")
       throw lost(error, ioas) ?? kernelError(error, "IOMMU_IOAS_ALLOW_IOVAS");

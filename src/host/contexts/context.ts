@@ -1,13 +1,13 @@
 import type { Iommufd } from "../../kernel/iommufd.ts";
+import type { End } from "../changes.ts";
 import { HostError } from "../errors.ts";
-import type { Ioas } from "./ioas.ts";
+import type { Ioas, Surroundings } from "./ioas.ts";
+import type { Lease } from "./lease.ts";
 import type { Owner } from "./owners.ts";
 import { SlowReads } from "./slow-reads.ts";
 
-export type Lease = "persistent" | "connection";
-
 /** One open /dev/iommu under a name: a space of object ids, its IO address spaces and the devices bound to it. */
-export class Context {
+export class Context implements Surroundings {
   readonly name: string;
   readonly lease: Lease;
   readonly owner: Owner;
@@ -19,8 +19,11 @@ export class Context {
   looks = 1;
   /** Called once it has ended: who would have ended it has nothing more to do. */
   onEnd: () => void = () => {};
-  /** The end of the context, from when it is asked for on. */
+  /** The end of the context, from when it is asked for on, and why: who asked first. */
   ending: Promise<void> | null = null;
+  end: End | null = null;
+  /** Closed, and not shown any more. */
+  isOver = false;
   readonly #open: () => Iommufd;
   #iommufd: Iommufd | null = null;
   readonly #underWay = new Set<Promise<unknown>>();

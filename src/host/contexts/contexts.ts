@@ -1,12 +1,13 @@
 import { Iommufd } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Limits } from "../../limits.ts";
-import type { Observer } from "../changes.ts";
+import type { Tell } from "../changes.ts";
 import { HostError, limitExceeded } from "../errors.ts";
 import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "../failures.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
-import { Context, type Lease } from "./context.ts";
+import { Context } from "./context.ts";
 import { type Allowed, Ioas } from "./ioas.ts";
+import type { Lease } from "./lease.ts";
 import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
@@ -15,14 +16,14 @@ export const DEFAULT_CONTEXT = "default";
 export class Contexts {
   readonly #kernel: Kernel;
   readonly #counters: CacheCounters;
-  readonly #observer: Observer;
+  readonly #tell: Tell;
   readonly #limits: Limits;
   readonly #contexts = new Map<string, Context>();
 
-  constructor(kernel: Kernel, counters: CacheCounters, observer: Observer, limits: Limits) {
+  constructor(kernel: Kernel, counters: CacheCounters, tell: Tell, limits: Limits) {
     this.#kernel = kernel;
     this.#counters = counters;
-    this.#observer = observer;
+    this.#tell = tell;
     this.#limits = limits;
     this.#add(DEFAULT_CONTEXT, "persistent", null);
   }
@@ -67,7 +68,7 @@ export class Contexts {
       void context.close();
       throw error;
     }
-    this.#observer({ event: "CONTEXT_CREATED", context: name });
+    this.#tell({ event: "CONTEXT_CREATED", context: name, lease });
     return context;
   }
 
@@ -76,7 +77,9 @@ export class Contexts {
     for (const ioas of [...context.ioases.keys()]) this.#remove(context, ioas);
     await context.close();
     this.#contexts.delete(context.name);
-    this.#observer({ event: "CONTEXT_DESTROYED", context: context.name });
+    context.isOver = true;
+    const end = context.end ?? { cause: "request", uid: null };
+    this.#tell({ event: "CONTEXT_DESTROYED", context: context.name, ...end });
     context.onEnd();
   }
 
@@ -127,7 +130,7 @@ export class Contexts {
     if (context.ioases.has(id)) this.#remove(context, id);
     const ioas = new Ioas(id, iommufd, context, this.#counters, owner);
     context.ioases.set(id, ioas);
-    this.#observer({ event: "IOAS_CREATED", context: context.name, ioas: id });
+    this.#tell({ event: "IOAS_CREATED", context: context.name, ioas: id });
     return ioas;
   }
 
@@ -148,13 +151,14 @@ export class Contexts {
   lost(error: unknown, ioas: Ioas): HostError | undefined {
     const { context, id } = ioas;
     if (!context.shared || errnoOf(error) !== "ENOENT") return undefined;
-    if (context.ioases.get(id) === ioas) this.#remove(context, id);
+    const owner = this.#contexts.get(context.name);
+    if (owner?.ioases.get(id) === ioas) this.#remove(owner, id);
     return ioasNotFound(context, id);
   }
 
   #remove(context: Context, id: number): void {
     context.ioases.delete(id);
-    this.#observer({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
+    this.#tell({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
   }
 
   *#ioasOwners(): Generator<Owner> {
@@ -185,7 +189,7 @@ function accountByProcess(iommufd: Iommufd): void {
   }
 }
 
-function ioasNotFound({ name: context }: Context, ioas: number): HostError {
+function ioasNotFound({ name: context }: { readonly name: string }, ioas: number): HostError {
   return new HostError(
     "IoasNotFound",
     `there is no IOAS ${ioas} in context "${context}"; query-ioas lists them`,

@@ -1,8 +1,9 @@
 import type { Iommufd, IovaRanges, Where } from "../../kernel/iommufd.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
-import type { Context } from "./context.ts";
+import { Queues } from "../queues.ts";
 import type { Owner } from "./owners.ts";
+import type { SlowReads } from "./slow-reads.ts";
 
 /** The kernel's answer for one IOAS, and how fresh it is. */
 export interface Allowed extends IovaRanges {
@@ -12,6 +13,16 @@ export interface Allowed extends IovaRanges {
   readonly generation: number;
 }
 
+/** What an IOAS has of the context that it is in. */
+export interface Surroundings {
+  readonly name: string;
+  readonly owner: Owner;
+  readonly shared: boolean;
+  looks: number;
+  readonly slowReads: SlowReads;
+  run<T>(operation: () => Promise<T>): Promise<T>;
+}
+
 /**
  * One IO address space: which devices are attached, and the kernel's answer for it, kept while nothing can have
  * changed it. In a context that others share anybody may attach unseen, so there nothing is kept.
@@ -19,6 +30,8 @@ export interface Allowed extends IovaRanges {
 export class Ioas {
   readonly id: number;
   readonly owner: Owner;
+  /** Made by another holder of the context's iommufd. */
+  readonly isDiscovered: boolean;
   /** The devices of this daemon that are attached. */
   readonly devices = new Set<string>();
   /** What IOMMU_IOAS_ALLOW_IOVAS was last given; null: everything is allowed. */
@@ -31,7 +44,7 @@ export class Ioas {
   /** The last answer of this generation that anybody was given. */
   #seen: RangeSet | null = null;
   readonly #iommufd: Iommufd;
-  readonly context: Context;
+  readonly context: Surroundings;
   readonly #counters: CacheCounters;
   #generation = 1;
   #kept: Allowed | null = null;
@@ -39,18 +52,13 @@ export class Ioas {
   #changes = 0;
   /** Calls under way: until they are done, the id must not come to mean another object. */
   #calls = 0;
-  #allowing: Promise<void> | null = null;
+  readonly #allowing = new Queues<"allow-list">();
 
-  /** One that is found in a context belongs to who the context belongs to. */
-  constructor(
-    id: number,
-    iommufd: Iommufd,
-    context: Context,
-    counters: CacheCounters,
-    owner: Owner = context.owner,
-  ) {
+  /** `owner`: undefined for one that is found in a context; it belongs to who the context belongs to. */
+  constructor(id: number, iommufd: Iommufd, context: Surroundings, counters: CacheCounters, owner?: Owner) {
     this.id = id;
-    this.owner = owner;
+    this.owner = owner === undefined ? context.owner : owner;
+    this.isDiscovered = owner === undefined;
     this.#iommufd = iommufd;
     this.context = context;
     this.#counters = counters;
@@ -125,25 +133,24 @@ export class Ioas {
     return before;
   }
 
-  /** IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. Throws SystemCallError. */
-  async allow(ranges: RangeSet): Promise<void> {
-    // One at a time: of two in threads nobody could tell which list the kernel has kept. Who waits is in it, too: the
-    // id must be this IOAS's still when its turn comes.
+  /**
+   * IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. `changed` is called at once when there is
+   * another list than before. Throws SystemCallError.
+   */
+  async allow(ranges: RangeSet, changed: () => void): Promise<void> {
+    // Who waits is in it, too: the id must be this IOAS's still when its turn comes.
     this.#calls++;
     try {
-      while (this.#allowing) await this.#allowing;
+      // One at a time: of two in threads nobody could tell which list the kernel has kept.
+      await this.#allowing.run("allow-list", async () => {
+        await this.#call((where) => this.#iommufd.allowIovas(this.id, ranges, where));
+        const before = this.allowList ?? RangeSet.EMPTY;
+        this.allowList = ranges.isEmpty ? null : ranges;
+        if (!ranges.equals(before)) changed();
+      });
     } finally {
       this.#calls--;
     }
-    const call = this.#call((where) => this.#iommufd.allowIovas(this.id, ranges, where)).then(() => {
-      this.allowList = ranges.isEmpty ? null : ranges;
-    });
-    this.#allowing = call
-      .catch(() => undefined)
-      .finally(() => {
-        this.#allowing = null;
-      });
-    await call;
   }
 
   /** Off the loop, a call may begin late, so the context's descriptor and the id have to stay what they are until then. */
@@ -180,26 +187,5 @@ export class Ioas {
     this.#kept = null;
     this.#seen = null;
     this.#generation++;
-  }
-}
-
-/** An attach, detach or close under way, and the IO address spaces whose answers it changes when nobody can tell. */
-export class IoasChange {
-  readonly ioases = new Set<Ioas>();
-  /** Whether the answers may have changed; from a failed first attach, for one, the kernel recovers whole. */
-  hasEffect = false;
-
-  constructor(ioas: Ioas) {
-    this.include(ioas);
-  }
-
-  include(ioas: Ioas): void {
-    if (this.ioases.has(ioas)) return;
-    this.ioases.add(ioas);
-    ioas.changeBegins();
-  }
-
-  end(): void {
-    for (const ioas of this.ioases) ioas.changeEnds(this.hasEffect);
   }
 }

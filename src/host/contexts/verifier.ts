@@ -1,11 +1,11 @@
 import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { RangeSet } from "../../ranges/range-set.ts";
-import type { Observer } from "../changes.ts";
+import type { Tell } from "../changes.ts";
 import { kernelError } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import { agrees, type Prediction, predict } from "../knowledge/prediction.ts";
-import type { Platform, PlatformDevice } from "../platform/platform.ts";
-import type { Context } from "./context.ts";
+import type { Census } from "../platform/census.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import type { Ioas } from "./ioas.ts";
 
 /** What made an IOAS's answer change. */
@@ -16,15 +16,15 @@ export interface Cause {
 
 /** Reads an IOAS after every change, compares it with what the sources predict, and tells what has changed. */
 export class Verifier {
-  readonly #platform: Platform;
+  readonly #census: Census;
   readonly #knowledge: Knowledge;
-  readonly #observer: Observer;
+  readonly #tell: Tell;
   #mismatches = 0;
 
-  constructor(platform: Platform, knowledge: Knowledge, observer: Observer) {
-    this.#platform = platform;
+  constructor(census: Census, knowledge: Knowledge, tell: Tell) {
+    this.#census = census;
     this.#knowledge = knowledge;
-    this.#observer = observer;
+    this.#tell = tell;
   }
 
   /** How often the kernel's answer differed from the prediction beyond what an unknown aperture explains. */
@@ -34,16 +34,16 @@ export class Verifier {
 
   /** What the sources say of the devices in an IOAS. */
   predict(devices: Iterable<string>): Prediction {
-    const platformDevices = [...devices].flatMap((device) => this.#platform.find(device) ?? []);
+    const platformDevices = [...devices].flatMap((device) => this.#census.get(device) ?? []);
     return predict(platformDevices.map((device) => this.#knowledge.reserved(device)));
   }
 
   /**
    * The kernel's answer after a change, told to listeners before it is returned. While another change is under way
-   * nobody knows how much of that one the answer includes, so the last one compares. `alone` is a device that came into an empty IOAS: the answer is then what
-   * that device excludes, worth as much as a probe. Rejects with HostError KernelError.
+   * nobody knows how much of that one the answer includes, so the last one compares. `alone` is a device that came into an
+   * empty IOAS: the answer is then what that device excludes, worth as much as a probe. Rejects with HostError KernelError.
    */
-  async check(context: Context, ioas: Ioas, cause: Cause, alone?: PlatformDevice): Promise<IovaRanges> {
+  async check(ioas: Ioas, cause: Cause, alone?: PlatformDevice): Promise<IovaRanges> {
     let answer: IovaRanges;
     const { generation, isChanging } = ioas;
     const look = ioas.look();
@@ -52,34 +52,34 @@ export class Verifier {
     } catch (error) {
       throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
     }
-    if (context.shared) return answer;
+    if (ioas.context.shared) return answer;
     if (!isChanging && !ioas.isChanging && ioas.generation === generation) {
-      this.#compare(context, ioas, answer.ranges);
+      this.#compare(ioas, answer.ranges);
       if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
         this.#knowledge.learn(alone, answer, "ioas");
     }
     const before = ioas.tell(look, answer.ranges);
-    if (before) this.#announce(context, ioas, before, answer.ranges, cause);
+    if (before) this.#announce(ioas, before, answer.ranges, cause);
     return answer;
   }
 
-  #compare(context: Context, ioas: Ioas, actual: RangeSet): void {
+  #compare(ioas: Ioas, actual: RangeSet): void {
     const prediction = this.predict(ioas.devices);
     if (agrees(prediction, actual)) return;
     this.#mismatches++;
-    this.#observer({
+    this.#tell({
       event: "PREDICTION_MISSED",
-      context: context.name,
+      context: ioas.context.name,
       ioas: ioas.id,
       predicted: prediction.ranges,
       actual,
     });
   }
 
-  #announce(context: Context, ioas: Ioas, before: RangeSet, ranges: RangeSet, cause: Cause): void {
-    this.#observer({
+  #announce(ioas: Ioas, before: RangeSet, ranges: RangeSet, cause: Cause): void {
+    this.#tell({
       event: "ALLOWED_RANGES_CHANGED",
-      context: context.name,
+      context: ioas.context.name,
       ioas: ioas.id,
       generation: ioas.generation,
       ranges,

@@ -5,75 +5,69 @@ import { HostError } from "../errors.ts";
 import {
   type BindEvidence,
   bindFailure,
-  changing,
+  changingDriver,
+  deviceNotFound,
   foreseenFailure,
   kernelError,
   openDeviceFailure,
   openIommufdFailure,
 } from "../failures.ts";
-import type { Backend, Knowledge } from "../knowledge/knowledge.ts";
-import { findBlockers } from "../platform/blockers.ts";
+import type { Knowledge } from "../knowledge/knowledge.ts";
+import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
+import type { Backend } from "../knowledge/learnt.ts";
+import type { Blocker } from "../platform/blockers.ts";
+import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
+import type { Users } from "../platform/users.ts";
+import { atOnce } from "../slice.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
+import type { Records } from "./records.ts";
 
-/** How many names of missing devices a message has; its data has all. */
-const LISTED = 8;
+export interface BindingParts {
+  readonly kernel: Kernel;
+  readonly platform: Platform;
+  readonly census: Census;
+  readonly users: Users;
+  readonly knowledge: Knowledge;
+  readonly lasting: LastingBlockers;
+  readonly devices: HeldDevices;
+  readonly records: Records;
+}
+
+/** Blockers that no file of the kernel shows. */
+const LEARNT: ReadonlySet<Blocker["reason"]> = new Set(["no-isolated-msi", "no-coherent-dma"]);
 
 /** Takes devices from the platform into an iommufd. Every failure closes what it opened and is a HostError. */
 export class Binding {
-  readonly #kernel: Kernel;
-  readonly #platform: Platform;
-  readonly #knowledge: Knowledge;
-  readonly #devices: HeldDevices;
+  readonly #parts: BindingParts;
 
-  constructor(kernel: Kernel, platform: Platform, knowledge: Knowledge, devices: HeldDevices) {
-    this.#kernel = kernel;
-    this.#platform = platform;
-    this.#knowledge = knowledge;
-    this.#devices = devices;
+  constructor(parts: BindingParts) {
+    this.#parts = parts;
   }
 
   /** @throws HostError DeviceNotFound */
   find(device: string): PlatformDevice {
-    const found = this.#platform.find(device);
+    const found = this.#parts.census.find(device);
     if (found) return found;
-    throw new HostError(
-      "DeviceNotFound",
-      `no device ${device} with an IOMMU group on this host; query-devices lists them`,
-      { device },
-    );
+    throw deviceNotFound(device);
   }
 
   /** Whether a VFIO device has left VFIO, or is about to: its driver's unbind waits until it is closed. */
   hasLeft({ device, vfioDevice }: PlatformDevice): boolean {
-    return this.#platform.find(device)?.vfioDevice !== vfioDevice;
-  }
-
-  /** The devices of these names, each once. @throws HostError DeviceNotFound that names all that are missing */
-  findAll(names: Iterable<string>): PlatformDevice[] {
-    const wanted = [...new Set(names)];
-    const found = this.#platform.findAll(wanted);
-    const missing = wanted.filter((name) => !found.has(name));
-    if (missing.length === 0) return wanted.flatMap((name) => found.get(name) ?? []);
-    const [first] = missing;
-    if (first !== undefined && missing.length === 1) return [this.find(first)];
-    const listed = missing.slice(0, LISTED).join(", ") + (missing.length > LISTED ? ", …" : "");
-    throw new HostError(
-      "DeviceNotFound",
-      `no devices ${listed} with an IOMMU group on this host; query-devices lists them`,
-      { devices: missing },
-    );
+    return this.#parts.platform.find(device)?.vfioDevice !== vfioDevice;
   }
 
   /** Opens the device's cdev and binds it. */
   async bind(device: PlatformDevice, iommufd: Iommufd): Promise<{ vfio: VfioDevice; deviceId: number }> {
     const vfio = this.open(device);
     try {
-      return { vfio, deviceId: await vfio.bind(iommufd.fd) };
+      const deviceId = await vfio.bind(iommufd.fd);
+      this.#parts.knowledge.refused(device, null);
+      return { vfio, deviceId };
     } catch (error) {
       await vfio.close().catch(() => undefined);
-      throw bindFailure(error, device, this.#evidence(device, iommufd));
+      throw this.#learn(device, bindFailure(error, device, await this.#evidence(device, iommufd)));
     }
   }
 
@@ -83,8 +77,13 @@ export class Binding {
    */
   async probe(device: PlatformDevice): Promise<IovaRanges & { readonly backend: Backend }> {
     if (this.#isLegacy(device)) {
-      const answer = await legacyProbe(this.#kernel, device, () => this.#evidence(device));
-      return { ...answer, backend: "vfio-type1" };
+      try {
+        const answer = await legacyProbe(this.#parts.kernel, device, () => this.#evidence(device));
+        this.#parts.knowledge.refused(device, null);
+        return { ...answer, backend: "vfio-type1" };
+      } catch (error) {
+        throw error instanceof HostError ? this.#learn(device, error) : error;
+      }
     }
     return { ...(await this.#probe(device)), backend: "iommufd" };
   }
@@ -114,32 +113,43 @@ export class Binding {
 
   /** Whether only groups and containers can serve the device, and do. */
   #isLegacy(device: PlatformDevice): boolean {
-    if (device.cdev && this.#platform.hasIommufd) return false;
-    return isOnVfioDriver(device) && hasLegacyPath(this.#kernel, device);
+    if (device.cdev && this.#parts.platform.hasIommufd) return false;
+    return isOnVfioDriver(device) && hasLegacyPath(this.#parts.kernel, device);
   }
 
   /** `iommufd`: whose own devices are not in the way. */
-  #evidence(device: PlatformDevice, iommufd?: Iommufd): BindEvidence {
-    const host = this.#platform.devices().map((each) => ({
-      device: each,
-      regions: this.#knowledge.regions(each).regions,
-    }));
-    const group = host.map((each) => each.device).filter((each) => each.group === device.group);
+  async #evidence(device: PlatformDevice, iommufd?: Iommufd): Promise<BindEvidence> {
+    const { census, devices, lasting, platform, users } = this.#parts;
+    atOnce(census.look(device.group));
+    const group = [...(census.group(device.group)?.devices.values() ?? [])];
+    const openers = (await users.of(group)) ?? [];
     const isElsewhere = (held: HeldDevice | undefined) => held && held.context.open() !== iommufd;
     return {
-      blockers: findBlockers(device, host),
-      heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(this.#devices.get(name))),
-      openers: this.#platform.openers(group),
+      blockers: lasting.of(device).filter(({ reason }) => !LEARNT.has(reason)),
+      heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(devices.get(name))),
+      openers: openers.map(({ pid }) => pid),
       boundElsewhere: group
-        .filter((each) => isOnVfioDriver(each) && !this.#devices.get(each.device))
-        .filter((each) => this.#platform.isEnabled(each))
+        .filter((each) => isOnVfioDriver(each) && !devices.get(each.device))
+        .filter((each) => platform.isEnabled(each))
         .map((each) => each.device),
     };
   }
 
+  /** What only a refusal could teach is remembered, and shown from now on. */
+  #learn(device: PlatformDevice, failure: HostError): HostError {
+    const { knowledge, records } = this.#parts;
+    const blockers = (failure.data.blockers ?? []) as readonly Blocker[];
+    const learnt = blockers.find(({ reason }) => LEARNT.has(reason));
+    if (learnt) {
+      knowledge.refused(device, learnt);
+      records.refresh(device.group);
+    }
+    return failure;
+  }
+
   #openIommufd(): Iommufd {
     try {
-      return Iommufd.open(this.#kernel);
+      return Iommufd.open(this.#parts.kernel);
     } catch (error) {
       throw openIommufdFailure(error);
     }
@@ -153,23 +163,23 @@ export class Binding {
     this.#refuseUnready(device);
     let vfio: VfioDevice;
     try {
-      vfio = VfioDevice.open(this.#kernel, device.vfioDevice as string);
+      vfio = VfioDevice.open(this.#parts.kernel, device.vfioDevice as string);
     } catch (error) {
       throw openDeviceFailure(error, device);
     }
     let isSame = false;
     try {
-      isSame = this.#kernel.deviceNumber(vfio.fd) === this.#platform.cdevNumber(device);
+      isSame = this.#parts.kernel.deviceNumber(vfio.fd) === this.#parts.platform.cdevNumber(device);
     } finally {
       if (!isSame) void vfio.close().catch(() => undefined);
     }
     if (isSame) return vfio;
-    throw changing(device.device);
+    throw changingDriver(device.device);
   }
 
-  /** @throws HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told before */
-  refuseHopeless(device: PlatformDevice, iommufd: Iommufd): void {
-    const failure = foreseenFailure(device, this.#evidence(device, iommufd));
+  /** Rejects with HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told. */
+  async refuseHopeless(device: PlatformDevice, iommufd: Iommufd): Promise<void> {
+    const failure = foreseenFailure(device, await this.#evidence(device, iommufd));
     if (failure) throw failure;
   }
 

@@ -1,7 +1,9 @@
-import type { Observer } from "../changes.ts";
+import type { Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
+import type { Owner } from "../contexts/owners.ts";
 import { HostError } from "../errors.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
+import type { Users } from "../platform/users.ts";
 
 /** Descriptors on their way to a client. */
 export interface Passage {
@@ -14,6 +16,8 @@ interface HandedOverDevice {
   readonly platform: PlatformDevice;
   /** The context that was given with it. It may have been destroyed since: the client has a descriptor of its own. */
   readonly context: Context;
+  /** To whom. */
+  readonly owner: Owner;
   readonly passage: Passage;
 }
 
@@ -23,52 +27,76 @@ interface HandedOverDevice {
  */
 export class HandedOverDevices {
   readonly #platform: Platform;
-  readonly #observer: Observer;
+  readonly #users: Users;
+  readonly #tell: Tell;
   readonly #devices = new Map<string, HandedOverDevice>();
 
-  constructor(platform: Platform, observer: Observer) {
+  constructor(platform: Platform, users: Users, tell: Tell) {
     this.#platform = platform;
-    this.#observer = observer;
+    this.#users = users;
+    this.#tell = tell;
   }
 
   add(handedOver: HandedOverDevice): void {
     const { platform, context } = handedOver;
     this.#devices.set(platform.device, handedOver);
-    this.#observer({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
+    this.#tell({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
   }
 
-  /** Undefined also when the device is back; the first to find that out tells of it. */
-  get(device: string): HandedOverDevice | undefined {
+  /** As it was when the evidence was looked at last. */
+  shown(device: string): HandedOverDevice | undefined {
+    return this.#devices.get(device);
+  }
+
+  /** The groups of the devices whose context has gone before them. */
+  groupsWithout(context: string): Set<number> {
+    const left = [...this.#devices.values()].filter((each) => each.context.name === context);
+    return new Set(left.map(({ platform }) => platform.group));
+  }
+
+  /** The names of the devices that were given with the context. */
+  givenWith(context: Context): string[] {
+    const given = [...this.#devices.values()].filter((each) => each.context === context);
+    return given.map(({ platform }) => platform.device);
+  }
+
+  /** Looks at the evidence. Tells of those that are back; of all, or of those of `names`. */
+  async review(names: Iterable<string> = [...this.#devices.keys()]): Promise<void> {
+    await Promise.all(Array.from(names, (device) => this.#review(device)));
+  }
+
+  /** Rejects with HostError DeviceBusy while a client has the device. */
+  async refuse(device: string): Promise<void> {
+    if (!this.#devices.has(device)) return;
+    await this.#review(device);
     const handedOver = this.#devices.get(device);
-    if (!handedOver || this.#isOut(handedOver)) return handedOver;
-    this.#devices.delete(device);
-    this.#observer({ event: "DEVICE_RELEASED", device, context: handedOver.context.name });
-    return undefined;
-  }
-
-  /** Tells of those that are back. */
-  review(): void {
-    for (const device of [...this.#devices.keys()]) this.get(device);
-  }
-
-  /** @throws HostError DeviceBusy while a client has the device */
-  refuse(device: string): void {
-    const handedOver = this.get(device);
     if (!handedOver) return;
     const context = handedOver.context.name;
+    const users = (await this.#users.of([handedOver.platform])) ?? [];
     throw new HostError(
       "DeviceBusy",
       `${device} was handed over with context "${context}"; it is free again when the process that has it ends`,
-      { context, processes: this.#platform.openers([handedOver.platform]) },
+      { context, processes: users.map(({ pid }) => pid) },
     );
   }
 
-  #isOut({ platform, passage }: HandedOverDevice): boolean {
+  async #review(device: string): Promise<void> {
+    const handedOver = this.#devices.get(device);
+    if (!handedOver || (await this.#isOut(handedOver))) return;
+    if (this.#devices.get(device) !== handedOver) return;
+    this.#devices.delete(device);
+    const context = handedOver.context.name;
+    this.#tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, cause: "lease", uid: null });
+  }
+
+  async #isOut({ platform, passage }: HandedOverDevice): Promise<boolean> {
     if (passage.isUnderWay) return true;
     const { device, vfioDevice } = platform;
     // Its driver cannot have been changed while anybody had it open (vfio_unregister_group_dev waits).
     if (this.#platform.find(device)?.vfioDevice !== vfioDevice) return false;
     // Reading /proc is dear, and blind to other pid namespaces; sysfs is neither, as soon as the guest has bound it.
-    return this.#platform.isEnabled(platform) || this.#platform.openers([platform]).length > 0;
+    if (this.#platform.isEnabled(platform)) return true;
+    const users = await this.#users.of([platform]);
+    return users === undefined || users.length > 0;
   }
 }

@@ -1,6 +1,7 @@
 import type { Kernel } from "../../kernel/kernel.ts";
-import type { Observer } from "../changes.ts";
+import type { Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
+import type { Owner } from "../contexts/owners.ts";
 import { HostError } from "../errors.ts";
 import { kernelError } from "../failures.ts";
 import type { Binding } from "./binding.ts";
@@ -23,7 +24,7 @@ export interface HandOversParts {
   readonly devices: HeldDevices;
   readonly handedOver: HandedOverDevices;
   readonly turns: Turns;
-  readonly observer: Observer;
+  readonly tell: Tell;
 }
 
 /**
@@ -42,20 +43,19 @@ export class HandOvers {
     this.#refuseSimulated();
     await context.run(async () => {
       this.#send([this.#iommufd(context)], context, send);
-      this.#parts.observer({ event: "CONTEXT_HANDED_OVER", context: context.name });
     });
   }
 
   /** The context's iommufd and the device's cdev, opened for this and not bound: the client binds it by itself. */
-  async device(device: string, context: Context, send: Send): Promise<void> {
+  async device(device: string, context: Context, owner: Owner, send: Send): Promise<void> {
     this.#refuseSimulated();
     const { binding, devices, handedOver, turns } = this.#parts;
     devices.refuseHeld(device);
-    handedOver.refuse(device);
+    await handedOver.refuse(device);
     const { group } = binding.find(device);
     const give = async () => {
       const platform = binding.find(device);
-      binding.refuseHopeless(platform, context.open());
+      await binding.refuseHopeless(platform, context.open());
       const { fd } = binding.open(platform);
       let iommufd: number;
       try {
@@ -64,19 +64,22 @@ export class HandOvers {
         void this.#close([fd]);
         throw error;
       }
-      handedOver.add({ platform, context, passage: this.#send([iommufd, fd], context, send) });
+      handedOver.add({ platform, context, owner, passage: this.#send([iommufd, fd], context, send) });
     };
     await context.run(() => turns.take(device, group, give));
   }
 
   #send(fds: readonly number[], context: Context, send: Send): Passage {
-    context.shared = true;
+    let passage: Passage;
     try {
-      return send({ fds, close: () => void this.#close(fds) });
+      passage = send({ fds, close: () => void this.#close(fds) });
     } catch (error) {
       void this.#close(fds);
       throw error;
     }
+    context.shared = true;
+    this.#parts.tell({ event: "CONTEXT_HANDED_OVER", context: context.name });
+    return passage;
   }
 
   /** A descriptor of the parcel's own: until it is sent, the context may end and its number mean another file. */

@@ -39,14 +39,23 @@ export class HeldDevices {
     return this.#held.get(device);
   }
 
-  /** Adds what `bind` resolves to, if the owner may hold one more. Rejects with HostError LimitExceeded. */
-  async add(device: string, owner: Owner, bind: () => Promise<HeldDevice>): Promise<HeldDevice> {
+  /**
+   * Adds what `bind` resolves to, if the owner may hold one more, and calls `added` at once. Rejects with HostError
+   * LimitExceeded.
+   */
+  async add(
+    device: string,
+    owner: Owner,
+    bind: () => Promise<HeldDevice>,
+    added: () => void,
+  ): Promise<HeldDevice> {
     const owners = [...this.#held.values()].map((held) => held.owner).concat(...this.#binding.values());
     refuseBeyond(this.#limits, "max-held-devices-per-uid", "devices", owners, owner);
     this.#binding.set(device, owner);
     try {
       const held = await bind();
       this.#held.set(device, held);
+      added();
       return held;
     } finally {
       this.#binding.delete(device);
@@ -59,6 +68,17 @@ export class HeldDevices {
 
   all(): HeldDevice[] {
     return [...this.#held.values()];
+  }
+
+  /** Those of every context that has any, in one pass. */
+  byContext(): Map<Context, HeldDevice[]> {
+    const held = new Map<Context, HeldDevice[]>();
+    for (const each of this.#held.values()) {
+      const others = held.get(each.context);
+      if (others) others.push(each);
+      else held.set(each.context, [each]);
+    }
+    return held;
   }
 
   inContext(context: Context): HeldDevice[] {

@@ -1,14 +1,14 @@
 import { ifPossible } from "../../kernel/kernel.ts";
-import type { Observer } from "../changes.ts";
+import type { End, Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
-import { IoasChange } from "../contexts/ioas.ts";
 import type { Owner } from "../contexts/owners.ts";
-import type { Verifier } from "../contexts/verifier.ts";
-import { changing, regionsLost } from "../failures.ts";
+import { changingDriver, regionsLost } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
+import { reservedRanges } from "../knowledge/reserved-ranges.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Binding } from "./binding.ts";
+import type { Changing } from "./changing.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Turns } from "./turns.ts";
 
@@ -17,12 +17,14 @@ export interface HoldingsParts {
   readonly turns: Turns;
   readonly binding: Binding;
   readonly attachments: Attachments;
+  readonly changing: Changing;
   readonly knowledge: Knowledge;
-  readonly verifier: Verifier;
-  readonly observer: Observer;
+  readonly tell: Tell;
   /** A clock in milliseconds. */
   readonly now: () => number;
 }
+
+const GONE: End = { cause: "device-gone", uid: null };
 
 /** Takes devices from the platform and gives them back. Rejects with HostError only. */
 export class Holdings {
@@ -34,19 +36,21 @@ export class Holdings {
 
   /** Binds the device into the context. */
   async hold(device: string, context: Context, owner: Owner): Promise<HeldDevice> {
-    const { binding, devices, observer, now, turns } = this.#parts;
+    const { binding, devices, tell, now, turns } = this.#parts;
     devices.refuseHeld(device);
     const { group } = binding.find(device);
     return context.run(() =>
       turns.take(device, group, async () => {
         context.refuseClosing();
         const started = now();
-        const held = await devices.add(device, owner, async () => {
+        const bind = async () => {
           const platform = binding.find(device);
           const bound = await binding.bind(platform, context.open());
           return { platform, context, owner, ...bound, ioas: null };
+        };
+        const held = await devices.add(device, owner, bind, () => {
+          tell({ event: "DEVICE_HELD", device, context: context.name, milliseconds: now() - started });
         });
-        observer({ event: "DEVICE_HELD", device, context: context.name, milliseconds: now() - started });
         this.#listen(held);
         return held;
       }),
@@ -54,9 +58,9 @@ export class Holdings {
   }
 
   /** Gives the device back; an attached one is detached by its closing. */
-  async release(device: string): Promise<void> {
+  async release(device: string, end: End): Promise<void> {
     const held = this.#parts.devices.require(device);
-    await held.context.run(() => this.#release(held));
+    await held.context.run(() => this.#release(held, end));
   }
 
   /**
@@ -73,22 +77,22 @@ export class Holdings {
       while (isHeld()) {
         await turns.idle(device);
         // Another request may have taken the turn: then this one follows it.
-        if (isHeld()) await this.#release(held).catch(() => undefined);
+        if (isHeld()) await this.#release(held, GONE).catch(() => undefined);
       }
     });
     // What was learnt meanwhile is of the device that has gone.
     knowledge.forget(device);
   }
 
-  /** Waits for what is under way in the closing context, then gives its devices back. */
-  async releaseAll(context: Context): Promise<void> {
+  /** Waits for what is under way in the closing context, then gives its devices back, side by side. */
+  async releaseAll(context: Context, end: End): Promise<void> {
     await context.settled();
-    for (const held of this.#parts.devices.inContext(context)) await this.#release(held);
+    await Promise.all(this.#parts.devices.inContext(context).map((held) => this.#release(held, end)));
   }
 
   /** Asks the kernel what this one device excludes, and remembers it. */
   async probe(device: string): Promise<PlatformDevice> {
-    const { binding, devices, knowledge, observer, now, turns } = this.#parts;
+    const { binding, devices, knowledge, tell, now, turns } = this.#parts;
     devices.refuseHeld(device);
     const { group } = binding.find(device);
     return turns.take(device, group, async () => {
@@ -96,9 +100,12 @@ export class Holdings {
       const platform = binding.find(device);
       const life = knowledge.life(device);
       const answer = await binding.probe(platform);
-      if (knowledge.life(device) !== life) throw changing(device);
+      if (knowledge.life(device) !== life) throw changingDriver(device);
       if (!knowledge.learn(platform, answer, "probe")) throw regionsLost(device);
-      observer({ event: "DEVICE_PROBED", device, milliseconds: now() - started });
+      const reserved = knowledge.reserved(platform);
+      const { aperture } = reserved;
+      const milliseconds = now() - started;
+      tell({ event: "DEVICE_PROBED", device, reserved: reservedRanges(reserved), aperture, milliseconds });
       return platform;
     });
   }
@@ -113,28 +120,24 @@ export class Holdings {
     if (ifPossible(() => this.#parts.binding.hasLeft(held.platform))) giveBack();
   }
 
-  async #release(held: HeldDevice): Promise<void> {
-    const { attachments, devices, observer, now, verifier } = this.#parts;
+  async #release(held: HeldDevice, end: End): Promise<void> {
+    const { attachments, changing, devices, tell, now } = this.#parts;
     const { context, platform } = held;
-    let change: IoasChange | undefined;
-    await devices
-      .operate(held, async () => {
-        const started = now();
-        const { ioas } = held;
-        if (ioas) {
-          change = new IoasChange(ioas);
-          change.hasEffect = true;
-        }
-        // close(2) frees the descriptor, and with it the device, also when it reports an error.
-        await held.vfio.close().catch(() => undefined);
-        devices.remove(held);
-        if (ioas) attachments.left(held, ioas, started);
-        const milliseconds = now() - started;
-        observer({ event: "DEVICE_RELEASED", device: platform.device, context: context.name, milliseconds });
-      })
-      .finally(() => change?.end());
-    const cause = { event: "DEVICE_RELEASED", device: platform.device };
-    for (const ioas of change?.ioases ?? [])
-      await verifier.check(context, ioas, cause).catch(() => undefined);
+    const cause = { done: "DEVICE_RELEASED", failed: "DEVICE_RELEASED" };
+    await changing.run(held, cause, async (change) => {
+      const started = now();
+      const { ioas } = held;
+      if (ioas) {
+        change.include(ioas);
+        change.hasEffect = true;
+      }
+      // close(2) frees the descriptor, and with it the device, also when it reports an error.
+      await held.vfio.close().catch(() => undefined);
+      const milliseconds = now() - started;
+      if (ioas) attachments.left(held, ioas, milliseconds, end);
+      devices.remove(held);
+      const what = { device: platform.device, context: context.name, milliseconds };
+      tell({ event: "DEVICE_RELEASED", ...what, ...end });
+    });
   }
 }

@@ -1,20 +1,27 @@
 import { type DeviceEvent, ifPossible, type Kernel } from "../../kernel/kernel.ts";
-import type { Observer } from "../changes.ts";
+import type { Tell } from "../changes.ts";
 import { errnoOf } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
-import type { Platform, PlatformDevice } from "../platform/platform.ts";
+import type { Census } from "../platform/census.ts";
+import type { Platform } from "../platform/platform.ts";
+import { atOnce, inSlices, OwnSlice, type Slice } from "../slice.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
-import type { HeldDevices } from "./held-devices.ts";
+import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Holdings } from "./holdings.ts";
+import type { Records } from "./records.ts";
 
 export interface InventoryParts {
   readonly kernel: Kernel;
   readonly platform: Platform;
+  readonly census: Census;
+  readonly records: Records;
   readonly knowledge: Knowledge;
   readonly devices: HeldDevices;
   readonly holdings: Holdings;
   readonly handedOver: HandedOverDevices;
-  readonly observer: Observer;
+  readonly tell: Tell;
+  /** A clock in milliseconds. */
+  readonly now: () => number;
 }
 
 /** Events come in showers, a dozen for one device: one look, this many milliseconds after the first, is for all. */
@@ -23,40 +30,56 @@ const SHOWER = 50;
 const RETRY = 1000;
 
 /**
- * Which devices there are, for telling of those that come and go. The kernel says that something has happened, sysfs
- * says what; where the kernel is not heard, the next look is that of the next query.
+ * Looks at the host, and keeps the records true. The kernel says that something has happened, sysfs says what; where the
+ * kernel is not heard, the next look is that of the next query.
  */
 export class Inventory {
   readonly #parts: InventoryParts;
-  #known: ReadonlySet<string>;
+  /** The look under way, whoever takes its next step; and how many there were. */
+  #steps: Iterator<undefined, void> | undefined;
+  #looks = 0;
   #due: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   /** What is there by now is not news. */
   constructor(parts: InventoryParts) {
     this.#parts = parts;
-    ifPossible(() => parts.kernel.watchDevices((event) => this.#hear(event)));
-    this.#known = new Set(parts.platform.devices().map(({ device }) => device));
+    const { census, kernel, knowledge, platform, records } = parts;
+    ifPossible(() => kernel.watchDevices((event) => this.#hear(event)));
+    for (const group of platform.groups()) {
+      atOnce(census.look(group));
+      knowledge.files.regions(group);
+    }
+    records.begin();
   }
 
-  /** Compares with the last look. `present`: every device that there is. */
-  look(present: readonly PlatformDevice[]): void {
-    const { devices, knowledge, observer } = this.#parts;
-    const byName = new Map(present.map((platform) => [platform.device, platform]));
-    this.#giveBackThoseThatLeave(byName);
-    const known = new Set(byName.keys());
-    for (const device of this.#known) {
-      if (known.has(device)) continue;
-      // It is still ours to give back, and then it will be looked for again.
-      if (devices.get(device)) known.add(device);
-      else {
-        knowledge.forget(device);
-        observer({ event: "DEVICE_REMOVED", device });
-      }
+  /**
+   * Looks at every device. Those who ask at the same time share the work, each in slices of its own. Rejects with
+   * SystemCallError when sysfs cannot be read.
+   */
+  async look(slice: Slice): Promise<void> {
+    // What is under way may have passed by what has changed since.
+    const enough = this.#looks + (this.#steps ? 2 : 1);
+    while (this.#looks < enough && !this.#isClosed) {
+      this.#step();
+      if (slice.isOver) await slice.pass();
     }
-    const added = [...known].filter((device) => !this.#known.has(device));
-    this.#known = known;
-    for (const device of added) observer({ event: "DEVICE_ADDED", device });
+    await this.#parts.handedOver.review();
+  }
+
+  /** Looks at a device and its group, at no more. Rejects with SystemCallError when sysfs cannot be read. */
+  async lookAt(device: string, slice: Slice): Promise<void> {
+    const { census } = this.#parts;
+    const before = census.get(device)?.group;
+    const group = census.groupOf(device);
+    for (const number of new Set([before, group])) {
+      if (number !== undefined) await this.lookAtGroup(number, slice);
+    }
+  }
+
+  async lookAtGroup(group: number, slice: Slice): Promise<void> {
+    await inSlices(this.#lookAtGroup(group), slice);
+    this.#removeMissing();
   }
 
   /** No look follows. */
@@ -65,10 +88,76 @@ export class Inventory {
     clearTimeout(this.#due);
   }
 
+  #step(): void {
+    this.#steps ??= this.#lookAtAll();
+    let isDone = true;
+    try {
+      isDone = this.#steps.next().done === true;
+    } finally {
+      if (isDone) this.#steps = undefined;
+    }
+    if (isDone) this.#looks++;
+  }
+
+  *#lookAtAll(): Generator<undefined, void> {
+    const { census, knowledge, platform, records } = this.#parts;
+    for (const group of new Set([...platform.groups(), ...census.groups()])) yield* this.#lookAtGroup(group);
+    this.#removeMissing();
+    // A device that comes or goes with a 1:1 region changes what is said of all that have the region.
+    for (const group of knowledge.files.direct.takeChanged()) {
+      records.refresh(group);
+      yield;
+    }
+  }
+
+  *#lookAtGroup(group: number): Generator<undefined, void> {
+    const { census, devices, records } = this.#parts;
+    yield* census.look(group);
+    for (const { device, vfioDevice } of census.group(group)?.devices.values() ?? []) {
+      const held = devices.get(device);
+      // A VFIO device leaves sysfs before its driver's unbind begins to wait for us.
+      if (held && held.platform.vfioDevice !== vfioDevice) this.#giveBack(held);
+    }
+    records.refresh(group);
+    yield;
+  }
+
+  /** Devices that have left sysfs. As long as one is ours to give back it stays, and is then looked for again. */
+  #removeMissing(): void {
+    const { census, devices, handedOver, knowledge, tell } = this.#parts;
+    for (const device of census.missing()) {
+      const held = devices.get(device);
+      if (held) this.#giveBack(held);
+      else if (handedOver.shown(device)) this.#takeBack(device);
+      else {
+        knowledge.forget(device);
+        census.remove(device);
+        tell({ event: "DEVICE_REMOVED", device });
+      }
+    }
+  }
+
+  #giveBack(held: HeldDevice): void {
+    void this.#parts.holdings.giveBack(held).then(() => this.#lookSoon());
+  }
+
+  #takeBack(device: string): void {
+    const { handedOver } = this.#parts;
+    const lookSoon = () => {
+      if (!handedOver.shown(device)) this.#lookSoon();
+    };
+    void handedOver.review([device]).then(lookSoon, () => undefined);
+  }
+
   #hear({ action, device }: DeviceEvent): void {
+    const { census, knowledge } = this.#parts;
     // Whatever comes back under the name is a new one, also if nobody looks in between.
-    if (action === "remove" || action === "unbind") this.#parts.knowledge.forget(device);
-    if (action === "lost") this.#parts.knowledge.forgetAll();
+    if (action === "remove" || action === "unbind") knowledge.forget(device);
+    if (action === "remove") census.forget(device);
+    if (action === "lost") {
+      knowledge.forgetAll();
+      census.forgetAll();
+    }
     this.#lookSoon();
   }
 
@@ -76,31 +165,20 @@ export class Inventory {
     if (this.#isClosed) return;
     this.#due ??= setTimeout(() => {
       this.#due = undefined;
-      this.#lookNow();
+      void this.#lookNow();
     }, delay).unref();
   }
 
   /** No descriptor left to read sysfs with, for one, is no reason to give up what is held. */
-  #lookNow(): void {
-    const { handedOver, observer, platform } = this.#parts;
+  async #lookNow(): Promise<void> {
+    const { now, tell } = this.#parts;
     try {
-      this.look(platform.devices());
-      handedOver.review();
+      await this.look(new OwnSlice(now));
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
-      observer({ event: "LOOK_FAILED", errno });
+      tell({ event: "LOOK_FAILED", errno });
       this.#lookSoon(RETRY);
-    }
-  }
-
-  /** A VFIO device leaves sysfs before its driver's unbind begins to wait for us. */
-  #giveBackThoseThatLeave(present: ReadonlyMap<string, PlatformDevice>): void {
-    const { devices, holdings } = this.#parts;
-    for (const held of devices.all()) {
-      const { device, vfioDevice } = held.platform;
-      if (present.get(device)?.vfioDevice === vfioDevice) continue;
-      void holdings.giveBack(held).then(() => this.#lookSoon());
     }
   }
 }

@@ -16,7 +16,7 @@ import {
 import type { PlatformDevice } from "../platform/platform.ts";
 
 /** What may explain a refusal; gathered only when there is one. */
-type Evidence = () => BindEvidence;
+type Evidence = () => Promise<BindEvidence>;
 
 /** Whether a host has what a probe by type1 takes: the container, and the group's node. */
 export function hasLegacyPath(kernel: Kernel, { group }: PlatformDevice): boolean {
@@ -32,12 +32,9 @@ export async function legacyProbe(
   device: PlatformDevice,
   evidence: Evidence,
 ): Promise<IovaRanges> {
-  const group = attempt(
-    () => VfioGroup.open(kernel, device.group),
-    (error) => openGroupFailure(error, device, evidence),
-  );
+  const group = await openGroup(kernel, device, evidence);
   try {
-    const container = attempt(() => VfioContainer.open(kernel), openContainerFailure);
+    const container = openContainer(kernel);
     try {
       return await ask(group, container, device, evidence);
     } finally {
@@ -58,12 +55,13 @@ async function ask(
     throw kernelError(error, operation);
   };
   if (await container.isIommufd().catch(named("IOMMU_DESTROY"))) throw notAContainer();
-  if (!(await group.isViable().catch(named("VFIO_GROUP_GET_STATUS")))) throw notViable(device, evidence());
-  await group.setContainer(container).catch((error) => {
-    throw setContainerFailure(error, device, evidence());
+  if (!(await group.isViable().catch(named("VFIO_GROUP_GET_STATUS"))))
+    throw notViable(device, await evidence());
+  await group.setContainer(container).catch(async (error) => {
+    throw setContainerFailure(error, device, await evidence());
   });
-  await container.setIommu().catch((error) => {
-    throw setIommuFailure(error, device, evidence());
+  await container.setIommu().catch(async (error) => {
+    throw setIommuFailure(error, device, await evidence());
   });
   const answer = await container.iovaRanges().catch(named("VFIO_IOMMU_GET_INFO"));
   if (answer) return answer;
@@ -75,22 +73,30 @@ async function ask(
 }
 
 /** open("/dev/vfio/GROUP") (`drivers/vfio/group.c: vfio_group_fops_open`). */
-function openGroupFailure(error: unknown, device: PlatformDevice, evidence: Evidence): HostError {
-  const { code } = systemCallError(error);
-  if (code === "EBUSY") return busy(device, evidence(), code);
-  return isAbsent(code)
-    ? openDeviceFailure(error, device)
-    : kernelError(error, `open ${groupPath(device.group)}`);
+async function openGroup(kernel: Kernel, device: PlatformDevice, evidence: Evidence): Promise<VfioGroup> {
+  try {
+    return VfioGroup.open(kernel, device.group);
+  } catch (error) {
+    const { code } = systemCallError(error);
+    if (code === "EBUSY") throw busy(device, await evidence(), code);
+    throw isAbsent(code)
+      ? openDeviceFailure(error, device)
+      : kernelError(error, `open ${groupPath(device.group)}`);
+  }
 }
 
 /** open("/dev/vfio/vfio"), whose node may be there without its module. */
-function openContainerFailure(error: unknown): HostError {
-  const { code } = systemCallError(error);
-  if (!isAbsent(code)) return kernelError(error, `open ${CONTAINER_PATH}`);
-  return new HostError("NotSupported", `${CONTAINER_PATH} does not work: load VFIO (modprobe vfio-pci)`, {
-    missing: CONTAINER_PATH,
-    errno: code,
-  });
+function openContainer(kernel: Kernel): VfioContainer {
+  try {
+    return VfioContainer.open(kernel);
+  } catch (error) {
+    const { code } = systemCallError(error);
+    if (!isAbsent(code)) throw kernelError(error, `open ${CONTAINER_PATH}`);
+    throw new HostError("NotSupported", `${CONTAINER_PATH} does not work: load VFIO (modprobe vfio-pci)`, {
+      missing: CONTAINER_PATH,
+      errno: code,
+    });
+  }
 }
 
 /** iommufd's stand-in would allow everything here: it learns of a device only when that is opened. */
@@ -130,7 +136,7 @@ function setIommuFailure(error: unknown, device: PlatformDevice, evidence: BindE
     });
   }
   if (code !== "EPERM") return kernelError(error, "VFIO_SET_IOMMU");
-  return blockedBy(noIsolatedMsi("vfio_iommu_type1's"), device.device, code);
+  return blockedBy(noIsolatedMsi(device.device, "vfio_iommu_type1's"), code);
 }
 
 function busy({ device, group }: PlatformDevice, evidence: BindEvidence, errno?: string): HostError {
@@ -142,12 +148,4 @@ function busy({ device, group }: PlatformDevice, evidence: BindEvidence, errno?:
     ...known?.data,
     ...(errno === undefined ? {} : { errno }),
   });
-}
-
-function attempt<T>(open: () => T, failure: (error: unknown) => HostError): T {
-  try {
-    return open();
-  } catch (error) {
-    throw failure(error);
-  }
 }

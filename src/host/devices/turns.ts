@@ -16,6 +16,10 @@ export class Turns {
     return this.#groups.settled();
   }
 
+  isBusy(device: string): boolean {
+    return this.#busy.has(device);
+  }
+
   /** Resolves when no operation on the device is under way. */
   async idle(device: string): Promise<void> {
     while (this.#busy.has(device)) await this.#busy.get(device);

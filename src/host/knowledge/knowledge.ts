@@ -2,12 +2,13 @@ import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { estimateAperture } from "../platform/aperture-estimate.ts";
+import type { Blocker } from "../platform/blockers.ts";
+import type { Census } from "../platform/census.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
-import { parseReservedRegions, type Region, type ReservedRegions } from "../platform/reserved-regions.ts";
+import type { Region } from "../platform/reserved-regions.ts";
 import type { CacheCounters } from "./cache-counters.ts";
-
-/** The kernel interface that told ranges or an aperture. */
-export type Backend = "iommufd" | "vfio-type1";
+import { GroupFiles } from "./group-files.ts";
+import { type Backend, type Learnt, LearntByDevice } from "./learnt.ts";
 
 export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
 
@@ -37,60 +38,36 @@ export interface Reserved {
   readonly generation: number;
 }
 
-/** What the kernel told of a device that was alone in an IOAS. */
-interface Learnt extends IovaRanges {
-  readonly source: "probe" | "ioas";
-  readonly backend: Backend;
-  readonly aperture: Range | null;
-  readonly device: PlatformDevice;
-}
-
-interface GroupFile extends ReservedRegions {
-  /** Who was in the group, on which drivers, when the file was read. */
-  readonly identity: string;
-  readonly members: readonly string[];
-}
-
 /**
  * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel
- * showed of a device alone in an IOAS (a probe, or a first attach). Both hold until the device changes its driver or
- * disappears: that is checked against sysfs at every look, and what looks the same but is not is forgotten by its events.
+ * showed of a device alone in an IOAS (a probe, or a first attach). Both hold until the device is seen on another driver
+ * or not at all, and what looks the same but is not is forgotten by its events.
  */
 export class Knowledge {
   readonly #platform: Platform;
+  readonly #census: Census;
   readonly #counters: CacheCounters;
-  readonly #files = new Map<number, GroupFile>();
-  readonly #learnt = new Map<string, Learnt>();
+  readonly files: GroupFiles;
+  readonly #learnt: LearntByDevice;
   /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
   readonly #changes = new Map<number | string, number>();
   /** How often each device was forgotten, and how often all were. */
   readonly #lives = new Map<string, number>();
   #purges = 0;
 
-  constructor(platform: Platform, counters: CacheCounters) {
+  constructor(platform: Platform, census: Census, counters: CacheCounters) {
     this.#platform = platform;
+    this.#census = census;
     this.#counters = counters;
-  }
-
-  /** The regions that the platform reports for the device's group. */
-  regions(device: PlatformDevice): ReservedRegions & { cached: boolean } {
-    const identity = this.#groupIdentity(device.group);
-    const known = this.#files.get(device.group);
-    if (known?.identity === identity) {
-      return { ...known, cached: true };
-    }
-    if (known) this.#forget(device.group);
-    const members = this.#platform.members(device.group);
-    const file = { ...parseReservedRegions(this.#platform.reservedRegions(device.group)), identity, members };
-    this.#files.set(device.group, file);
-    return { ...file, cached: false };
+    this.files = new GroupFiles(platform, census, (group) => this.#dropped(group, null));
+    this.#learnt = new LearntByDevice(({ device: { group, iommu } }) => this.#dropped(group, iommu));
   }
 
   /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
   reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
-    const { regions, truncated, cached } = this.regions(device);
+    const { regions, truncated, cached } = this.files.answer(device.group);
     const enforced = enforcedOf(regions);
-    const learnt = this.#learntOf(device);
+    const learnt = this.#learnt.of(device);
     const aperture = learnt ? learnt.aperture : this.#estimate(device);
     const alone = this.#isAlone(device);
     const common = {
@@ -145,29 +122,39 @@ export class Knowledge {
     { backend = "iommufd", ...answer }: IovaRanges & { readonly backend?: Backend },
     source: "probe" | "ioas",
   ): boolean {
-    const { regions } = this.regions(device);
+    const { regions } = this.files.regions(device.group);
     if (this.#isAlone(device) && !answer.ranges.intersect(enforcedOf(regions)).isEmpty) return false;
-    const known = this.#learntOf(device);
+    const known = this.#learnt.of(device);
     const isSame = known?.alignment === answer.alignment && known.ranges.equals(answer.ranges);
     if (isSame && (known.source === source || known.source === "probe")) return true;
     const aperture = apertureOf(answer.ranges, regions);
-    this.#learnt.set(device.device, { ...answer, source, backend, aperture, device });
+    this.#learnt.set({ ...answer, source, backend, aperture, device } satisfies Learnt);
     this.#changed(device.group, device.iommu);
     return true;
+  }
+
+  /** Remembers why the kernel has refused to bind the device; null: it has bound it. */
+  refused(device: PlatformDevice, blocker: Blocker | null): void {
+    this.#learnt.refused(device, blocker);
+  }
+
+  /** Why the kernel has refused to bind the device, if it has. */
+  refusalOf(device: PlatformDevice): Blocker | undefined {
+    return this.#learnt.refusalOf(device);
   }
 
   /** Forgets a device and the file of its group: whatever comes back under the name is another one. */
   forget(device: string): void {
     this.#lives.set(device, (this.#lives.get(device) ?? 0) + 1);
-    for (const [group, { members }] of this.#files) if (members.includes(device)) this.#forget(group);
-    this.#unlearn(device);
+    this.files.forgetDevice(device);
+    this.#learnt.forget(device);
   }
 
   /** Forgets all, when nobody can tell what has come and gone. */
   forgetAll(): void {
     this.#purges++;
-    for (const device of this.#learnt.keys()) this.#unlearn(device);
-    for (const group of this.#files.keys()) this.#forget(group);
+    this.#learnt.forgetAll();
+    this.files.forgetAll();
   }
 
   /** Another number than before: what was asked of the device in between may be of another one. */
@@ -176,46 +163,21 @@ export class Knowledge {
   }
 
   #isAlone({ group }: PlatformDevice): boolean {
-    return this.#platform.members(group).length <= 1;
-  }
-
-  #learntOf(device: PlatformDevice): Learnt | undefined {
-    const learnt = this.#learnt.get(device.device);
-    if (!learnt || sameDevice(learnt.device, device)) return learnt;
-    this.#unlearn(device.device);
-    return undefined;
-  }
-
-  #unlearn(device: string): void {
-    const learnt = this.#learnt.get(device);
-    if (!learnt) return;
-    this.#learnt.delete(device);
-    this.#counters.invalidations++;
-    this.#changed(learnt.device.group, learnt.device.iommu);
+    return (this.#census.group(group)?.devices.size ?? 0) <= 1;
   }
 
   /** Another device behind the same IOMMU, or what that says of itself: a guess that the kernel has not confirmed. */
   #estimate(device: PlatformDevice): Range | null {
-    for (const learnt of this.#learnt.values()) {
-      if (device.iommu !== null && learnt.device.iommu === device.iommu && learnt.aperture)
-        return learnt.aperture;
-    }
-    return estimateAperture(this.#platform.iommuTraits(device));
-  }
-
-  #groupIdentity(group: number): string {
-    const members = this.#platform.members(group);
-    return members.map((name) => `${name}=${this.#platform.driver(name, group) ?? ""}`).join(" ");
-  }
-
-  #forget(group: number): void {
-    this.#files.delete(group);
-    this.#counters.invalidations++;
-    this.#changed(group, null);
+    return this.#learnt.apertureBehind(device.iommu) ?? estimateAperture(this.#platform.iommuTraits(device));
   }
 
   #generation({ group, iommu }: PlatformDevice): number {
     return 1 + (this.#changes.get(group) ?? 0) + (this.#changes.get(iommu ?? "") ?? 0);
+  }
+
+  #dropped(group: number, iommu: string | null): void {
+    this.#counters.invalidations++;
+    this.#changed(group, iommu);
   }
 
   /** With an IOMMU, for all behind it: what one device learns is an estimate for the others. */
@@ -223,12 +185,6 @@ export class Knowledge {
     const key = iommu ?? group;
     this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1);
   }
-}
-
-/** With a cdev, a device is not asked about by its group any more. */
-function sameDevice(a: PlatformDevice, b: PlatformDevice): boolean {
-  const isOnSameDriver = a.driver === b.driver && a.vfioDevice === b.vfioDevice && a.cdev === b.cdev;
-  return a.device === b.device && a.group === b.group && isOnSameDriver;
 }
 
 function enforcedOf(regions: readonly Region[]): RangeSet {

@@ -1,92 +1,98 @@
+import type { Carriers } from "./direct-regions.ts";
 import { isOnVfioDriver, type PlatformDevice } from "./platform.ts";
 import type { Region } from "./reserved-regions.ts";
 
 /** Why a device cannot be given to a guest, with the evidence. */
 export interface Blocker {
+  readonly device: string;
   readonly reason:
     | "direct-mapping"
     | "no-vfio-driver"
     | "group-sibling"
     | "no-cdev"
     | "no-isolated-msi"
-    | "no-coherent-dma";
+    | "no-coherent-dma"
+    | "held"
+    | "handed-over"
+    | "in-use"
+    | "sibling-held";
   /** For people: what was seen and what can be done. */
   readonly detail: string;
+  /** It passes when somebody gives a device back: nothing has to be done to the host. */
+  readonly transient: boolean;
   readonly region?: Region;
-  /** The devices concerned: those that carry the region, or the siblings in the way. */
+  /** The devices concerned: those that carry the region, or the siblings in the way. Of many, some. */
   readonly devices?: readonly string[];
 }
 
-/** A device together with the regions of its group. */
-export interface DeviceRegions {
-  readonly device: PlatformDevice;
-  readonly regions: readonly Region[];
+/** How many siblings are named. */
+const NAMED = 16;
+
+/** A group as far as it stands in the way of its devices. */
+export interface GroupView {
+  readonly number: number;
+  /** On drivers that do DMA of their own. */
+  readonly hostDma: readonly PlatformDevice[];
+  /** The 1:1 regions, with everybody who carries them. */
+  readonly direct: readonly { readonly region: Region; readonly carriers: Carriers }[];
 }
 
 /**
- * What stands in the way of `subject`, from what sysfs shows of all devices of the host.
+ * What stands in the way of `subject` for as long as nobody changes the host, from what sysfs shows.
  *
  * - An enforced `direct` region of any device of the group forbids the blocking domain that VFIO needs
  *   (`drivers/iommu/iommu.c: __iommu_device_set_domain`, `require_direct`).
  * - A sibling on a driver that does DMA of its own keeps the group from user space
  *   (`drivers/iommu/iommu.c: iommu_device_use_default_domain`).
  */
-export function findBlockers(subject: PlatformDevice, host: readonly DeviceRegions[]): Blocker[] {
-  const blockers: Blocker[] = [];
-  const own = host.find(({ device }) => device.device === subject.device)?.regions ?? [];
-  for (const region of own.filter(({ type }) => type === "direct")) {
-    const carriers = host
-      .filter(({ regions }) => regions.some((other) => sameRegion(other, region)))
-      .map(({ device }) => device);
-    blockers.push({
-      reason: "direct-mapping",
-      detail: `firmware demands a 1:1 mapping of this region ${extent(carriers, subject)}, so the kernel gives none of the group to user space; look for a firmware setting that drops it (RMRR, IVMD, IORT RMR)`,
-      region,
-      devices: carriers.map(({ device }) => device),
-    });
-  }
+export function findBlockers(subject: PlatformDevice, group: GroupView): Blocker[] {
+  const { device, driver } = subject;
+  const lasting = { device, transient: false };
+  const blockers: Blocker[] = group.direct.map(({ region, carriers }) => ({
+    ...lasting,
+    reason: "direct-mapping",
+    detail: `firmware demands a 1:1 mapping of this region ${extent(carriers, group.number)}, so the kernel gives none of the group to user space; look for a firmware setting that drops it (RMRR, IVMD, IORT RMR)`,
+    region,
+    devices: carriers.names,
+  }));
   if (!isOnVfioDriver(subject)) {
-    blockers.push({
-      reason: "no-vfio-driver",
-      detail: `bound to ${subject.driver ?? "no driver"}; bind it to vfio-pci (driverctl set-override ${subject.device} vfio-pci)`,
-    });
+    const detail = `bound to ${driver ?? "no driver"}; bind it to vfio-pci (driverctl set-override ${device} vfio-pci)`;
+    blockers.push({ ...lasting, reason: "no-vfio-driver", detail });
   } else if (!subject.cdev) {
-    blockers.push({
-      reason: "no-cdev",
-      detail: `it has no node in /dev/vfio/devices; it takes a kernel of 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
-    });
+    const detail = `it has no node in /dev/vfio/devices; it takes a kernel of 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`;
+    blockers.push({ ...lasting, reason: "no-cdev", detail });
   }
-  const siblings = host
-    .map(({ device }) => device)
-    .filter(
-      (other) => other.group === subject.group && other.device !== subject.device && doesHostDma(other),
-    );
+  const siblings = firstOthers(group.hostDma, device);
   if (siblings.length > 0) {
     blockers.push({
+      ...lasting,
       reason: "group-sibling",
-      detail: `group ${subject.group} is shared with ${siblings.map(({ device, driver }) => `${device} (${driver})`).join(", ")}; unbind it or bind it to vfio-pci as well`,
-      devices: siblings.map(({ device }) => device),
+      detail: `group ${group.number} is shared with ${siblings.map((each) => `${each.device} (${each.driver})`).join(", ")}; unbind it or bind it to vfio-pci as well`,
+      devices: siblings.map((each) => each.device),
     });
   }
   return blockers;
 }
 
-/** Whether a region is one device's or the board's: a group's file lists it for all of the group. */
-function extent(carriers: readonly PlatformDevice[], subject: PlatformDevice): string {
-  const groups = new Set(carriers.map(({ group }) => group)).size;
-  if (groups > 1) return `on ${carriers.length} devices in ${groups} groups, as if for the whole board`;
-  return carriers.length > 1
-    ? `on group ${subject.group} only, for one or more of its ${carriers.length} devices`
-    : "on this device only";
-}
-
-function sameRegion(a: Region, b: Region): boolean {
-  return a.start === b.start && a.last === b.last && a.type === b.type;
+/** The first few of `devices`, without the one of that name. */
+export function firstOthers<T extends { readonly device: string }>(devices: readonly T[], name: string): T[] {
+  return devices
+    .slice(0, NAMED + 1)
+    .filter(({ device }) => device !== name)
+    .slice(0, NAMED);
 }
 
 /** Drivers outside VFIO that leave DMA to others: those with `driver_managed_dma` in the kernel's source. */
 const DMA_FREE_DRIVERS: ReadonlySet<string> = new Set(["pci-stub", "pcieport"]);
 
-function doesHostDma(device: PlatformDevice): boolean {
+export function doesHostDma(device: PlatformDevice): boolean {
   return device.driver !== null && !isOnVfioDriver(device) && !DMA_FREE_DRIVERS.has(device.driver);
+}
+
+/** Whether a region is one device's or the board's: a group's file lists it for all of the group. */
+function extent({ devices, groups }: Carriers, group: number): string {
+  if (groups > 1) return `on ${devices} devices in ${groups} groups, as if for the whole board`;
+  return devices > 1
+    ? `on group ${group} only, for one or more of its ${devices} devices`
+    : "on this device only";
 }

@@ -3,8 +3,19 @@ import { type Kernel, SystemCallError } from "../../kernel/kernel.ts";
 import type { IommuTraits } from "./aperture-estimate.ts";
 
 const GROUPS = "/sys/kernel/iommu_groups";
+/** A PCI device's name: domain, bus, device, function. */
+const PCI_NAME = /^[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
 
-/** A device of this host that has an IOMMU group, as sysfs shows it at this moment. */
+/** What a PCI device is, in sysfs's words: "0x8086". */
+export interface PciIds {
+  readonly vendor: string;
+  readonly device: string;
+  readonly class: string;
+  readonly subsystemVendor: string;
+  readonly subsystemDevice: string;
+}
+
+/** A device of this host that has an IOMMU group, as sysfs showed it when it was looked at. */
 export interface PlatformDevice {
   /** The sysfs name, e.g. "0000:00:05.0". */
   readonly device: string;
@@ -16,6 +27,10 @@ export interface PlatformDevice {
   readonly cdev: boolean;
   /** The IOMMU's name, e.g. "dmar0"; null where the kernel shows none. */
   readonly iommu: string | null;
+  /** Null for a device that is not PCI. */
+  readonly pci: PciIds | null;
+  /** The memory that is nearest; null where the firmware does not tell. */
+  readonly numaNode: number | null;
 }
 
 /** Whether a VFIO driver has the device; before Linux 6.1 only the driver's name tells. */
@@ -31,34 +46,50 @@ export class Platform {
     this.#kernel = kernel;
   }
 
-  /** Every device in an IOMMU group, sorted by name. */
-  devices(): PlatformDevice[] {
-    return this.#groups()
-      .flatMap((group) => this.members(group).map((device) => this.#read(device, group)))
-      .sort((a, b) => (a.device < b.device ? -1 : 1));
-  }
-
   /** The device of that name, or undefined when there is none or it has no IOMMU group. */
   find(device: string): PlatformDevice | undefined {
-    const group = this.#groups().find((candidate) => this.#kernel.exists(this.#path(device, candidate)));
-    return group === undefined ? undefined : this.#read(device, group);
+    const group = this.groupOf(device);
+    return group === undefined ? undefined : this.read(device, group);
   }
 
-  /** Those that there are, by name. */
-  findAll(names: readonly string[]): Map<string, PlatformDevice> {
-    // A few are looked for in every group; for many it is cheaper to read every device.
-    const found = names.length <= 8 ? names.flatMap((name) => this.find(name) ?? []) : this.devices();
-    return new Map(found.map((device) => [device.device, device]));
+  /** The group of the device of that name, by its bus: however many groups there are. */
+  groupOf(device: string): number | undefined {
+    for (const bus of PCI_NAME.test(device) ? ["pci"] : this.#list("/sys/bus")) {
+      const group = this.#linkName(`/sys/bus/${bus}/devices/${device}/iommu_group`);
+      if (group !== null && /^\d+$/.test(group)) return Number(group);
+    }
+    return undefined;
+  }
+
+  /** The numbers of all groups. */
+  groups(): number[] {
+    return this.#list(GROUPS)
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
+  }
+
+  isMember(device: string, group: number): boolean {
+    return this.#kernel.exists(this.#path(device, group));
+  }
+
+  /** A device of a group. `before`: what is known of it that stays for as long as it is there. */
+  read(device: string, group: number, before?: Pick<PlatformDevice, "pci" | "numaNode">): PlatformDevice {
+    const path = this.#path(device, group);
+    const vfioDevice = this.#list(`${path}/vfio-dev`).find((name) => name.startsWith("vfio")) ?? null;
+    return {
+      device,
+      group,
+      driver: this.#linkName(`${path}/driver`),
+      vfioDevice,
+      cdev: vfioDevice !== null && this.#kernel.exists(`/dev/vfio/devices/${vfioDevice}`),
+      iommu: this.#linkName(`${path}/iommu`),
+      ...(before ? { pci: before.pci, numaNode: before.numaNode } : this.#identity(path)),
+    };
   }
 
   /** The names of the group's devices, sorted; empty when the group is gone. */
   members(group: number): string[] {
     return this.#list(`${GROUPS}/${group}/devices`).sort();
-  }
-
-  /** The driver that a group's device is bound to, or null. */
-  driver(device: string, group: number): string | null {
-    return this.#linkName(`${this.#path(device, group)}/driver`);
   }
 
   /** The text of the group's `reserved_regions`; empty when the group is gone. */
@@ -68,52 +99,31 @@ export class Platform {
 
   /** What is known of the device's IOMMU without asking the kernel for an IO address space. */
   iommuTraits({ device, group }: PlatformDevice): IommuTraits {
-    const text = (path: string) => this.#optional(() => this.#kernel.readFile(path))?.trim() ?? null;
     const iommu = `${this.#path(device, group)}/iommu`;
     return {
-      cap: text(`${iommu}/intel-iommu/cap`),
-      ecap: text(`${iommu}/intel-iommu/ecap`),
-      features: text(`${iommu}/amd-iommu/features`),
-      commandLine: text("/proc/cmdline"),
+      cap: this.#text(`${iommu}/intel-iommu/cap`),
+      ecap: this.#text(`${iommu}/intel-iommu/ecap`),
+      features: this.#text(`${iommu}/amd-iommu/features`),
+      commandLine: this.#text("/proc/cmdline"),
     };
   }
 
   /** The number of the device's cdev as sysfs has it, "major:minor"; null when it has none. */
   cdevNumber({ device, group, vfioDevice }: PlatformDevice): string | null {
-    const path = `${this.#path(device, group)}/vfio-dev/${vfioDevice}/dev`;
-    return this.#optional(() => this.#kernel.readFile(path))?.trim() ?? null;
+    return this.#text(`${this.#path(device, group)}/vfio-dev/${vfioDevice}/dev`);
   }
 
   /**
    * Whether a VFIO device is bound by anybody on this host: vfio-pci enables it for as long as it is (`drivers/vfio/pci/
    * vfio_pci_core.c: vfio_pci_core_enable`). False for a device that is not PCI, of which sysfs does not tell.
    */
-  isEnabled({ device, group }: PlatformDevice): boolean {
-    const text = this.#optional(() => this.#kernel.readFile(`${this.#path(device, group)}/enable`));
-    return Number(text ?? 0) > 0;
-  }
-
-  /**
-   * The processes, other than this one, that have a cdev or a group of the devices open, as far as /proc shows them. Reads
-   * every descriptor of the host: not for what is asked often.
-   */
-  openers(devices: readonly PlatformDevice[]): number[] {
-    const nodes = new Set(
-      devices.flatMap(({ vfioDevice, group }) => [`/dev/vfio/devices/${vfioDevice}`, `/dev/vfio/${group}`]),
-    );
-    return this.#list("/proc")
-      .filter((name) => /^\d+$/.test(name) && Number(name) !== this.#kernel.pid)
-      .filter((pid) =>
-        this.#list(`/proc/${pid}/fd`).some((fd) =>
-          nodes.has(this.#optional(() => this.#kernel.readLink(`/proc/${pid}/fd/${fd}`)) ?? ""),
-        ),
-      )
-      .map(Number);
+  isEnabled({ device, group }: Pick<PlatformDevice, "device" | "group">): boolean {
+    return Number(this.#text(`${this.#path(device, group)}/enable`) ?? 0) > 0;
   }
 
   /** Whether any device has an IOMMU group. */
   get hasGroups(): boolean {
-    return this.#groups().length > 0;
+    return this.groups().length > 0;
   }
 
   get hasIommufd(): boolean {
@@ -126,22 +136,22 @@ export class Platform {
     return this.#optional(() => /^\s*\d+ vfio-dev$/m.test(this.#kernel.readFile("/proc/devices"))) ?? false;
   }
 
-  #groups(): number[] {
-    return this.#list(GROUPS)
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number);
-  }
-
-  #read(device: string, group: number): PlatformDevice {
-    const path = this.#path(device, group);
-    const vfioDevice = this.#list(`${path}/vfio-dev`).find((name) => name.startsWith("vfio")) ?? null;
+  #identity(path: string): Pick<PlatformDevice, "pci" | "numaNode"> {
+    const vendor = this.#text(`${path}/vendor`);
+    const node = Number(this.#text(`${path}/numa_node`) ?? -1);
+    const word = (name: string) => this.#text(`${path}/${name}`) ?? "";
     return {
-      device,
-      group,
-      driver: this.driver(device, group),
-      vfioDevice,
-      cdev: vfioDevice !== null && this.#kernel.exists(`/dev/vfio/devices/${vfioDevice}`),
-      iommu: this.#linkName(`${path}/iommu`),
+      pci:
+        vendor === null
+          ? null
+          : {
+              vendor,
+              device: word("device"),
+              class: word("class"),
+              subsystemVendor: word("subsystem_vendor"),
+              subsystemDevice: word("subsystem_device"),
+            },
+      numaNode: node >= 0 ? node : null,
     };
   }
 
@@ -152,6 +162,10 @@ export class Platform {
   #linkName(path: string): string | null {
     const target = this.#optional(() => this.#kernel.readLink(path));
     return target === undefined ? null : basename(target);
+  }
+
+  #text(path: string): string | null {
+    return this.#optional(() => this.#kernel.readFile(path))?.trim() ?? null;
   }
 
   #list(path: string): string[] {

@@ -4,7 +4,8 @@ import { loadFiles } from "../../libc/files.ts";
 import { addressOf } from "../../libc/library.ts";
 import { whenReadable } from "../../libc/readiness.ts";
 import { errnoName } from "../../uapi/errno.ts";
-import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import type { Found } from "./open-files.ts";
 import type { BlockingCall } from "./thread.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { openUevents, type Uevents } from "./uevents.ts";
@@ -25,16 +26,20 @@ const IDLE_MILLISECONDS = 5_000;
 export class LinuxKernel implements Kernel {
   readonly backend = "linux";
   readonly release = release();
-  readonly pid = process.pid;
   readonly #files = loadFiles();
   readonly #threads = new ThreadPool<BlockingCall>({
     script: new URL("./thread.js", import.meta.url),
     maxThreads: MAX_THREADS,
     idleTimeout: IDLE_MILLISECONDS,
   });
+  readonly #searches = new ThreadPool<string, Found>({
+    script: new URL("./open-files.js", import.meta.url),
+    maxThreads: 1,
+    idleTimeout: IDLE_MILLISECONDS,
+  });
   /** What calls under way point to. The garbage collector cannot see that the kernel still uses it. */
   readonly #pinned = new Set<readonly Uint8Array[]>();
-  readonly #underWay = new Set<Promise<number>>();
+  readonly #underWay = new Set<Promise<unknown>>();
   /** Ends the watch on a descriptor; eventfds only. */
   readonly #watches = new Map<number, () => void>();
   #uevents: Uevents | undefined;
@@ -131,13 +136,21 @@ export class LinuxKernel implements Kernel {
     return systemCall(() => readlinkSync(path));
   }
 
+  async openFiles(prefix: string): Promise<FileUse[]> {
+    const found = await this.#track(this.#searches.run(prefix)).catch((reason: unknown) => {
+      throw Object.assign(new SystemCallError("EAGAIN", "pthread_create"), { cause: reason });
+    });
+    if ("errno" in found) throw new SystemCallError(errnoName(found.errno), found.call);
+    return [...found.uses];
+  }
+
   exists(path: string): boolean {
     return existsSync(path);
   }
 
   async shutdown(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
-    await this.#threads.stop();
+    await Promise.all([this.#threads.stop(), this.#searches.stop()]);
     this.#uevents?.close();
     this.#uevents = undefined;
   }
@@ -145,12 +158,19 @@ export class LinuxKernel implements Kernel {
   async #block(call: BlockingCall, buffers: readonly Uint8Array[]): Promise<number> {
     const result = this.#threads.run(call);
     this.#pinned.add(buffers);
-    this.#underWay.add(result);
     try {
-      return await result;
+      return await this.#track(result);
     } finally {
       this.#pinned.delete(buffers);
-      this.#underWay.delete(result);
+    }
+  }
+
+  async #track<T>(call: Promise<T>): Promise<T> {
+    this.#underWay.add(call);
+    try {
+      return await call;
+    } finally {
+      this.#underWay.delete(call);
     }
   }
 }

@@ -1,19 +1,19 @@
 import { Worker } from "node:worker_threads";
 
-interface Call<Request> {
+interface Call<Request, Answer> {
   readonly request: Request;
-  resolve(result: number): void;
+  resolve(result: Answer): void;
   reject(reason: unknown): void;
 }
 
-interface Thread<Request> {
+interface Thread<Request, Answer> {
   readonly worker: Worker;
-  call: Call<Request> | undefined;
+  call: Call<Request, Answer> | undefined;
   retirement: NodeJS.Timeout | undefined;
 }
 
 export interface ThreadPoolOptions {
-  /** The script of a thread: answers each message it gets with a number. */
+  /** The script of a thread: answers each message it gets with one. */
   readonly script: URL;
   /** Calls beyond this many at a time wait for a thread. */
   readonly maxThreads: number;
@@ -27,11 +27,11 @@ export interface ThreadPoolOptions {
  * A call that was rejected has not been made and never will be: its caller frees memory or reuses a descriptor on
  * the strength of that. (General-purpose pools keep a task queued, or for ever pending, when a thread cannot start.)
  */
-export class ThreadPool<Request> {
+export class ThreadPool<Request, Answer = number> {
   readonly #options: ThreadPoolOptions;
-  readonly #threads = new Set<Thread<Request>>();
-  readonly #idle: Thread<Request>[] = [];
-  readonly #queue: Call<Request>[] = [];
+  readonly #threads = new Set<Thread<Request, Answer>>();
+  readonly #idle: Thread<Request, Answer>[] = [];
+  readonly #queue: Call<Request, Answer>[] = [];
 
   constructor(options: ThreadPoolOptions) {
     this.#options = options;
@@ -43,7 +43,7 @@ export class ThreadPool<Request> {
   }
 
   /** Makes the call on a thread. Rejects, the call not made, when there is no thread to be had. */
-  run(request: Request): Promise<number> {
+  run(request: Request): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const call = { request, resolve, reject };
       const thread = this.#idle.pop();
@@ -59,7 +59,7 @@ export class ThreadPool<Request> {
     await Promise.all([...this.#threads].map(({ worker }) => worker.terminate()));
   }
 
-  #start(call: Call<Request>): void {
+  #start(call: Call<Request, Answer>): void {
     let worker: Worker;
     try {
       // The process's own flags (loaders, inspector) are not for a thread of three lines. It opens no descriptor.
@@ -70,9 +70,9 @@ export class ThreadPool<Request> {
       else call.reject(error);
       return;
     }
-    const thread: Thread<Request> = { worker, call: undefined, retirement: undefined };
+    const thread: Thread<Request, Answer> = { worker, call: undefined, retirement: undefined };
     this.#threads.add(thread);
-    worker.on("message", (result: number) => this.#finish(thread, result));
+    worker.on("message", (result: Answer) => this.#finish(thread, result));
     // A thread dies on its way up (no memory, no file) or not at all: between the message and the system call
     // nothing can throw. So a call it leaves behind has not been made.
     let reason: unknown = new Error("the thread ended");
@@ -83,14 +83,14 @@ export class ThreadPool<Request> {
     this.#assign(thread, call);
   }
 
-  #assign(thread: Thread<Request>, call: Call<Request>): void {
+  #assign(thread: Thread<Request, Answer>, call: Call<Request, Answer>): void {
     clearTimeout(thread.retirement);
     thread.call = call;
     thread.worker.ref();
     thread.worker.postMessage(call.request);
   }
 
-  #finish(thread: Thread<Request>, result: number): void {
+  #finish(thread: Thread<Request, Answer>, result: Answer): void {
     thread.call?.resolve(result);
     thread.call = undefined;
     const next = this.#queue.shift();
@@ -104,12 +104,12 @@ export class ThreadPool<Request> {
     thread.retirement = setTimeout(() => this.#retire(thread), this.#options.idleTimeout).unref();
   }
 
-  #retire(thread: Thread<Request>): void {
+  #retire(thread: Thread<Request, Answer>): void {
     this.#forget(thread);
     void thread.worker.terminate();
   }
 
-  #bury(thread: Thread<Request>, reason: unknown): void {
+  #bury(thread: Thread<Request, Answer>, reason: unknown): void {
     this.#threads.delete(thread);
     this.#forget(thread);
     thread.call?.reject(reason);
@@ -118,7 +118,7 @@ export class ThreadPool<Request> {
   }
 
   /** From here on no call is given to the thread. */
-  #forget(thread: Thread<Request>): void {
+  #forget(thread: Thread<Request, Answer>): void {
     clearTimeout(thread.retirement);
     const index = this.#idle.indexOf(thread);
     if (index >= 0) this.#idle.splice(index, 1);

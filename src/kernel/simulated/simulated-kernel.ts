@@ -1,5 +1,5 @@
 import type { ErrnoName } from "../../uapi/errno.ts";
-import { type DeviceEvent, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
+import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { Device } from "./device.ts";
 import { Errno } from "./errno.ts";
 import { EventFile } from "./event-file.ts";
@@ -24,8 +24,8 @@ const FIRST_FD = 0x4000_0000;
 export class SimulatedKernel implements Kernel {
   readonly backend = "simulated";
   readonly release: string;
-  /** Nothing but this process runs on the machine, and its /proc shows none. */
-  readonly pid = process.pid;
+  /** What other processes have open. There are none but those that a test puts here. */
+  readonly fileUses: FileUse[] = [];
   readonly #machine: Machine;
   #root: ReturnType<typeof fileSystemOf>;
   readonly #files = new Map<number, OpenFile>();
@@ -123,6 +123,10 @@ export class SimulatedKernel implements Kernel {
       if (node.kind !== "link") throw new Errno("EINVAL");
       return node.target;
     });
+  }
+
+  async openFiles(prefix: string): Promise<FileUse[]> {
+    return this.fileUses.filter(({ path }) => path.startsWith(prefix));
   }
 
   exists(path: string): boolean {

@@ -1,15 +1,15 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Allowed, Ioas } from "../../host/contexts/ioas.ts";
+import { ioasRecord } from "../../host/snapshot.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
 import { defineMethod } from "../method.ts";
+import { lease, toWireContext, toWireIoas, wireContext, wireIoas } from "../records.ts";
 import { context, contextName, deviceName, ioasId, rangeList, wireAddress, wireRanges } from "../types.ts";
 import { ownContext, ownIoas, ownWholeContext } from "./ownership.ts";
 import { toWireRanges } from "./wire.ts";
-
-const lease = z.enum(["persistent", "connection"]);
 
 export const queryContexts = defineMethod({
   name: "query-contexts",
@@ -17,26 +17,10 @@ export const queryContexts = defineMethod({
   summary: "The open iommufd contexts, with what is in them.",
   params: z.strictObject({}),
   result: z.object({
-    contexts: z.array(
-      z.object({
-        context: contextName,
-        shared: z.boolean().meta({ description: "Its iommufd was handed over: others may change it unseen" }),
-        lease,
-        ioas: z.array(ioasId),
-        devices: z.array(deviceName),
-      }),
-    ),
+    contexts: z.array(wireContext),
   }),
   errors: [],
-  handler: (_params, { host }) => ({
-    contexts: host.contexts().map((each) => ({
-      context: each.name,
-      shared: each.shared,
-      lease: each.lease,
-      ioas: [...each.ioases.keys()],
-      devices: host.devicesIn(each).map(({ platform }) => platform.device),
-    })),
-  }),
+  handler: (_params, { host }) => ({ contexts: host.contextRecords().map(toWireContext) }),
 });
 
 export const queryIoas = defineMethod({
@@ -45,46 +29,23 @@ export const queryIoas = defineMethod({
   summary: "The IO address spaces: of every context, of one, or just one.",
   params: z.strictObject({ context: contextName.optional(), ioas: ioasId.optional() }),
   result: z.object({
-    ioas: z.array(
-      z.object({
-        context: contextName,
-        ioas: ioasId,
-        devices: z.array(deviceName),
-        "allow-list": wireRanges.nullable(),
-        discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
-      }),
-    ),
+    ioas: z.array(wireIoas),
   }),
-  errors: ["ContextNotFound", "IoasNotFound"],
+  errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
   handler: async (params, { host }) => {
     if (params.ioas !== undefined) {
       const ioas = host.anyIoas(params.context ?? DEFAULT_CONTEXT, params.ioas);
-      if (isDiscovered(ioas)) await host.allowed(ioas);
-      return { ioas: [toWireIoas(ioas)] };
+      if (ioas.isDiscovered) await host.allowed(ioas);
+      return { ioas: [toWireIoas(ioasRecord(ioas))] };
     }
     const all: Ioas[] = [];
     for (const context of params.context === undefined ? host.contexts() : [host.context(params.context)]) {
       const others = context.shared ? await host.discover(context) : [];
       all.push(...context.ioases.values(), ...others);
     }
-    return { ioas: all.map(toWireIoas) };
+    return { ioas: all.map((ioas) => toWireIoas(ioasRecord(ioas))) };
   },
 });
-
-/** Whether another holder of the context's iommufd has made it. */
-function isDiscovered({ context, id }: Ioas): boolean {
-  return !context.ioases.has(id);
-}
-
-function toWireIoas(ioas: Ioas) {
-  return {
-    context: ioas.context.name,
-    ioas: ioas.id,
-    devices: [...ioas.devices],
-    "allow-list": ioas.allowList ? toWireRanges(ioas.allowList) : null,
-    discovered: isDiscovered(ioas),
-  };
-}
 
 export const queryAllowedRanges = defineMethod({
   name: "query-allowed-ranges",
@@ -172,7 +133,7 @@ export const destroyContext = defineMethod({
       );
     }
     ownWholeContext(name, call);
-    await call.host.destroyContext(name);
+    await call.host.destroyContext(name, call.connection.peer.uid);
     return {};
   },
 });

@@ -59,7 +59,7 @@ export const releaseDevice = defineMethod({
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy"],
   handler: async ({ device }, call) => {
     ownDevice(device, call);
-    await call.host.release(device);
+    await call.host.release(device, call.connection.peer.uid);
     return { device };
   },
 });
@@ -114,7 +114,7 @@ export const detachDevice = defineMethod({
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy", "KernelError"],
   handler: async ({ device }, call) => {
     ownDevice(device, call);
-    const { held, ioas } = await call.host.detach(device);
+    const { held, ioas } = await call.host.detach(device, call.connection.peer.uid);
     return { device, context: held.context.name, ioas: ioas?.id ?? null };
   },
 });

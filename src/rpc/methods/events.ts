@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { EVENTS } from "../events.ts";
 import { defineMethod } from "../method.ts";
+import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
 import { contextName, deviceName } from "../types.ts";
-import { queryContexts, queryIoas } from "./address-spaces.ts";
-import { queryDevices } from "./host.ts";
 
 const eventName = z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" });
 const eventNames = z.array(eventName).max(64).optional().meta({ description: "Only these; without it, all" });
@@ -29,24 +28,24 @@ export const subscribe = defineMethod({
     instance,
     sequence: z.int().meta({ description: "Of the last event that the answer includes" }),
     resumed: z.boolean(),
-    devices: queryDevices.result.shape.devices.optional(),
-    contexts: queryContexts.result.shape.contexts.optional(),
-    ioas: queryIoas.result.shape.ioas.optional(),
+    devices: z.array(wireDevice).optional(),
+    contexts: z.array(wireContext).optional(),
+    ioas: z.array(wireIoas).optional(),
   }),
-  errors: ["LimitExceeded"],
+  errors: ["LimitExceeded", "KernelError"],
   handler: async ({ events: names, since }, call) => {
-    const { connection, events } = call;
+    const { connection, events, host, slice } = call;
     const { instance } = events;
     if (since && events.remembers(since)) {
       events.subscribe(connection, names, since.sequence);
       return { instance, sequence: since.sequence, resumed: true };
     }
-    const { devices } = await queryDevices.handler({}, call);
-    const { contexts } = await queryContexts.handler({}, call);
-    const { ioas } = await queryIoas.handler({}, call);
+    await host.look(slice);
+    // Each device keeps its form, so that the snapshot is made in one piece with the sequence that it belongs to.
+    await slice.map(host.snapshot().devices, toWireDevice);
     const { sequence } = events;
     events.subscribe(connection, names, sequence);
-    return { instance, sequence, resumed: false, devices, contexts, ioas };
+    return { instance, sequence, resumed: false, ...toWireSnapshot(host.snapshot()) };
   },
 });
 

@@ -29,7 +29,8 @@ export const handOverDevice = defineMethod({
   ],
   handler: async ({ device, context }, call) => {
     refuseUnlessOwn(context, call);
-    await call.host.handOverDevice(device, context, (parcel) => call.connection.enclose(parcel));
+    const { uid } = call.connection.peer;
+    await call.host.handOverDevice(device, context, (parcel) => call.connection.enclose(parcel), uid);
     return { device, context, fds: ["iommufd" as const, "device" as const] };
   },
 });

@@ -1,78 +1,73 @@
 import { z } from "zod";
-import type { DeviceReport } from "../../host/host.ts";
-import { defineMethod } from "../method.ts";
-import { contextName, deviceName, ioasId, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
-import { qemuRegions, toWireBlocker, toWireReserved } from "./wire.ts";
+import type { DeviceRecord } from "../../host/devices/device-record.ts";
+import type { Host } from "../../host/host.ts";
+import { type Call, defineMethod } from "../method.ts";
+import { group, toWireDevice, wireDevice } from "../records.ts";
+import { contextName, deviceName, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
+import { qemuRegions, toWireReserved } from "./wire.ts";
 
-const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
+const deviceParams = z.strictObject({
+  device: deviceName.optional(),
+  group: group.optional(),
+  driver: z.string().max(255).nullable().optional().meta({ description: "null: bound to none" }),
+  state: wireDevice.shape.state.optional(),
+  context: contextName.optional(),
+  assignable: z.boolean().optional(),
+  available: z.boolean().optional(),
+  users: z.boolean().default(false).meta({
+    description: "With who has each device open, as far as /proc shows; dear on a host with many processes",
+  }),
+});
+type DeviceParams = z.output<typeof deviceParams>;
 
-const wireDevice = z
-  .object({
-    device: deviceName,
-    group,
-    driver: z.string().nullable(),
-    "vfio-device": z
-      .string()
-      .nullable()
-      .meta({ examples: ["vfio0"] }),
-    state: z.enum(["observed", "held", "attached", "handed-over"]),
-    context: contextName.nullable(),
-    ioas: ioasId.nullable(),
-    "device-id": z.int().nullable().meta({ description: "The device's object id in its context" }),
-    assignable: z.boolean().meta({ description: "Nothing is known to stand in the way of holding it" }),
-    blockers: z.array(
-      z.object({
-        reason: z.enum([
-          "direct-mapping",
-          "no-vfio-driver",
-          "group-sibling",
-          "no-cdev",
-          "no-isolated-msi",
-          "no-coherent-dma",
-        ]),
-        detail: z.string().meta({ description: "For people; says what can be done" }),
-        region: wireRegion.optional(),
-        devices: z
-          .array(deviceName)
-          .optional()
-          .meta({ description: "All that carry the region, or the siblings" }),
-      }),
-    ),
-  })
-  .meta({ id: "Device" });
+const user = z.object({ pid: z.int(), uid: z.int(), command: z.string() });
 
 export const queryDevices = defineMethod({
   name: "query-devices",
   role: "observe",
   summary: "The devices of this host that have an IOMMU group, what holds them, and what blocks them.",
-  params: z.strictObject({ device: deviceName.optional(), group: group.optional() }),
-  result: z.object({ devices: z.array(wireDevice) }),
-  errors: ["DeviceNotFound"],
-  handler: ({ device, group }, { host }) => {
-    if (device !== undefined) host.find(device);
-    const matches = host
-      .devices()
-      .filter(({ platform }) => device === undefined || platform.device === device)
-      .filter(({ platform }) => group === undefined || platform.group === group);
-    return { devices: matches.map(toWireDevice) };
+  params: deviceParams,
+  result: z.object({
+    devices: z.array(
+      wireDevice.extend({
+        users: z
+          .array(user)
+          .optional()
+          .meta({ description: "Only when asked for, and where /proc can be read" }),
+      }),
+    ),
+  }),
+  errors: ["DeviceNotFound", "KernelError"],
+  handler: async (params, { host, slice }) => {
+    const matches = (await candidates(params, host, slice)).filter((record) => isMatch(record, params));
+    const users = params.users ? await host.users(matches) : null;
+    const devices = await slice.map(matches, (record) =>
+      users ? { ...toWireDevice(record), users: users.get(record) ?? [] } : toWireDevice(record),
+    );
+    return { devices };
   },
 });
 
-function toWireDevice({ platform, held, handedOver, blockers }: DeviceReport): z.input<typeof wireDevice> {
-  const holding = held ? (held.ioas ? ("attached" as const) : ("held" as const)) : null;
-  const givenWith = handedOver?.isClosing ? undefined : handedOver;
-  return {
-    device: platform.device,
-    group: platform.group,
-    driver: platform.driver,
-    "vfio-device": platform.vfioDevice,
-    state: holding ?? (handedOver ? "handed-over" : "observed"),
-    context: (held?.context ?? givenWith)?.name ?? null,
-    ioas: held?.ioas?.id ?? null,
-    "device-id": held?.deviceId ?? null,
-    assignable: blockers.length === 0,
-    blockers: blockers.map(toWireBlocker),
-  };
+/** No more devices are looked at than are asked about. */
+async function candidates(
+  { device, group }: DeviceParams,
+  host: Host,
+  slice: Call["slice"],
+): Promise<DeviceRecord[]> {
+  if (device !== undefined) return [await host.device(device, slice)];
+  return group === undefined ? host.devices(slice) : host.devicesOfGroup(group, slice);
+}
+
+function isMatch(record: DeviceRecord, wanted: DeviceParams): boolean {
+  const { group, driver, state, context, assignable, available } = wanted;
+  return (
+    (group === undefined || record.platform.group === group) &&
+    (driver === undefined || record.platform.driver === driver) &&
+    (state === undefined || record.state === state) &&
+    (context === undefined || record.context === context) &&
+    (assignable === undefined || record.assignable === assignable) &&
+    (available === undefined || record.available === available)
+  );
 }
 
 /** The result of both ways to ask for one device's reserved ranges. */
@@ -111,9 +106,9 @@ export const queryReservedRanges = defineMethod({
   summary: "The IO virtual addresses that one device can never use, from the best source that costs nothing.",
   params: z.strictObject({ device: deviceName }),
   result: reservedResult,
-  errors: ["DeviceNotFound"],
-  handler: async ({ device }, { host }) => {
-    const { platform, reserved } = await host.reserved(device);
+  errors: ["DeviceNotFound", "KernelError"],
+  handler: async ({ device }, { host, slice }) => {
+    const { platform, reserved } = await host.reserved(device, slice);
     return toWireReserved(platform, reserved);
   },
 });

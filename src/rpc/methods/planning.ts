@@ -6,6 +6,7 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
+import { toWireBlocker, wireBlocker } from "../records.ts";
 import {
   address,
   rangeList,
@@ -18,8 +19,8 @@ import {
 } from "../types.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { alignment } from "./profile-type.ts";
-import { type HostPlan, planFor, planForDevices, sources } from "./sources.ts";
-import { qemuRegions, toWireBlocker, toWireExclusion, wireBlocker } from "./wire.ts";
+import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
+import { qemuRegions, toWireExclusion } from "./wire.ts";
 
 const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
 export const FEWER_CAUSES =
@@ -128,7 +129,7 @@ export const explainRange = defineMethod({
     const { devices, ioas, hosts } = given;
     const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
     const plan = isAboutAll
-      ? await planForDevices(host.platform.devices(), [], call)
+      ? await planForDevices(platformsOf(await host.devices(slice)), [], call)
       : await planFor(given, call);
     const within = RangeSet.from([{ start, last }]);
     const attribution = causes ? { excluded: await excludedBy(plan, within, call) } : {};

@@ -7,7 +7,7 @@ import { defineMethod } from "../method.ts";
 import { deviceName, toWireRange, wireAddress, wireExclusion, wireRanges } from "../types.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
 import { hostName, PROFILE_VERSION } from "./profile-type.ts";
-import { chosenDevices, planForDevices, sources } from "./sources.ts";
+import { chosenDevices, planForDevices, platformsOf, sources } from "./sources.ts";
 
 export const queryHostProfile = defineMethod({
   name: "query-host-profile",
@@ -33,7 +33,7 @@ export const queryHostProfile = defineMethod({
   errors: ["DeviceNotFound", "LimitExceeded"],
   handler: async ({ devices, host: name }, call) => {
     const { host, slice } = call;
-    const chosen = devices ? chosenDevices(devices, call) : host.platform.devices();
+    const chosen = devices ? await chosenDevices(devices, call) : platformsOf(await host.devices(slice));
     const blockers = devices ? host.lastingBlockers(chosen) : [];
     const plan = await planForDevices(chosen, blockers, call);
     const excluded = await excludedBy(plan, RangeSet.ALL, call);

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { KnownDevice } from "../../host/knowledge/claims.ts";
+import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import { LIMITS, type Limits } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
@@ -44,9 +46,8 @@ type SourceParams = z.output<typeof sourcesObject>;
 /** A plan that devices of this host may take part in. */
 export interface HostPlan extends Plan {
   /** What keeps those from guests that the params name. */
-  readonly blockers: readonly DeviceBlocker[];
+  readonly blockers: readonly Blocker[];
 }
-type DeviceBlocker = ReturnType<Call["host"]["lastingBlockers"]>[number];
 
 /**
  * The plan for all sources that the params name.
@@ -57,7 +58,7 @@ export async function planFor(params: SourceParams, call: Call): Promise<HostPla
   refuseSources(params, call.limits);
   const { devices = [], context = DEFAULT_CONTEXT, ioas, hosts = [] } = params;
   const { slice } = call;
-  const chosen = chosenDevices(devices, call);
+  const chosen = await chosenDevices(devices, call);
   const blockers = call.host.lastingBlockers(chosen);
   const all: Source[] = ioas === undefined ? [] : [await spaceSource(context, ioas, call)];
   all.push(...(await deviceSources(chosen, blockers, call)));
@@ -72,7 +73,7 @@ export async function planFor(params: SourceParams, call: Call): Promise<HostPla
 /** The plan for devices alone: all of the host, as a rule. Never exact without any. */
 export async function planForDevices(
   devices: readonly PlatformDevice[],
-  blockers: readonly DeviceBlocker[],
+  blockers: readonly Blocker[],
   call: Call,
 ): Promise<HostPlan> {
   const plan = await call.slice.run(makePlan(await deviceSources(devices, blockers, call)));
@@ -80,10 +81,18 @@ export async function planForDevices(
   return { ...plan, blockers, ...(devices.length === 0 ? { exact: false, hint: NO_DEVICES } : {}) };
 }
 
-/** The devices that the params name, each once. @throws HostError DeviceNotFound, LimitExceeded */
-export function chosenDevices(names: readonly string[], { host, limits }: Call): PlatformDevice[] {
+/** The devices that the params name, each once. Rejects with HostError DeviceNotFound, LimitExceeded. */
+export async function chosenDevices(
+  names: readonly string[],
+  { host, limits, slice }: Call,
+): Promise<PlatformDevice[]> {
   refuseMoreThan(limits, "max-devices", names.length, `devices: ${names.length} devices`, FEWER_DEVICES);
-  return host.findAll(names);
+  return host.findAll(names, slice);
+}
+
+/** The devices of records. */
+export function platformsOf(records: readonly DeviceRecord[]): PlatformDevice[] {
+  return records.map(({ platform }) => platform);
 }
 
 function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams, limits: Limits): void {
@@ -104,10 +113,10 @@ function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams
 
 async function deviceSources(
   devices: readonly PlatformDevice[],
-  blockers: readonly DeviceBlocker[],
+  blockers: readonly Blocker[],
   call: Call,
 ): Promise<Source[]> {
-  const byDevice = new Map<string, DeviceBlocker[]>();
+  const byDevice = new Map<string, Blocker[]>();
   for (const blocker of blockers) {
     const known = byDevice.get(blocker.device);
     if (known) known.push(blocker);
@@ -122,10 +131,8 @@ async function deviceSources(
 async function spaceSource(context: string, id: number, call: Call): Promise<Source> {
   const ioas = call.host.anyIoas(context, id);
   const { ranges, alignment } = await call.host.allowed(ioas);
-  const names = [...ioas.devices];
-  const present = call.host.platform.findAll(names);
-  const attached = names.flatMap((name) => present.get(name) ?? []);
-  return call.slice.run(ioasSource(ranges, alignment, await knownOf(attached, call)));
+  const attached = await call.slice.map(ioas.devices, (name) => call.host.platform.find(name) ?? []);
+  return call.slice.run(ioasSource(ranges, alignment, await knownOf(attached.flat(), call)));
 }
 
 /** What is known of the devices, looked up while others go on. */

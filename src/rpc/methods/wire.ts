@@ -1,21 +1,19 @@
 import { z } from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Reserved } from "../../host/knowledge/knowledge.ts";
-import type { Blocker } from "../../host/platform/blockers.ts";
+import { reservedRanges } from "../../host/knowledge/reserved-ranges.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import type { Region } from "../../host/platform/reserved-regions.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
-import { RangeSet } from "../../ranges/range-set.ts";
 import { finish } from "../../ranges/steps.ts";
 import {
-  deviceName,
   toWireRange,
   type wireCause,
   type wireExclusion,
   type wireRange,
-  wireRegion,
+  type wireRegion,
 } from "../types.ts";
 
 /** Ranges in the form they have in answers. */
@@ -25,39 +23,6 @@ export function toWireRanges(ranges: Iterable<Range>): z.input<typeof wireRange>
 
 export function toWireRegion({ start, last, type, enforced }: Region): z.input<typeof wireRegion> {
   return { ...toWireRange({ start, last }), type, enforced };
-}
-
-/** What keeps a device from guests, in an answer of planning. */
-export const wireBlocker = z
-  .object({
-    device: deviceName,
-    reason: z.enum([
-      "direct-mapping",
-      "no-iommu",
-      "no-isolated-msi",
-      "no-coherent-dma",
-      "unsupported-page-size",
-      "no-vfio-driver",
-      "group-sibling",
-      "no-cdev",
-    ]),
-    detail: z.string().meta({ description: "For people; says what can be done" }),
-    transient: z.boolean().meta({ description: "It passes when somebody gives a device back" }),
-    region: wireRegion.optional(),
-    devices: z
-      .array(deviceName)
-      .optional()
-      .meta({ description: "All that carry the region, or the siblings" }),
-  })
-  .meta({ id: "Blocker", description: "Why a device cannot be given to a guest" });
-
-export function toWireBlocker({ reason, detail, region, devices }: Blocker) {
-  return {
-    reason,
-    detail,
-    ...(region ? { region: toWireRegion(region) } : {}),
-    ...(devices ? { devices: [...devices] } : {}),
-  };
 }
 
 export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
@@ -78,9 +43,7 @@ export const qemuRegions = z.array(z.string()).meta({
 /** The answer of `query-reserved-ranges` and `probe-device`. */
 export function toWireReserved({ device, group }: PlatformDevice, reserved: Reserved) {
   const { aperture, regions } = reserved;
-  const outside = aperture ? RangeSet.from([aperture]).invert() : RangeSet.EMPTY;
-  const enforced = RangeSet.from(regions.filter((region) => region.enforced));
-  const all = reserved.excluded.union(enforced).union(outside);
+  const all = reservedRanges(reserved);
   const msi = regions.filter(({ type }) => type === "msi");
   return {
     device,

@@ -88,7 +88,9 @@ describe("a device is refused because firmware demands a 1:1 mapping", () => {
     const intel = Client.onDemoHost("intel");
     expect(await blockersOf(intel, "0000:03:00.0")).toEqual([
       {
+        device: "0000:03:00.0",
         reason: "direct-mapping",
+        transient: false,
         detail: expect.stringContaining("on this device only"),
         region: { ...RMRR, enforced: true },
         devices: ["0000:03:00.0"],

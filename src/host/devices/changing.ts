@@ -1,0 +1,66 @@
+import type { IovaRanges } from "../../kernel/iommufd.ts";
+import type { Ioas } from "../contexts/ioas.ts";
+import { IoasChange } from "../contexts/ioas-change.ts";
+import type { Verifier } from "../contexts/verifier.ts";
+import type { HeldDevice, HeldDevices } from "./held-devices.ts";
+
+/** What listeners are told as the cause of other ranges. */
+export interface CauseNames {
+  readonly done: string;
+  readonly failed: string;
+}
+
+type Answers = ReadonlyMap<Ioas, PromiseSettledResult<IovaRanges>>;
+
+/** Operations on held devices that change what IO address spaces allow. */
+export class Changing {
+  readonly #devices: HeldDevices;
+  readonly #verifier: Verifier;
+
+  constructor(devices: HeldDevices, verifier: Verifier) {
+    this.#devices = devices;
+    this.#verifier = verifier;
+  }
+
+  /**
+   * Runs `operation` in the device's turn. However it ends, the IOASes of the change are looked at when it is over, and
+   * who listens is told before who has asked. Resolves to the result and to what the looks have found; rejects as the
+   * operation does, or with HostError DeviceBusy. What `change` includes already counts as changing from now on, not
+   * from the turn on, so that nobody destroys it.
+   */
+  async run<T>(
+    held: HeldDevice,
+    cause: CauseNames,
+    operation: (change: IoasChange) => Promise<T>,
+    change = new IoasChange(),
+  ): Promise<{ readonly result: T; readonly answers: Answers }> {
+    let hasBegun = false;
+    let result: T;
+    try {
+      result = await this.#devices.operate(held, () => {
+        hasBegun = true;
+        return operation(change);
+      });
+    } catch (error) {
+      change.end();
+      // It may have touched them all the same, and a change that ended meanwhile has left the comparison to this one.
+      if (hasBegun) await this.#look(held, cause.failed, change);
+      throw error;
+    }
+    change.end();
+    return { result, answers: await this.#look(held, cause.done, change) };
+  }
+
+  /** All at once: later, an id could be another object's. */
+  async #look({ platform: { device } }: HeldDevice, event: string, change: IoasChange): Promise<Answers> {
+    const looks = Array.from(change.ioases, (ioas) =>
+      this.#verifier.check(ioas, { event, device }, change.alone),
+    );
+    const answers = await Promise.allSettled(looks);
+    return new Map(
+      Array.from(change.ioases, (ioas, i) => [ioas, answers[i]] as const).flatMap(([ioas, answer]) =>
+        answer ? [[ioas, answer]] : [],
+      ),
+    );
+  }
+}
