@@ -14,7 +14,7 @@ const TiB = 1n << 40n;
 const UNIT = 256n << 20n;
 
 function planWithout(reserved: readonly Range[], alignment: bigint | null): Plan {
-  return { ranges: RangeSet.from(reserved).invert(), alignment, exact: true, claims: [] };
+  return { ranges: RangeSet.from(reserved).invert(), alignment, exact: true, unprobed: [], claims: [] };
 }
 
 function fits(machine: Machine, plan: Plan): boolean {

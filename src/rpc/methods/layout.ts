@@ -16,6 +16,7 @@ import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
 import { causes, toWireWorth, worth } from "./planning.ts";
 import { causeBudget, conflictBudget, refuseMoreThan } from "./planning-limits.ts";
+import { remediesFor, toWireRemedy, wireRemedy } from "./remedies.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion } from "./wire.ts";
 
@@ -65,6 +66,10 @@ export const checkLayoutMethod = defineMethod({
         }),
       }),
     ),
+    remedies: z.array(wireRemedy).meta({
+      description:
+        "What makes it fit, each alone and tried before it was offered; when it fits, what makes that certain. With causes: false, none that leaves a device out",
+    }),
     enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
     "compared-with": z
       .array(z.string())
@@ -89,12 +94,14 @@ export const checkLayoutMethod = defineMethod({
       throw invalidParams("enforce: takes the ioas that is to keep the layout");
     }
     const { devices, context, ioas, hosts } = params;
-    const plan = await planFor({ devices, context, ioas, hosts }, call);
+    const given = { devices, context, ioas, hosts };
+    const plan = await planFor(given, call);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
     const windows = windowsOf(params, pageSize, call.limits);
     const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
     const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
     const fits = checked.fits && plan.blockers.length === 0;
+    const remedies = await remediesFor(params, given, plan, checked, call);
     const enforced = params.enforce && fits;
     if (enforced) await enforce(params, promise, call);
     return {
@@ -102,6 +109,7 @@ export const checkLayoutMethod = defineMethod({
       ...toWireWorth(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       windows: await toWireWindows(checked.windows, call.slice),
+      remedies: remedies.map(toWireRemedy),
       enforced,
       ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
