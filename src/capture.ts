@@ -1,8 +1,17 @@
-import type { Host } from "./host/host.ts";
+import { Host } from "./host/host.ts";
 import type { Reserved } from "./host/knowledge/knowledge.ts";
 import type { PlatformDevice } from "./host/platform/platform.ts";
+import { openKernel } from "./open-kernel.ts";
+import type { HostChoice } from "./options.ts";
 import { formatAddress } from "./ranges/address.ts";
 import type { Range } from "./ranges/range.ts";
+
+/** Prints the host as it is, and asks nothing of a device. */
+export async function capture({ simulate, ...options }: HostChoice): Promise<void> {
+  const host = new Host(await openKernel(simulate), options);
+  process.stdout.write(`${JSON.stringify(await captureTopology(host), null, 2)}\n`);
+  await host.close();
+}
 
 interface Captured {
   readonly platform: PlatformDevice;

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import type { AccessRules } from "./access/policy.ts";
@@ -23,6 +23,10 @@ export interface CaptureOptions extends HostChoice {
 export interface Options extends HostChoice {
   readonly errand?: never;
   readonly socket: string;
+  /** Where QMP's dialect is spoken. */
+  readonly qmpSocket?: string;
+  /** The file that other options came from. */
+  readonly config?: string;
   readonly logLevel: string;
   readonly access: AccessRules;
   readonly limits: Limits;
@@ -63,7 +67,7 @@ export function parseOptions(
   if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
   if (capture && !check) return { errand: "capture", ...toHostChoice(values) };
   const socket = values.socket ?? defaultSocket(environment, uid);
-  return check ? "check-config" : toOptions({ ...values, socket });
+  return check ? "check-config" : toOptions({ ...values, socket, config });
 }
 
 function parse(args: readonly string[]): Given {
@@ -89,6 +93,8 @@ function fromText([name, value]: [string, unknown]): [string, unknown] {
 
 function readConfig(path: string, problems: string[]): Given {
   try {
+    // A FIFO would be waited for, a device read without end.
+    if (!statSync(path).isFile()) throw new Error("is no regular file");
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     problems.push(`${path}: ${(error as Error).message}`);
@@ -117,12 +123,14 @@ function pathOf(path: readonly PropertyKey[]): string {
 }
 
 function toOptions(values: Given): Options {
-  const { socket, "log-level": logLevel = "info" } = values;
+  const { socket, config, "qmp-socket": qmpSocket, "log-level": logLevel = "info" } = values;
   const ids = (name: string) => (values[name] ?? []) as number[];
   const limits = Object.entries(DEFAULT_LIMITS).map(([name, usual]) => [name, values[name] ?? usual]);
   return {
     socket: socket as string,
     logLevel: logLevel as string,
+    ...(config === undefined ? {} : { config: config as string }),
+    ...(qmpSocket === undefined ? {} : { qmpSocket: qmpSocket as string }),
     ...toHostChoice(values),
     access: {
       controlUsers: ids("control-user"),

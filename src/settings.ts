@@ -78,6 +78,12 @@ export const GENERAL: readonly Setting[] = [
       "listen there, in a directory that is made when missing (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
     type: text,
   },
+  {
+    name: "qmp-socket",
+    value: "PATH",
+    about: "listen there as well, for clients that speak QMP (qmp-shell, for one)",
+    type: text,
+  },
   { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
   {
     name: "log-level",

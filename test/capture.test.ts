@@ -38,6 +38,7 @@ async function answers(host: Host) {
       excluded: [...reserved.excluded],
       uncertain: [...reserved.uncertain],
       generation: 0,
+      cached: true,
     })),
     predicted: [...host.predict(devices.map(({ platform }) => platform.device)).ranges],
     release: host.kernel.release,

@@ -172,7 +172,7 @@ describe("a config file", () => {
 
   it.each([
     ["is missing", () => join(directory, "missing"), "ENOENT"],
-    ["is a directory", () => directory, "EISDIR"],
+    ["is a directory", () => directory, "is no regular file"],
     ["is no JSON", () => config("{"), "JSON"],
     ["is empty", () => config(""), "JSON"],
     ["is an array", () => config([]), "takes an object"],

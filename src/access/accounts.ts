@@ -10,7 +10,10 @@ const LAST_ID = 2 ** 32 - 2;
 export function accountsOf(file: "/etc/passwd" | "/etc/group"): Accounts {
   let ids: Map<string, number> | undefined;
   return (name) => {
-    ids ??= parseAccounts(read(file));
+    const known = ids?.get(name);
+    if (known !== undefined) return known;
+    // Somebody may have been added since.
+    ids = parseAccounts(read(file));
     return ids.get(name);
   };
 }

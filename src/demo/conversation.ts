@@ -1,43 +1,20 @@
+import { type Arguments, type Client, DaemonError, type MethodName, type Result } from "../client/index.ts";
 import { parseAddress } from "../ranges/address.ts";
-import type { Client } from "./client.ts";
 import { picture } from "./picture.ts";
 
-interface WireRange {
-  start: string;
-  last: string;
-}
-interface Device {
-  device: string;
-  group: number;
-  driver: string | null;
-  assignable: boolean;
-  blockers: { reason: string }[];
-}
-interface Reserved {
-  regions: (WireRange & { type: string; enforced: boolean })[];
-  reserved: WireRange[];
-  aperture: WireRange | null;
-  "aperture-source": string;
-}
-interface Allowed {
-  ranges: WireRange[];
-  "iova-alignment": string;
-  devices: string[];
-  cached: boolean;
-  generation: number;
-}
+type WireRange = Result<"predict-allowed-ranges">["ranges"][number];
 type Print = (line?: string) => void;
 
 /** A client's main job from beginning to end, each request with the part of its answer that matters. */
 export async function converse(client: Client, print: Print): Promise<void> {
-  const ask = async <Result>(why: string, method: string, params: object = {}): Promise<Result> => {
+  const ask = async <Name extends MethodName>(why: string, method: Name, ...params: Arguments<Name>) => {
     print();
     print(`# ${why}`);
-    print(`→ ${method} ${JSON.stringify(params)}`);
-    return client.call<Result>(method, params);
+    print(`→ ${method} ${JSON.stringify(params[0] ?? {})}`);
+    return client.call(method, ...params);
   };
 
-  const { devices } = await ask<{ devices: Device[] }>("What is there?", "query-devices");
+  const { devices } = await ask("What is there?", "query-devices");
   for (const { device, group, driver, assignable, blockers } of devices) {
     const verdict = assignable
       ? "assignable"
@@ -47,19 +24,15 @@ export async function converse(client: Client, print: Print): Promise<void> {
   const chosen = devices.filter(({ assignable }) => assignable).map(({ device }) => device);
   const [first = "", second = ""] = chosen;
 
-  const known = await ask<Reserved>("What can this device never use?", "query-reserved-ranges", {
+  const known = await ask("What can this device never use?", "query-reserved-ranges", {
     device: first,
   });
   for (const region of known.regions) print(`← ${text(region)} ${region.type}`);
   print(`← aperture: ${known.aperture ? text(known.aperture) : "none"}, by ${known["aperture-source"]}`);
 
-  const probed = await ask<Reserved>(
-    "sysfs shows no aperture, only the kernel knows it: ask.",
-    "probe-device",
-    {
-      device: first,
-    },
-  );
+  const probed = await ask("sysfs shows no aperture, only the kernel knows it: ask.", "probe-device", {
+    device: first,
+  });
   print(`← reserved: ${probed.reserved.map(text).join(" ")}`);
   print(`← aperture: ${probed.aperture ? text(probed.aperture) : "none"}, by ${probed["aperture-source"]}`);
 
@@ -67,24 +40,22 @@ export async function converse(client: Client, print: Print): Promise<void> {
   if (blocked) {
     await ask("A device with a firmware claim on memory is refused, with the reason.", "hold-device", {
       device: blocked.device,
-    }).catch((error: Error & { code: number; data: { class: string } }) =>
-      print(`← error ${error.code} ${error.data.class}: ${error.message}`),
-    );
+    }).catch((error) => {
+      if (!(error instanceof DaemonError)) throw error;
+      print(`← error ${error.code} ${error.class}: ${error.message}`);
+    });
   }
 
-  const { ioas } = await ask<{ ioas: number }>(
-    "An IO address space for a guest with two devices.",
-    "create-ioas",
-  );
+  const { ioas } = await ask("An IO address space for a guest with two devices.", "create-ioas");
   print(`← ioas ${ioas}`);
   for (const device of [first, second]) {
-    const { context } = await ask<{ context: string }>("Take the device …", "hold-device", { device });
+    const { context } = await ask("Take the device …", "hold-device", { device });
     print(`← held in context ${context}`);
-    const { ranges } = await ask<Allowed>("… and attach it.", "attach-device", { device, ioas });
+    const { ranges } = await ask("… and attach it.", "attach-device", { device, ioas });
     print(`← allowed: ${ranges.map(text).join(" ")}`);
   }
 
-  const allowed = await ask<Allowed>("What can both use? The kernel's own answer.", "query-allowed-ranges", {
+  const allowed = await ask("What can both use? The kernel's own answer.", "query-allowed-ranges", {
     ioas,
   });
   print(`← ${allowed.ranges.map(text).join(" ")}`);
@@ -92,16 +63,16 @@ export async function converse(client: Client, print: Print): Promise<void> {
   print();
   for (const line of picture(allowed.ranges.map(numbers), probed.regions.map(typed))) print(`  ${line}`);
 
-  const again = await ask<Allowed>("Asked again, it comes from the cache …", "query-allowed-ranges", {
+  const again = await ask("Asked again, it comes from the cache …", "query-allowed-ranges", {
     ioas,
   });
   print(`← ${freshness(again)}`);
   await ask("… until something may have changed it.", "detach-device", { device: second });
-  const after = await ask<Allowed>("The kernel is asked anew.", "query-allowed-ranges", { ioas });
+  const after = await ask("The kernel is asked anew.", "query-allowed-ranges", { ioas });
   print(`← ${freshness(after)}, devices ${JSON.stringify(after.devices)}`);
 
   for (const device of [first, second]) await ask("Give it back.", "release-device", { device });
-  const empty = await ask<Allowed>(
+  const empty = await ask(
     "With nothing attached, all is allowed, and nothing promised.",
     "query-allowed-ranges",
     {
@@ -113,7 +84,7 @@ export async function converse(client: Client, print: Print): Promise<void> {
   print();
 }
 
-function freshness({ cached, generation }: Allowed): string {
+function freshness({ cached, generation }: Result<"query-allowed-ranges">): string {
   return `cached ${cached}, generation ${generation}`;
 }
 

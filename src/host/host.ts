@@ -15,6 +15,7 @@ import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import type { KnownDevice } from "./knowledge/claims.ts";
 import type { Prediction } from "./knowledge/prediction.ts";
 import { assemble, type Parts, type PartsOptions } from "./parts.ts";
+import type { Blocker } from "./platform/blockers.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
 import { type User, usersOf } from "./platform/users.ts";
 import { inSlices, OwnSlice, type Slice } from "./slice.ts";
@@ -77,6 +78,13 @@ export class Host {
       contexts: this.contextRecords(),
       ioas: contexts.flatMap((context) => Array.from(context.ioases.values(), ioasRecord)).sort(byId),
     };
+  }
+
+  /** What keeps the devices from guests until somebody changes the host; as they were last looked at. */
+  lastingBlockers(devices: readonly PlatformDevice[]): Blocker[] {
+    const { records } = this.#parts;
+    const blockers = devices.flatMap(({ device }) => records.get(device)?.blockers ?? []);
+    return blockers.filter(({ transient }) => !transient);
   }
 
   /** Every device with an IOMMU group, sorted by name. Rejects with HostError KernelError. */

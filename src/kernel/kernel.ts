@@ -45,6 +45,12 @@ export interface Kernel {
   /** Another descriptor of the same open file (F_DUPFD_CLOEXEC): a second owner, who closes it on its own. */
   duplicate(fd: number): number;
 
+  /**
+   * The number under which an open file can be sent to another process: its own. A file that exists only here is stood
+   * for by one that answers no ioctl, open for as long as the descriptor is.
+   */
+  passable(fd: number): number;
+
   /** What device an open node stands for (fstat(2): st_rdev), in sysfs's form: "major:minor". */
   deviceNumber(fd: number): string;
 

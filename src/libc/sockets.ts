@@ -9,6 +9,7 @@ export interface Sockets {
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint8Array): number;
   sendmsg(fd: number, message: Pointer, flags: number): number;
   recvmsg(fd: number, message: Pointer, flags: number): number;
+  shutdown(fd: number, how: number): number;
 }
 
 export function loadSockets(): Sockets {
@@ -19,6 +20,7 @@ export function loadSockets(): Sockets {
   const getsockopt = bind("int getsockopt(int fd, int level, int option, void *value, void *length)");
   const sendmsg = bind("long sendmsg(int fd, void *message, int flags)");
   const recvmsg = bind("long recvmsg(int fd, void *message, int flags)");
+  const shutdown = bind("int shutdown(int fd, int how)");
   return {
     socket: (domain, type, protocol = 0) => socket(domain, type, protocol),
     bind: (fd, address) => bindSocket(fd, address, address.length),
@@ -26,5 +28,6 @@ export function loadSockets(): Sockets {
     getsockopt: (fd, level, option, value, length) => getsockopt(fd, level, option, value, length),
     sendmsg: (fd, message, flags) => sendmsg(fd, message, flags),
     recvmsg: (fd, message, flags) => recvmsg(fd, message, flags),
+    shutdown: (fd, how) => shutdown(fd, how),
   };
 }

@@ -2,8 +2,11 @@
 export type Gap =
   | {
       readonly device: string;
-      /** "ready": a probe would tell; "unbound": no VFIO driver is bound; "blocked": firmware forbids it for good. */
-      readonly state: "ready" | "unbound" | "blocked";
+      /**
+       * "ready": a probe would tell; "unbound": no VFIO driver is bound; "hindered": something else is to be mended before;
+       * "blocked": no guest can have it.
+       */
+      readonly state: "ready" | "unbound" | "hindered" | "blocked";
     }
   | { readonly host: string; readonly hint?: string | undefined };
 
@@ -15,6 +18,7 @@ const ECHO_LIMIT = 200;
 export function hintFor(gaps: readonly Gap[]): string | undefined {
   const ready = devicesThatAre("ready", gaps);
   const unbound = devicesThatAre("unbound", gaps);
+  const hindered = devicesThatAre("hindered", gaps);
   const blocked = devicesThatAre("blocked", gaps);
   const hosts = gaps.flatMap((gap) => ("host" in gap ? [gap] : []));
   const advice: string[] = [];
@@ -26,6 +30,9 @@ export function hintFor(gaps: readonly Gap[]): string | undefined {
   if (unbound.length > 0) {
     const them = one(unbound, "it to learn its aperture", "them to learn their apertures");
     advice.push(`bind ${listed(unbound)} to vfio-pci and probe ${them}`);
+  }
+  if (hindered.length > 0) {
+    advice.push(`mend what keeps ${listed(hindered)} from guests (query-devices tells what)`);
   }
   if (blocked.length > 0) {
     advice.push(`leave out ${listed(blocked)}, which no guest can have (query-devices tells why)`);

@@ -3,7 +3,7 @@ import { alignRangeInwards } from "../ranges/align.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
-import { exclusions, type Plan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
 
 /** A part of a guest's address space that devices are to reach. */
 export interface Window extends Range {
@@ -25,25 +25,32 @@ export interface CheckedLayout {
   readonly windows: readonly CheckedWindow[];
 }
 
+/** Counts what an answer is to have, and throws when it is too much. */
+export type Spend = (exclusion: Exclusion) => void;
+
 /**
- * Checks the windows against a plan; they may overlap each other. `spend` is told of every conflict, and may throw:
- * many windows over the same exclusions have many.
+ * Checks the windows against a plan; they may overlap each other. `exclusionsOf` is one of the plan's two ways to tell
+ * what it excludes. A budget is told of every exclusion, and another of every conflict, and either may throw: many windows
+ * over the same exclusions have many.
  */
 export function* checkLayout(
   plan: Plan,
   windows: readonly Window[],
-  spend: (conflict: Exclusion) => void,
+  exclusionsOf: (plan: Plan, within: RangeSet) => Iterable<Exclusion | undefined>,
+  budget: () => Spend,
 ): Steps<CheckedLayout> {
   const colliding = windows.filter((window) => !plan.ranges.covers(window));
+  const collect = budget();
   const excluded: Exclusion[] = [];
-  for (const exclusion of exclusions(plan, RangeSet.from(colliding))) {
+  for (const exclusion of exclusionsOf(plan, RangeSet.from(colliding))) {
     if (exclusion === undefined) {
       yield;
       continue;
     }
-    spend(exclusion);
+    collect(exclusion);
     excluded.push(exclusion);
   }
+  const spend = budget();
   const checked: CheckedWindow[] = [];
   for (const window of windows) {
     const misaligned = plan.alignment !== null && !isAligned(window, plan.alignment);
@@ -63,7 +70,7 @@ function isAligned(window: Range, alignment: bigint): boolean {
 function* conflictsOf(
   { start, last }: Range,
   excluded: readonly Exclusion[],
-  spend: (conflict: Exclusion) => void,
+  spend: Spend,
 ): Steps<Exclusion[]> {
   const conflicts: Exclusion[] = [];
   for (let i = firstReaching(excluded, start); i < excluded.length; i++) {

@@ -8,15 +8,21 @@ const VIEW = /^\s*FlatView #/;
 const SPACE = /^\s*AS "([^"]*)"/;
 /** The address space of a device that has no IOMMU of the guest's in front of it. */
 const SYSTEM_SPACE = "memory";
+/** What `-o` puts behind a name (`mtree_print_mr_owner`). */
+const OWNER = / (?:(?:owner|parent):\{(?:dev|obj) |orphan$)/;
+/** What stands at the end of a line for each address space in which KVM has the memory. */
+const KVM = " KVM";
 
 /**
- * The windows of a running QEMU, from the text of its monitor's `info mtree -f`: what VFIO maps for a device.
+ * The windows of a running QEMU, from the text of its monitor's `info mtree -f`, or `-f -o`: what VFIO maps for a device.
  *
  * That is RAM and ROM in the address space "memory" (`hw/vfio/common.c: vfio_listener_skipped_section`), less the
  * incomplete pages at both ends (`vfio_get_section_iova_range`). A failed mapping of RAM or ROM is fatal to QEMU; one of
- * a device's BAR (`ramd`) is not, so those are not required. Text without views is taken for lines of the right one.
+ * a device's BAR (`ramd`) is not, so those are not required.
  *
  * @param pageSize of the host, in bytes
+ * @throws RangeError that says which command to use, for text without a view: `info mtree` without `-f` shows aliases
+ * and whole regions, wherever they may be hidden
  */
 export function parseMtree(text: string, pageSize: bigint): Window[] {
   return systemView(text).flatMap((line) => {
@@ -27,15 +33,32 @@ export function parseMtree(text: string, pageSize: bigint): Window[] {
     const mapped = range.start <= range.last ? alignRangeInwards(range, pageSize) : null;
     // Bit 63 marks what a BAR shows while the guest finds out its size.
     if (mapped === null || mapped.start >> 63n === 1n) return [];
-    return [{ ...mapped, name: name.replace(/ KVM$/, ""), required: type !== "ramd" }];
+    return [{ ...mapped, name: nameOf(name), required: type !== "ramd" }];
   });
+}
+
+function nameOf(text: string): string {
+  let name = text;
+  while (name.endsWith(KVM)) name = name.slice(0, -KVM.length);
+  const owner = name.search(OWNER);
+  return owner < 0 ? name : name.slice(0, owner);
 }
 
 /** The lines of the view that shows the address space "memory". */
 function systemView(text: string): string[] {
   const lines = text.split(/\r?\n/);
   const starts = lines.flatMap((line, index) => (VIEW.test(line) ? [index] : []));
-  if (starts.length === 0) return lines;
+  if (starts.length === 0) {
+    throw new RangeError(
+      'no FlatView in it; give what QEMU\'s monitor prints for "info mtree -f" (over QMP: human-monitor-command)',
+    );
+  }
   const views = starts.map((start, n) => lines.slice(start, starts[n + 1]));
-  return views.find((view) => view.some((line) => SPACE.exec(line)?.[1] === SYSTEM_SPACE)) ?? [];
+  const view = views.find((lines) => lines.some((line) => SPACE.exec(line)?.[1] === SYSTEM_SPACE));
+  if (view === undefined) {
+    throw new RangeError(
+      `none of its FlatViews shows the address space "${SYSTEM_SPACE}"; give the whole of what QEMU's monitor prints for "info mtree -f"`,
+    );
+  }
+  return view;
 }

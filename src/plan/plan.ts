@@ -36,6 +36,19 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
   };
 }
 
+/** As {@link exclusions}, whole where they reach out of `within`, and without a word on whose fault it is. */
+export function* unexplained(
+  plan: Plan,
+  within: RangeSet,
+): Generator<Exclusion | undefined, void, undefined> {
+  const holes = plan.ranges.invert();
+  for (let i = 0; i < holes.size; i++) {
+    if (i % STEP === 0) yield;
+    const { start, last } = holes.at(i);
+    if (within.overlaps({ start, last })) yield { start, last, causes: [] };
+  }
+}
+
 /**
  * What is excluded within `within`, and by whom: there precisely the complement of the plan's ranges. Undefined after
  * every piece of work that has brought nothing yet.

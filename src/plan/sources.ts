@@ -2,6 +2,7 @@ import type { Claim } from "../attribution/attribution.ts";
 import type { Cause } from "../attribution/cause.ts";
 import { clip } from "../attribution/claims.ts";
 import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
+import type { Blocker } from "../host/platform/blockers.ts";
 import { isOnVfioDriver } from "../host/platform/platform.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { mapInSteps, type Steps } from "../ranges/steps.ts";
@@ -17,25 +18,41 @@ export interface Source {
   readonly gap?: Gap;
 }
 
+/** A device that a guest may get. */
+export interface CandidateDevice extends KnownDevice {
+  /** What keeps it from guests until somebody changes the host. */
+  readonly blockers?: readonly Pick<Blocker, "reason">[] | undefined;
+}
+
 /**
- * A device. What its group's file lists, it claims, also where a sibling may be the one that has the region: an answer
- * that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is only estimated.
+ * A device, with what keeps it from guests. What its group's file lists, it claims, also where a sibling may be the one
+ * that has the region: an answer that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is
+ * only estimated. Of a device that cannot be attached nothing is exact.
  */
-export function deviceSource({ platform, reserved }: KnownDevice): Source {
-  const { device } = platform;
+export function deviceSource({ platform, reserved, blockers = [] }: CandidateDevice): Source {
   const isExact =
+    blockers.length === 0 &&
     (reserved.apertureSource === "probe" || reserved.apertureSource === "ioas") &&
     !reserved.truncated &&
     reserved.uncertain.isEmpty;
   const claims = deviceClaims({ platform, reserved });
   const { alignment } = reserved;
   if (isExact) return { claims, alignment };
-  const state = reserved.regions.some(({ type }) => type === "direct")
-    ? "blocked"
-    : isOnVfioDriver(platform)
-      ? "ready"
-      : "unbound";
-  return { claims, alignment, gap: { device, state } };
+  return {
+    claims,
+    alignment,
+    gap: { device: platform.device, state: stateOf({ platform, reserved, blockers }) },
+  };
+}
+
+/** What an operator can do something about without another machine or firmware. */
+const MENDABLE: ReadonlySet<Blocker["reason"]> = new Set(["no-vfio-driver", "group-sibling", "no-cdev"]);
+
+function stateOf({ platform, reserved, blockers = [] }: CandidateDevice) {
+  const isBlocked = blockers.some(({ reason }) => !MENDABLE.has(reason));
+  if (isBlocked || reserved.regions.some(({ type }) => type === "direct")) return "blocked";
+  if (!isOnVfioDriver(platform)) return "unbound";
+  return blockers.length > 0 ? "hindered" : "ready";
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { JSONRPCError } from "json-rpc-2.0";
+import type { Reader } from "./framing.ts";
 import type { DaemonInfo, Method } from "./method.ts";
 
 /** What a client wants: a method, by name, with params that nobody has looked at yet. */
@@ -42,13 +43,15 @@ export interface Dialect {
   readonly name: string;
   /** Methods of its own, and those that it words in its own way. */
   readonly methods: ReadonlyMap<string, Method>;
+  /** Cuts what comes over a connection into messages of at most so many bytes. */
+  reader(limit: () => number): Reader;
   /** The first line of a connection. `sequence`: of the last event. */
   greeting(daemon: DaemonInfo, sequence: number): string;
   /** What a parsed line means. */
   read(message: unknown): Request | Fault | Batch;
   /** `result` is JSON already. */
   answer(id: unknown, result: string): string;
-  /** `id`: null when it could not be made out. */
+  /** `id`: undefined when it could not be made out. */
   error(id: unknown, error: JSONRPCError): string;
   event(event: WireEvent): string;
 }

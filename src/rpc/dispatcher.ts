@@ -51,23 +51,24 @@ export class Dispatcher {
     const { dialect } = call.connection;
     const message = this.#parse(line, call);
     if (message.kind === "request" && !message.isAnswered) return undefined;
-    const id = message.kind === "batch" ? null : message.id;
+    const id = message.kind === "batch" ? undefined : message.id;
     return dialect.error(id, toErrorObject(tooManyInFlight(call.limits["max-in-flight"])));
   }
 
   #parse(line: Line, { connection, limits }: Call): Request | Fault | Batch {
-    if (line === NOT_UTF8) return fault(null, parseError("the line is not valid UTF-8"));
-    if (typeof line !== "string") return fault(topLevelId(line.head), lineTooLong(limits["max-request"]));
+    if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
+    if (typeof line !== "string")
+      return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
     if (!nestsWithin(line, limits["max-nesting"])) {
       const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
-      return fault(null, toErrorObject(limitExceeded("max-nesting", depth)));
+      return fault(undefined, toErrorObject(limitExceeded("max-nesting", depth)));
     }
     let message: unknown;
     try {
       message = JSON.parse(line);
     } catch {
       // The parser's own message would repeat the text.
-      return fault(null, parseError("the line is not JSON"));
+      return fault(undefined, parseError("the line is not JSON"));
     }
     return connection.dialect.read(message);
   }
@@ -109,7 +110,7 @@ export class Dispatcher {
     const { dialect } = connection;
     if (messages.length > limits["max-batch"]) {
       const most = `a batch may hold at most ${limits["max-batch"]} requests`;
-      return dialect.error(null, toErrorObject(limitExceeded("max-batch", most)));
+      return dialect.error(undefined, toErrorObject(limitExceeded("max-batch", most)));
     }
     const answers: string[] = [];
     for (const message of messages) {
@@ -126,7 +127,7 @@ export class Dispatcher {
     const read = dialect.read(message);
     if (read.kind === "request") return this.#request(read, call);
     if (read.kind === "fault") return dialect.error(read.id, read.error);
-    return dialect.error(null, invalidRequest("expected an object"));
+    return dialect.error(undefined, invalidRequest("expected an object"));
   }
 }
 

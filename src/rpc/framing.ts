@@ -7,6 +7,20 @@ export interface TooLong {
 /** Stands for a line that is not valid UTF-8. */
 export const NOT_UTF8 = Symbol("a line that is not UTF-8");
 
+/** Cuts a byte stream into messages. How the stream is cut into chunks changes nothing. */
+export interface Reader {
+  /** Bytes that are kept for the message under way, the room for more of it included. */
+  readonly held: number;
+  /** Whether a message has begun and not ended. */
+  readonly isInside: boolean;
+  /** The messages that `chunk` completes, and a TooLong for the one it makes too long. */
+  push(chunk: Buffer): Line[];
+  /** At the end of the stream: what lacks its end. */
+  finish(): Line[];
+  /** Forgets the message under way. */
+  drop(): void;
+}
+
 /** One line of the stream without its terminator, or what stands for it. */
 export type Line = string | TooLong | typeof NOT_UTF8;
 
@@ -24,7 +38,7 @@ const CR = "\r";
  * Lines end in LF or CRLF. Blank lines mean nothing and are left out. A line is too long when more than `limit` bytes
  * stand before its LF; it is reported as soon as that is known and the rest of it is skipped without being stored.
  */
-export class LineReader {
+export class LineReader implements Reader {
   readonly #limit: () => number;
   /** The line under way, in its first `#bytes` bytes. Grows by doubling: single bytes come in at a constant cost. */
   #held = NONE;
@@ -84,7 +98,7 @@ export class LineReader {
     if (this.#skipping || piece.length === 0) return;
     const bytes = this.#bytes + piece.length;
     if (bytes > this.#limit()) {
-      lines.push(this.#headOf(Buffer.concat([this.#held.subarray(0, Math.min(this.#bytes, HEAD)), piece])));
+      lines.push(headOf(Buffer.concat([this.#held.subarray(0, this.#bytes), piece]), this.#limit()));
       this.#held = NONE;
       this.#skipping = true;
       return;
@@ -96,11 +110,6 @@ export class LineReader {
     }
     piece.copy(this.#held, this.#bytes);
     this.#bytes = bytes;
-  }
-
-  /** No more than is kept in any case, so that the cutting into chunks makes no difference. */
-  #headOf(bytes: Buffer): TooLong {
-    return { head: bytes.toString("utf8", 0, Math.min(HEAD, this.#limit())) };
   }
 
   #complete(lines: Line[]): void {
@@ -119,11 +128,16 @@ export class LineReader {
     for (let from = 0; from <= body.length; ) {
       const lf = body.indexOf(LF, from);
       const to = lf === -1 ? body.length : lf;
-      if (to - from > this.#limit()) lines.push(this.#headOf(body.subarray(from, to)));
+      if (to - from > this.#limit()) lines.push(headOf(body.subarray(from, to), this.#limit()));
       else decode(body.subarray(from, to), lines);
       from = to + 1;
     }
   }
+}
+
+/** No more than is kept in any case, so that the cutting into chunks makes no difference. */
+export function headOf(bytes: Buffer, limit: number): TooLong {
+  return { head: bytes.toString("utf8", 0, Math.min(HEAD, limit)) };
 }
 
 function decode(bytes: Buffer, lines: Line[]): void {

@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import { Budget } from "./budget.ts";
 import type { Caller } from "./connection.ts";
 import { ControlLog } from "./control-log.ts";
+import type { Courier } from "./delivery.ts";
 import type { Dialect } from "./dialect.ts";
 import { jsonRpc } from "./dialects/json-rpc.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -43,6 +44,8 @@ export interface RpcServerOptions {
   readonly limits?: Limits;
   /** How the event loop is shared, with whoever else has much to do on it. */
   readonly slices?: TimeSlices;
+  /** Sends descriptors to clients; without it, none are handed over. */
+  readonly courier?: Courier | undefined;
   /** Milliseconds that a client gets to take what is left when the server closes. */
   readonly closing?: number;
 }
@@ -82,6 +85,7 @@ export class RpcServer {
       ...{ daemon, host, events, methods, limits: this.#limits, log },
       dispatcher: new Dispatcher(methods, new ControlLog(log), log),
       budget: new Budget(this.#limits),
+      courier: options.courier,
       closing: options.closing ?? 2000,
       refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),
     };

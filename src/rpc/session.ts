@@ -3,13 +3,13 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
-import type { HostError } from "../host/errors.ts";
+import { HostError } from "../host/errors.ts";
 import type { Account, Budget } from "./budget.ts";
 import type { Caller, Subscriber } from "./connection.ts";
-import { Delivery } from "./delivery.ts";
+import { type Courier, Delivery } from "./delivery.ts";
 import type { Dialect } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { type Line, LineReader } from "./framing.ts";
+import type { Line, Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -17,6 +17,8 @@ import { Outbox } from "./outbox.ts";
 export interface SessionServices extends Omit<Call, "connection" | "slice"> {
   readonly dispatcher: Dispatcher;
   readonly budget: Budget;
+  /** Undefined: no descriptors can be sent. */
+  readonly courier: Courier | undefined;
   readonly log: Logger;
   /** Milliseconds that a client gets to take what is left when the session closes. */
   readonly closing: number;
@@ -39,7 +41,7 @@ export class Session implements Subscriber {
   readonly #services: SessionServices;
   readonly #call: Call;
   readonly #account: Account;
-  readonly #reader: LineReader;
+  readonly #reader: Reader;
   readonly #outbox: Outbox;
   /** Resolves when the connection is over and its last request has settled. Never rejects. */
   readonly over: Promise<void>;
@@ -77,7 +79,7 @@ export class Session implements Subscriber {
     this.#services = services;
     this.#call = { ...services, slice, connection: this };
     this.#account = services.budget.open(peer.uid, (reason) => this.#cutOff(reason));
-    this.#reader = new LineReader(() => services.limits["max-request"]);
+    this.#reader = dialect.reader(() => services.limits["max-request"]);
     this.#outbox = new Outbox(socket, this.#account);
     this.over = this.#run();
   }
@@ -105,7 +107,13 @@ export class Session implements Subscriber {
   }
 
   enclose(parcel: Parcel): Passage {
-    this.#delivery ??= new Delivery(this.#socket);
+    const { courier } = this.#services;
+    if (!courier) {
+      throw new HostError("NotSupported", "this daemon runs without native code, and passes no descriptors", {
+        missing: "koffi",
+      });
+    }
+    this.#delivery ??= new Delivery(this.#socket, courier);
     this.#passage = this.#delivery;
     this.#delivery.add(parcel);
     return this.#delivery;

@@ -3,11 +3,22 @@ import type { Steps } from "../ranges/steps.ts";
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
 const SLICE_MS = 2;
 
-/** What somebody has had of the event loop, in milliseconds, since those who wait now began to. */
+/** What somebody has had of the event loop, in milliseconds, since anybody began to wait. */
 class Account {
   used = 0;
   /** Of the one that was served last: who comes anew begins there, and makes up for no time of idleness. */
   floor = 0;
+  /** The time of waiting that the figures are of. */
+  #period = 0;
+
+  /** Of an earlier time of waiting nothing counts. */
+  in(period: number): this {
+    if (this.#period !== period) {
+      this.#period = period;
+      this.used = this.floor = 0;
+    }
+    return this;
+  }
 }
 
 interface Waiting {
@@ -17,14 +28,19 @@ interface Waiting {
 
 /**
  * Shares the event loop. All work of one turn of the loop has one slice together; who still has something to do when it
- * is over waits for a slice of its own, of which there is one in a turn. It goes to the user, and of that to the
- * connection, that has had least: a small question is answered next, however many large ones wait.
+ * is over waits for a slice of its own, of which there is one in a turn. Every other one goes to the user, and of that to
+ * the connection, that has had least, so that nobody starves; those between go to who has worked least on what it is at:
+ * a small question is answered next, however many large ones wait.
  */
 export class TimeSlices {
   readonly #now: () => number;
   readonly #users = new Map<number, Account>();
   readonly #all = new Account();
+  /** Ends when nobody waits. */
+  #period = 1;
   readonly #waiting = new Set<Waiting>();
+  /** Whether the last slice went to who had worked least on what it was at. */
+  #isForSmall = false;
   /** Undefined between two turns of the loop. */
   #began: number | undefined;
 
@@ -47,8 +63,9 @@ export class TimeSlices {
   /** For TimeSlice: resolves when it is its turn. */
   wait(slice: TimeSlice): Promise<void> {
     const user = this.#userOf(slice);
+    const own = slice.account.in(this.#period);
     user.used = Math.max(user.used, this.#all.floor);
-    slice.account.used = Math.max(slice.account.used, user.floor);
+    own.used = Math.max(own.used, user.floor);
     if (this.#began === undefined) this.#begin();
     return new Promise((resume) => {
       this.#waiting.add({ slice, resume });
@@ -59,7 +76,8 @@ export class TimeSlices {
   charge(slice: TimeSlice, since: number): number {
     const now = this.#now();
     const used = Math.max(0, now - Math.max(since, this.#began ?? now));
-    slice.account.used += used;
+    slice.worked += used;
+    slice.account.in(this.#period).used += used;
     this.#userOf(slice).used += used;
     return now;
   }
@@ -76,10 +94,11 @@ export class TimeSlices {
   #grant(): void {
     if (this.#waiting.size === 0) {
       this.#users.clear();
-      this.#all.floor = 0;
+      this.#all.in(++this.#period);
       return;
     }
     let next: Waiting | undefined;
+    this.#isForSmall = !this.#isForSmall;
     for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
     const { slice, resume } = next as Waiting;
     this.#waiting.delete(next as Waiting);
@@ -91,18 +110,16 @@ export class TimeSlices {
   }
 
   #isBefore(a: TimeSlice, b: TimeSlice): boolean {
+    // Of those who have not begun the last: how much the others have to do nobody knows.
+    if (this.#isForSmall) return a.worked <= b.worked;
     if (a.uid === b.uid) return a.account.used < b.account.used;
     return this.#userOf(a).used < this.#userOf(b).used;
   }
 
   #userOf({ uid }: TimeSlice): Account {
-    let user = this.#users.get(uid);
-    if (!user) {
-      user = new Account();
-      user.used = this.#all.floor;
-      this.#users.set(uid, user);
-    }
-    return user;
+    const user = this.#users.get(uid) ?? new Account();
+    this.#users.set(uid, user);
+    return user.in(this.#period);
   }
 }
 
@@ -110,6 +127,8 @@ export class TimeSlices {
 export class TimeSlice {
   readonly uid: number;
   readonly account = new Account();
+  /** On what it is at, in milliseconds. */
+  worked = 0;
   readonly #slices: TimeSlices;
   #since = 0;
 
@@ -131,6 +150,7 @@ export class TimeSlice {
   /** At the end of what there was to do. */
   rest(): void {
     this.#since = this.#slices.charge(this, this.#since);
+    this.worked = 0;
   }
 
   /** `make` of every item, in order; others go first whenever a slice is over in between. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { LIMITS } from "../limits.ts";
 import { formatAddress, parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
+import { parseSize, SIZE } from "../ranges/size.ts";
 
 /** The bits of a u64 and no more, whatever the leading zeros. Written so that no text makes it backtrack far. */
 const ADDRESS_INPUT = /^0x(0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
@@ -28,6 +29,42 @@ function refuseAddress({ input }: { input?: unknown }): string {
   return typeof input === "number" && input > Number.MAX_SAFE_INTEGER
     ? 'a number above 2^53-1 has already lost bits: write it as a string, "0x" and hexadecimal digits'
     : 'expected an address of at most 64 bits, as in "0xfee00000", or an integer from 0 to 2^53-1';
+}
+
+/** A size as clients may write it, in bytes; decoded to a bigint. */
+export const size = z
+  .union(
+    [
+      z.string().regex(ADDRESS_INPUT, { error: refuseSize }),
+      z.string().regex(SIZE, { error: refuseSize }),
+      z.int({ error: refuseSize }).nonnegative({ error: refuseSize }),
+    ],
+    { error: refuseSize },
+  )
+  .transform((given, context) => {
+    if (typeof given === "number") return BigInt(given);
+    if (ADDRESS_INPUT.test(given)) return parseAddress(given);
+    try {
+      return parseSize(given);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as RangeError).message });
+      return z.NEVER;
+    }
+  })
+  .meta({
+    id: "SizeInput",
+    description:
+      "Bytes: as an address is written, or in the form of QEMU's command line, a number and a unit in powers of 1024",
+    examples: ["0x60000000000", "1536G", "1.5T", "512M"],
+  });
+
+function refuseSize({ input }: { input?: unknown }): string {
+  if (typeof input === "string" && /^[0-9.]+$/.test(input)) {
+    return 'expected a unit: without one QEMU means bytes here and megabytes there; write "512M", or an integer for bytes';
+  }
+  return typeof input === "string"
+    ? 'expected a size of at most 64 bits, as in "1536G", "1.5T" or "0x80000000"'
+    : refuseAddress({ input });
 }
 
 /** A range as clients may write it. */

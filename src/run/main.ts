@@ -1,38 +1,19 @@
 #!/usr/bin/env node
-import { complain, version } from "../command-line.ts";
-import { runChild } from "./child.ts";
-import { Daemon } from "./daemon.ts";
-import { askForAll } from "./hand-over.ts";
-import { HELP, parseOptions, UsageError } from "./options.ts";
+import { complain } from "../command-line.ts";
+import { refuseDebugger } from "../debugger.ts";
+import { Signals } from "./signals.ts";
 
-/** Runs a command with devices of the daemon's. The connection, and with it the lease, lasts as long as this process. */
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2), process.pid);
-  if (options === "help") process.stdout.write(HELP);
-  else if (options === "version") process.stdout.write(`iovad-run ${version()}\n`);
-  else {
-    const daemon = connect(options.socket);
-    const handedOver = askForAll(daemon, options);
-    return runChild(options.command, handedOver).catch((error: NodeJS.ErrnoException) => {
-      complain("iovad-run", `${options.command[0]}: ${error.code ?? error.message}`);
-      return error.code === "ENOENT" ? 127 : 126;
-    });
-  }
-  return 0;
-}
+// Before anything else is loaded: a signal may come at any time.
+const signals = new Signals();
+refuseDebugger();
+// A reader that is gone ends neither this process nor the command.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-function connect(path: string): Daemon {
-  try {
-    return Daemon.connect(path);
-  } catch (error) {
-    throw Object.assign(error as Error, { message: `${path}: ${(error as Error).message}` });
-  }
-}
-
-main().then(
-  (status) => process.exit(status),
-  (error: Error) => {
-    complain("iovad-run", error.message);
-    process.exit(error instanceof UsageError ? 2 : 1);
-  },
-);
+const status = await import("./run.ts")
+  .then(({ run }) => run(process.argv.slice(2), signals))
+  .catch(({ code, message }: NodeJS.ErrnoException) => {
+    const isFull = code === "EMFILE" || code === "ENFILE";
+    complain("iovad-run", isFull ? "too many open files: raise the limit (ulimit -n)" : message);
+    return 1;
+  });
+process.exit(status);

@@ -1,4 +1,6 @@
+import { constants } from "node:os";
 import { parseArgs } from "node:util";
+import { DEFAULT_SOCKET } from "../client/index.ts";
 import { faultOf } from "../command-line.ts";
 
 /** What the command line asks for. */
@@ -8,6 +10,8 @@ export interface RunOptions {
   readonly devices: readonly string[];
   /** Whether pinned memory counts against the child alone. */
   readonly rlimitMode: boolean;
+  /** What the child gets when this process dies. */
+  readonly deathSignal: string | undefined;
   /** The program and its arguments, placeholders in them. */
   readonly command: readonly [string, ...string[]];
 }
@@ -25,6 +29,8 @@ Usage: iovad-run [OPTION]... -- COMMAND [ARGUMENT]...
   --socket PATH      where iovad listens (default: /run/iovad/iovad.sock)
   --context NAME     name of the iommufd context (default: run-PID)
   --rlimit-mode      count pinned memory against the program alone, not against all of the user's
+  --pdeathsig SIGNAL the program gets this signal, as in KILL or TERM, when iovad-run dies, killed for one
+                     (takes setpriv of util-linux; lost when the program changes its user)
   --version          print the version and exit
   --help             print this help and exit
 
@@ -33,8 +39,10 @@ In the command, {iommufd} and {device:DEVICE} stand for the numbers of the file 
     -object iommufd,id=iommufd0,fd={iommufd} \\
     -device vfio-pci,iommufd=iommufd0,fd={device:0000:01:00.0}
 
-When the command ends the context is destroyed. Exit status: the command's, 128 + N when signal N has
-killed it; 1 when iovad refuses, 2 for a wrong command line, 126 or 127 when the command cannot be run.
+Signals go to the command, which alone says when this ends; SIGTSTP stops both, SIGCONT continues both.
+When the command ends the context is destroyed; when iovad ends first, the command goes on with what it
+has. Exit status: the command's, 128 + N when signal N has killed it; 1 when iovad refuses or is not
+there, 2 for a wrong command line, 126 or 127 when the command cannot be run.
 `;
 
 /** Reads the command line. "help" and "version" want nothing but their text printed. @throws UsageError */
@@ -55,12 +63,20 @@ export function parseOptions(args: readonly string[], pid: number): RunOptions |
     throw new UsageError(`the command has {device:${unknown}}, and there is no --device ${unknown}`);
   }
   return {
-    socket: values.socket ?? "/run/iovad/iovad.sock",
+    socket: values.socket ?? DEFAULT_SOCKET,
     context: values.context ?? `run-${pid}`,
     devices,
     rlimitMode: values["rlimit-mode"] ?? false,
+    deathSignal: values.pdeathsig === undefined ? undefined : signalName(values.pdeathsig),
     command: [program, ...rest],
   };
+}
+
+/** Without its SIG, as setpriv takes it. */
+function signalName(given: string): string {
+  const name = given.replace(/^SIG/, "");
+  if (`SIG${name}` in constants.signals) return name;
+  throw new UsageError(`--pdeathsig takes the name of a signal, as in KILL or TERM, and not ${given}`);
 }
 
 const PLACEHOLDER = /\{(?:iommufd|device:([^{}]+))\}/g;
@@ -93,6 +109,7 @@ function parse(args: readonly string[]) {
         socket: { type: "string" },
         context: { type: "string" },
         "rlimit-mode": { type: "boolean" },
+        pdeathsig: { type: "string" },
         version: { type: "boolean" },
         help: { type: "boolean" },
       },

@@ -3,7 +3,6 @@ import { struct, u16, u32 } from "./struct.ts";
 /** `linux/socket.h`, `asm-generic/errno.h` and `linux/netlink.h`, as x86, arm64, riscv and loongarch have them. */
 export const AF_NETLINK = 16;
 export const SOCK_RAW = 3;
-export const SOCK_NONBLOCK = 0o4000;
 export const NETLINK_KOBJECT_UEVENT = 15;
 /** The multicast group of the kernel's own events; udev repeats them, with its own findings, to group 2. */
 export const UEVENT_GROUP_KERNEL = 1;

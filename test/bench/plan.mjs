@@ -69,7 +69,7 @@ function predictRequest(devices) {
   const line = JSON.stringify({ devices });
   const slice = new TimeSlices().slice(0);
   return async (host) => {
-    const params = parseParams(predictAllowedRanges.params, JSON.parse(line));
+    const params = await parseParams(predictAllowedRanges.params, JSON.parse(line), slice);
     return JSON.stringify(
       await predictAllowedRanges.handler(params, { host, limits: DEFAULT_LIMITS, slice }),
     );

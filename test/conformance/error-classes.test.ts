@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import type { HostErrorClass } from "../../src/host/errors.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { DEVICES, LAB } from "./kernel-under-test.ts";
@@ -68,9 +68,7 @@ const elsewhere = entries.flatMap(([name, by]) => ("requests" in by ? [] : [[nam
 
 /** All that a host shows of itself. */
 const state = async () => ({
-  devices: await witness.call<{ devices: { device: string; "vfio-device": string | null }[] }>(
-    "query-devices",
-  ),
+  devices: await witness.call("query-devices"),
   contexts: await witness.call("query-contexts"),
   ioas: await witness.call("query-ioas"),
 });
@@ -79,13 +77,13 @@ describe("an error of the class", () => {
   it.each(here)("%s has its cause, and changes nothing", async (name, requests) => {
     const fresh = await state();
     const client = await daemon.client();
-    for (const [method, params] of requests.slice(0, -1)) await client.call(method, params);
+    for (const [method, params] of requests.slice(0, -1)) await client.request(method, params);
     const before = await state();
     const [method, params] = requests.at(-1) as Request;
     const { devices } = before.devices;
     const notReady = devices.find((each) => each["vfio-device"] === null)?.device;
     const actual = "device" in params && params.device === NOT_READY ? { device: notReady } : params;
-    await expect(client.call(method, actual)).rejects.toMatchObject({ data: { class: name } });
+    await expect(client.request(method, actual)).rejects.toMatchObject({ data: { class: name } });
     expect(await state()).toEqual(before);
     client.destroy();
     while (!isDeepStrictEqual(await state(), fresh));

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Client } from "../../src/demo/client.ts";
+import { connect } from "../../src/client/index.ts";
 import { Daemon, MAIN } from "./daemon.ts";
 
 const TOPOLOGY = { devices: [] };
@@ -36,7 +36,7 @@ describe("the command line", () => {
       stderr: "",
       stdout: expect.stringContaining("--socket PATH"),
     });
-    expect(run("--version")).toEqual({ status: 0, stderr: "", stdout: "iovad 0.1.0\n" });
+    expect(run("--version")).toEqual({ status: 0, stderr: "", stdout: "iovad 0.2.0\n" });
   });
 
   it.each([
@@ -150,7 +150,7 @@ describe("the log", () => {
     const client = await daemon.client();
     const device = "0000:00:05.0";
     await client.call("create-context", { context: "guest" });
-    const { ioas } = await client.call<{ ioas: number }>("create-ioas", { context: "guest" });
+    const { ioas } = await client.call("create-ioas", { context: "guest" });
     await client.call("hold-device", { device, context: "guest" });
     await client.call("attach-device", { device, ioas });
     await client.call("detach-device", { device });
@@ -178,8 +178,8 @@ describe("the log", () => {
     const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--log-level", "trace"] });
     const client = await daemon.client();
     const long = "x".repeat(100_000);
-    await expect(client.call(long)).rejects.toMatchObject({ code: -32601 });
-    await expect(client.call("query-devices", { [long]: long })).rejects.toMatchObject({ code: -32602 });
+    await expect(client.request(long)).rejects.toMatchObject({ code: -32601 });
+    await expect(client.request("query-devices", { [long]: long })).rejects.toMatchObject({ code: -32602 });
     await expect(client.call("hold-device", { device: long })).rejects.toMatchObject({ code: -32602 });
     expect(await daemon.stop()).toBe(0);
     expect(JSON.stringify(daemon.log)).not.toContain("x".repeat(200));
@@ -191,7 +191,7 @@ describe("a host without iommufd", () => {
     const daemon = await Daemon.start({
       topology: { kernel: { iommufd: false, "vfio-cdev": false }, ...TOPOLOGY },
     });
-    const client = await Client.connect(daemon.socket);
+    const client = await connect({ socket: daemon.socket });
     expect(await client.call("query-status")).toMatchObject({
       kernel: { iommufd: false, "vfio-cdev": false },
     });
@@ -200,7 +200,7 @@ describe("a host without iommufd", () => {
       code: -32009,
       data: { class: "NotSupported", missing: "/dev/iommu" },
     });
-    client.close();
+    await client.close();
     expect(await daemon.stop()).toBe(0);
   });
 });

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { Client } from "../../src/demo/client.ts";
+import { type Client, connect } from "../../src/client/index.ts";
 
 /** The built command. */
 export const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
@@ -54,14 +54,14 @@ export class Daemon {
   }
 
   async client(): Promise<Client> {
-    const client = await Client.connect(this.socket);
+    const client = await connect({ socket: this.socket });
     this.#clients.push(client);
     return client;
   }
 
   /** Closes the clients, sends a signal and resolves to the exit status. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
-    for (const client of this.#clients) client.close();
+    for (const client of this.#clients) void client.close();
     return this.signal(signal);
   }
 

@@ -19,7 +19,7 @@ afterEach(async () => {
 it("delays no other connection, neither queries nor another device", async () => {
   daemon = await Daemon.start({ topology: TOPOLOGY });
   const [slow, other] = [await daemon.client(), await daemon.client()];
-  const { ioas } = await other.call<{ ioas: number }>("create-ioas");
+  const { ioas } = await other.call("create-ioas");
   const order: string[] = [];
   const bind = slow.call("hold-device", { device: SLOW }).then(() => order.push("slow bind"));
   for (let i = 0; i < 20; i++) {

@@ -75,6 +75,10 @@ export class TamperedKernel implements Kernel {
     return this.#kernel.duplicate(fd);
   }
 
+  passable(fd: number): number {
+    return this.#kernel.passable(fd);
+  }
+
   deviceNumber(fd: number): string {
     return this.#kernel.deviceNumber(fd);
   }

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { Listener } from "../daemon/listener.ts";
 import { openDevices } from "./guest.ts";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   daemon = await Daemon.start();
   client = await daemon.client();
   listener = await Listener.subscribe(daemon.socket);
-  ({ ioas } = await client.call<{ ioas: number }>("create-ioas"));
+  ({ ioas } = await client.call("create-ioas"));
 }, 120_000);
 afterEach(() => {
   expect(openDevices(daemon.pid)).toEqual(["/dev/iommu"]);
@@ -65,7 +65,7 @@ async function holdAndAttach(device: Device): Promise<void> {
 }
 
 async function query(device: string): Promise<Record<string, unknown> | undefined> {
-  const { devices } = await client.call<{ devices: Record<string, unknown>[] }>("query-devices");
+  const { devices } = await client.call("query-devices");
   return devices.find((each) => each.device === device);
 }
 

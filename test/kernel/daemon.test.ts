@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { openDevices, secondOpinion, wireRanges } from "./guest.ts";
@@ -29,18 +29,21 @@ afterAll(async () => {
   expect(await daemon.stop()).toBe(0);
 });
 
-const ask = (ioas: number) => client.call<Allowed>("query-allowed-ranges", { ioas });
-const view = ({ ranges, "iova-alignment": alignment }: Allowed) => ({ ranges, alignment });
+const ask = (ioas: number) => client.call("query-allowed-ranges", { ioas });
+const view = ({ ranges, "iova-alignment": alignment }: Pick<Allowed, "ranges" | "iova-alignment">) => ({
+  ranges,
+  alignment,
+});
 
 it("holds, attaches and detaches two devices, and answers what the kernel tells a second reader", async () => {
-  const { ioas } = await client.call<{ ioas: number }>("create-ioas");
+  const { ioas } = await client.call("create-ioas");
   const fresh = await ask(ioas);
   expect(view(fresh)).toEqual(EVERYTHING);
   expect(fresh.devices).toEqual([]);
 
   for (const device of DEVICES) {
     await client.call("hold-device", { device });
-    const attached = await client.call<Allowed>("attach-device", { device, ioas });
+    const attached = await client.call("attach-device", { device, ioas });
     expect(view(attached)).toEqual(ATTACHED);
   }
   const both = await ask(ioas);
@@ -58,7 +61,7 @@ it("holds, attaches and detaches two devices, and answers what the kernel tells 
   expect(empty.devices).toEqual([]);
   expect(empty.generation).toBe(both.generation + 2);
 
-  const status = await client.call<{ cache: object; mismatches: number }>("query-status");
+  const status = await client.call("query-status");
   expect(status.cache).toEqual({ hits: 1, misses: 3, invalidations: 4 });
   expect(status.mismatches).toBe(0);
   for (const device of DEVICES) await client.call("release-device", { device });
@@ -67,7 +70,7 @@ it("holds, attaches and detaches two devices, and answers what the kernel tells 
 
 it("probes a device and leaves nothing behind", async () => {
   expect(openDevices(daemon.pid)).toEqual(["/dev/iommu"]);
-  const probed = await client.call<{ aperture: object; reserved: object[] }>("probe-device", {
+  const probed = await client.call("probe-device", {
     device: DEVICES[0],
   });
   expect([probed.aperture]).toEqual(wireRanges([[0n, PLATFORM.apertureLast]]));

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, probeDrivers, secondOpinion, unbind, type WireRange, wireRanges } from "./guest.ts";
+import { openDevices, probeDrivers, secondOpinion, unbind, wireRanges } from "./guest.ts";
 
 /** One multifunction device: the first function on a host driver, the second on vfio-pci. */
 const RNG = "0000:00:08.0";
@@ -35,12 +35,12 @@ afterAll(async () => {
 });
 
 async function query(device: string): Promise<Device> {
-  const { devices } = await client.call<{ devices: Device[] }>("query-devices", { device });
+  const { devices } = await client.call("query-devices", { device });
   return devices[0] as Device;
 }
 
 async function newIoas(): Promise<number> {
-  return (await client.call<{ ioas: number }>("create-ioas")).ioas;
+  return (await client.call("create-ioas")).ioas;
 }
 
 describe("a function whose sibling is on a host driver", () => {
@@ -85,7 +85,7 @@ describe("two devices of one group", () => {
     await client.call("attach-device", { device: SECOND, ioas });
     expect(secondOpinion(daemon, ioas).ranges).toEqual(ATTACHED);
 
-    const moved = await client.call<{ ranges: WireRange[] }>("attach-device", {
+    const moved = await client.call("attach-device", {
       device: SECOND,
       ioas: other,
     });
@@ -104,7 +104,7 @@ describe("the ISA bridge", () => {
   it("has a direct-relaxable region, reported and not enforced: it stays usable, and the device assignable", async () => {
     const relaxable = { start: "0x0", last: "0xffffff", type: "direct-relaxable", enforced: false };
     const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi", enforced: true };
-    const answer = await client.call<{ regions: object[]; reserved: WireRange[] }>("query-reserved-ranges", {
+    const answer = await client.call("query-reserved-ranges", {
       device: ISA_BRIDGE,
     });
     expect(answer.regions).toEqual([relaxable, msi]);
@@ -113,7 +113,7 @@ describe("the ISA bridge", () => {
 
     const ioas = await newIoas();
     await client.call("hold-device", { device: ISA_BRIDGE });
-    const attached = await client.call<{ ranges: WireRange[] }>("attach-device", {
+    const attached = await client.call("attach-device", {
       device: ISA_BRIDGE,
       ioas,
     });

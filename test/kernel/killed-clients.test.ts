@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { CONTROL_METHODS, DOOMED, livesOf, spawnClient } from "../daemon/doomed.ts";
 import { Listener } from "../daemon/listener.ts";
@@ -29,9 +29,9 @@ it.each(CONTROL_METHODS)("a client killed inside %s leaves nothing behind", asyn
   expect(await once(doomed, "exit")).toEqual([null, "SIGKILL"]);
   await listener.until("CONTEXT_DESTROYED", { context: DOOMED }, from);
   expect(openDevices(daemon.pid)).toEqual([]);
-  const { contexts } = await client.call<{ contexts: object[] }>("query-contexts");
+  const { contexts } = await client.call("query-contexts");
   expect(contexts).toMatchObject([{ context: "default", ioas: [], devices: [] }]);
-  const { devices } = await client.call<{ devices: object[] }>("query-devices", { device: DEVICE });
+  const { devices } = await client.call("query-devices", { device: DEVICE });
   expect(devices).toMatchObject([{ state: "observed", context: null, ioas: null }]);
 });
 

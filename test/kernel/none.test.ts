@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { openDevices } from "./guest.ts";
 
@@ -26,7 +26,7 @@ it("a host without an IOMMU has no devices to give, and every question about one
   });
   expect(await client.call("query-devices")).toEqual({ devices: [] });
   for (const method of ["query-reserved-ranges", "probe-device", "hold-device"]) {
-    await expect(client.call(method, { device: DEVICE })).rejects.toMatchObject({
+    await expect(client.request(method, { device: DEVICE })).rejects.toMatchObject({
       message: expect.stringContaining("IOMMU group"),
       data: { class: "DeviceNotFound" },
     });
@@ -34,7 +34,7 @@ it("a host without an IOMMU has no devices to give, and every question about one
 });
 
 it("an IOAS needs no IOMMU, and neither does planning", async () => {
-  const { ioas } = await client.call<{ ioas: number }>("create-ioas");
+  const { ioas } = await client.call("create-ioas");
   const everything = [{ start: "0x0", last: "0xffffffffffffffff" }];
   expect(await client.call("query-allowed-ranges", { ioas })).toMatchObject({
     ranges: everything,

@@ -1,20 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { cdevOf, DEVICES, kernelUnderTest, SIBLINGS } from "../conformance/kernel-under-test.ts";
 import { currentPlatform, PLATFORM_NAME } from "../conformance/platforms.ts";
 import { Session } from "../conformance/session.ts";
 import { Daemon, MAIN } from "../daemon/daemon.ts";
 import { openDevices, wireRanges } from "./guest.ts";
-
-interface Reserved {
-  source: string;
-  aperture: object | null;
-  "aperture-source": string;
-  reserved: object[];
-  cached: boolean;
-  generation: number;
-}
 
 const { iommu, apertureLast, excluded } = currentPlatform();
 const [aperture] = wireRanges([[0n, apertureLast]]);
@@ -42,7 +33,7 @@ afterAll(async () => {
   expect(await daemon.stop()).toBe(0);
 });
 
-const ask = (device: string) => client.call<Reserved>("query-reserved-ranges", { device });
+const ask = (device: string) => client.call("query-reserved-ranges", { device });
 
 it(`a capture on ${PLATFORM_NAME}, replayed, answers what the host answers`, async () => {
   // Before any probe: the capture is of a process that has done none.
@@ -62,17 +53,11 @@ it(`a capture on ${PLATFORM_NAME}, replayed, answers what the host answers`, asy
 
 /** What there is to ask at rest, but for names that the kernel chooses and for what depends on how often was asked. */
 async function answers(client: Client) {
-  const { devices } = await client.call<{ devices: { device: string; "vfio-device": unknown }[] }>(
-    "query-devices",
-  );
+  const { devices } = await client.call("query-devices");
   const names = devices.map(({ device }) => device);
   const reserved = [];
   for (const device of names) {
-    const {
-      cached: _,
-      generation: __,
-      ...answer
-    } = await client.call<Reserved>("query-reserved-ranges", { device });
+    const { cached: _, generation: __, ...answer } = await client.call("query-reserved-ranges", { device });
     reserved.push(answer);
   }
   const everything = { start: "0x0", last: "0xffffffffffffffff" };
@@ -81,7 +66,7 @@ async function answers(client: Client) {
     reserved,
     predicted: await client.call("predict-allowed-ranges", { devices: names }),
     explained: await client.call("explain-range", everything),
-    kernel: (await client.call<{ kernel: object }>("query-status")).kernel,
+    kernel: (await client.call("query-status")).kernel,
   };
 }
 
@@ -109,7 +94,7 @@ it.each([
 
 it("the aperture is an estimate until a probe, and afterwards what the estimate was", async () => {
   expect(await ask(DEVICES[0])).toMatchObject({ source: "sysfs", ...suggested });
-  const probed = await client.call<Reserved>("probe-device", { device: DEVICES[0] });
+  const probed = await client.call("probe-device", { device: DEVICES[0] });
   expect(probed).toMatchObject({ source: "probe", aperture, "aperture-source": "probe" });
   expect(probed.reserved).toEqual(wireRanges(excluded));
   for (const device of [DEVICES[1], ...SIBLINGS]) {

@@ -1,13 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { cdevOf, kernelUnderTest } from "../conformance/kernel-under-test.ts";
 import { Session } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, secondOpinion, type WireRange } from "./guest.ts";
+import { openDevices, secondOpinion } from "./guest.ts";
 import { randomRun } from "./seed.ts";
 
 const RESV_IOVA_RANGES = 0x3bb0;
@@ -29,8 +29,7 @@ describe("a daemon that is told the ioctl's number", () => {
     expect(await daemon.stop()).toBe(0);
   });
 
-  const reserved = (device: string) =>
-    client.call<{ reserved: WireRange[] }>("query-reserved-ranges", { device });
+  const reserved = (device: string) => client.call("query-reserved-ranges", { device });
 
   it("answers with the kernel's list of a held device, normalised, and with sysfs for the others", async () => {
     expect(await client.call("query-status")).toMatchObject({ kernel: { "resv-iova-ranges": true } });
@@ -54,9 +53,9 @@ describe("a daemon that is told the ioctl's number", () => {
     });
     expect(await reserved(PLAIN)).toMatchObject({ source: "sysfs" });
 
-    const { ioas } = await client.call<{ ioas: number }>("create-ioas");
+    const { ioas } = await client.call("create-ioas");
     await client.call("attach-device", { device: CROWDED, ioas });
-    const { ranges } = await client.call<{ ranges: WireRange[] }>("invert-ranges", {
+    const { ranges } = await client.call("invert-ranges", {
       ranges: answer.reserved,
     });
     expect(secondOpinion(daemon, ioas).ranges).toEqual(ranges);
@@ -74,7 +73,7 @@ describe("a daemon that is told the ioctl's number", () => {
       devices: [{ assignable: false, blockers }],
     });
     for (const method of ["hold-device", "probe-device"]) {
-      await expect(client.call(method, { device: DIRECT })).rejects.toMatchObject({
+      await expect(client.request(method, { device: DIRECT })).rejects.toMatchObject({
         data: { class: "DeviceBlocked", errno: "EINVAL", blockers },
       });
     }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import type { Client } from "../../src/demo/client.ts";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { openDevices } from "./guest.ts";
 
@@ -25,7 +25,7 @@ it("the kernel has VFIO by groups and neither iommufd nor cdevs", async () => {
 });
 
 it("devices, their reserved ranges and plans come from sysfs", async () => {
-  const { devices } = await client.call<{ devices: object[] }>("query-devices", { device: DEVICE });
+  const { devices } = await client.call("query-devices", { device: DEVICE });
   expect(devices).toMatchObject([{ device: DEVICE, driver: "vfio-pci", state: "observed" }]);
   expect(await client.call("query-reserved-ranges", { device: DEVICE })).toMatchObject({
     source: "sysfs",
@@ -61,9 +61,7 @@ it("a probe goes by VFIO's groups, and leaves nothing behind", async () => {
 });
 
 it("the status says what is missing, and why", async () => {
-  const { kernel } = await client.call<{ kernel: { missing: { what: string; why: string }[] } }>(
-    "query-status",
-  );
+  const { kernel } = await client.call("query-status");
   expect(kernel.missing.map(({ what }) => what)).toEqual(["/dev/iommu", "CONFIG_VFIO_DEVICE_CDEV"]);
   for (const { why } of kernel.missing) console.log(why);
   expect(kernel.missing[0]?.why).toContain("CONFIG_IOMMUFD");

@@ -11,7 +11,8 @@ import type { Subscriber } from "../../src/rpc/connection.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
-import { BlockingSocket } from "../../src/unix/blocking-socket.ts";
+import * as courier from "../../src/unix/send-descriptors.ts";
+import { BlockingSocket } from "../unix/blocking-socket.ts";
 import { Receiver } from "../unix/receiver.ts";
 import { Client, latch, NO_HOST, request } from "./stub.ts";
 
@@ -80,6 +81,7 @@ beforeEach(async () => {
     version: "1.2.3",
     log: pino({ level: "silent" }),
     closing: 500,
+    courier,
   });
   await server.listen(path);
 });

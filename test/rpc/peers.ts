@@ -7,6 +7,7 @@ import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
+import { qmp } from "../../src/rpc/dialects/qmp.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
@@ -96,6 +97,8 @@ export async function startDaemon(given: Partial<Limits> = {}) {
     limits,
   });
   await server.listen(path);
+  const qmpPath = join(directory, "q");
+  await server.listen(qmpPath, 0o600, qmp);
   const clients: Asker[] = [];
   /** A client with its first line; its credentials are taken when it is accepted, hence one at a time. */
   const dial = async (credentials: Partial<Peer> | null, text = "") => {
@@ -110,7 +113,12 @@ export async function startDaemon(given: Partial<Limits> = {}) {
     host,
     log,
     path,
+    qmpPath,
     dial,
+    /** Who connects next, in whatever way. */
+    nextPeer(credentials: Partial<Peer>): void {
+      peer = { pid: 77, uid: STRANGER, gid: STRANGER, groups: [], ...credentials };
+    },
     /** A client that has read its greeting. */
     async connect(uid: number, credentials: Partial<Peer> = {}): Promise<Asker> {
       const { client, first } = await dial({ uid, ...credentials });

@@ -9,6 +9,7 @@ import {
   ioasId,
   range,
   rangeList,
+  size,
   toWireRange,
   wireAddress,
   wireRange,
@@ -77,6 +78,39 @@ describe("an address", () => {
     const zeros = "0".repeat(1_000_000);
     expect(address.parse(`0x${zeros}1`)).toBe(1n);
     expect(address.safeParse(`0x${zeros}g`).success).toBe(false);
+  });
+});
+
+describe("a size", () => {
+  it.each([
+    ["1536G", 1536n << 30n],
+    ["1.5T", 1536n << 30n],
+    ["512m", 512n << 20n],
+    ["0x200000", 0x200000n],
+    ["0x1E", 0x1en],
+    [4096, 4096n],
+  ])("may be written %j", (given, meant) => {
+    expect(size.parse(given)).toBe(meant);
+  });
+
+  it("may be written as any address", () => {
+    fc.assert(fc.property(u64, (value) => size.parse(`0x${value.toString(16)}`) === value));
+  });
+
+  it.each([
+    ["4096", "without one QEMU means bytes here and megabytes there"],
+    ["1.5", "without one QEMU means bytes here and megabytes there"],
+    ["16E", "expected a size within 64 bits"],
+    ["1.5b", "expected a whole number of bytes"],
+    ["8GiB", "expected a size of at most 64 bits, as in"],
+    ["0x1G", "expected a size of at most 64 bits, as in"],
+    ["", "expected a size of at most 64 bits, as in"],
+    [-1, "expected an address of at most 64 bits"],
+    [2 ** 53, "already lost bits"],
+    [null, "expected an address of at most 64 bits"],
+    [undefined, "this member is required"],
+  ])("may not be written %j", (given, message) => {
+    expect(size.safeParse(given).error?.message).toContain(message);
   });
 });
 

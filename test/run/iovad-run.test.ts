@@ -156,7 +156,7 @@ describe("iovad-run", () => {
 
   it("prints its help and its version", async () => {
     expect(await run("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("{iommufd}") });
-    expect(await run("--version")).toEqual({ status: 0, stdout: "iovad-run 0.1.0\n", stderr: "" });
+    expect(await run("--version")).toEqual({ status: 0, stdout: "iovad-run 0.2.0\n", stderr: "" });
     expect(daemon.requests).toEqual([]);
   });
 
@@ -189,10 +189,7 @@ describe("what the daemon refuses", () => {
     expect(stderr).toBe("iovad-run: NotSupported: the simulated host has no descriptors to pass\n");
     expect(status).toBe(1);
     const client = await real.client();
-    const names = async () =>
-      (await client.call<{ contexts: { context: string }[] }>("query-contexts")).contexts.map(
-        ({ context }) => context,
-      );
+    const names = async () => (await client.call("query-contexts")).contexts.map(({ context }) => context);
     while ((await names()).length > 1);
     expect(await names()).toEqual(["default"]);
     expect(await real.stop()).toBe(0);

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { loadSockets } from "../../src/libc/sockets.ts";
 import { SOCKET_NUMBERS, SUN_PATH } from "../../src/uapi/socket.ts";
-import { BlockingSocket } from "../../src/unix/blocking-socket.ts";
 import { descriptorOf } from "../../src/unix/handle.ts";
 import { Message, rightsSpace } from "../../src/unix/message.ts";
 import { hasUnread, sendDescriptors } from "../../src/unix/send-descriptors.ts";
+import { BlockingSocket } from "./blocking-socket.ts";
 import { Receiver } from "./receiver.ts";
 
 const { AF_UNIX, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_STREAM } = SOCKET_NUMBERS;
@@ -173,29 +173,5 @@ describe("hasUnread", () => {
     expect(fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`))).toEqual(["/dev/null", "/dev/zero"]);
     for (const fd of fds) closeSync(fd);
     client.close();
-  });
-});
-
-describe("BlockingSocket", () => {
-  it("says which call failed and why", () => {
-    expect(() => BlockingSocket.connect(join(directory, "nothing"))).toThrow("connect: ENOENT");
-    expect(() => BlockingSocket.connect("/x".repeat(60))).toThrow("longer than 107 bytes");
-  });
-
-  it("closes its descriptor when it cannot connect", () => {
-    const open = () => readdirSync("/proc/self/fd").length;
-    const before = open();
-    expect(() => BlockingSocket.connect(join(directory, "nothing"))).toThrow();
-    expect(open()).toBe(before);
-  });
-
-  it("sends more than the kernel takes at once, and reads nothing at the end of the stream", async () => {
-    const socket = new Receiver(path, { send: "s".repeat(100_000) });
-    receivers.push(socket);
-    const peer = await accepted();
-    let length = 0;
-    while (length < 100_000) length += ((await once(peer, "data")) as [Buffer])[0].length;
-    peer.end();
-    expect(await socket.next()).toBeUndefined();
   });
 });

@@ -9,38 +9,38 @@ export interface Received {
   readonly fds: readonly { readonly target: string; readonly closesOnExec: boolean }[];
 }
 
-const compiled = new URL("../../dist/unix/blocking-socket.js", import.meta.url).href;
+const compiled = new URL("../../dist/client/descriptor-socket.js", import.meta.url).href;
 
 const PROGRAM = `
 import { readFileSync, readlinkSync, writeSync } from "node:fs";
-import { BlockingSocket } from ${JSON.stringify(compiled)};
+import { DescriptorSocket } from ${JSON.stringify(compiled)};
 const [, path, delay, send, reply] = process.argv;
-const socket = BlockingSocket.connect(path);
-if (send) socket.send(send);
-let hasReplied = !reply;
-await new Promise((resolve) => setTimeout(resolve, Number(delay)));
 const flags = (fd) => parseInt(/flags:\\s*(\\d+)/.exec(readFileSync("/proc/self/fdinfo/" + fd, "utf8"))[1], 8);
 const show = (fd) => ({ target: readlinkSync("/proc/self/fd/" + fd), closesOnExec: (flags(fd) & 0o2000000) !== 0 });
-// The loop below never lets Node.js write by itself.
 const print = (bytes) => { while (bytes.length > 0) bytes = bytes.subarray(writeSync(1, bytes)); };
+let hasReplied = !reply;
 let text = "";
 let fds = [];
-for (;;) {
-  const received = socket.receive();
-  if (received.bytes.length === 0) break;
-  text += received.bytes.toString();
-  fds.push(...received.fds.map(show));
-  for (let end = text.indexOf("\\n"); end >= 0; end = text.indexOf("\\n")) {
-    print(Buffer.from(JSON.stringify({ text: text.slice(0, end), fds }) + "\\n"));
-    text = text.slice(end + 1);
-    fds = [];
-    if (!hasReplied) socket.send(reply);
-    hasReplied = true;
-  }
-}
+const socket = DescriptorSocket.connect(path, {
+  received(bytes, came) {
+    text += bytes.toString();
+    fds.push(...came.map(show));
+    for (let end = text.indexOf("\\n"); end >= 0; end = text.indexOf("\\n")) {
+      print(Buffer.from(JSON.stringify({ text: text.slice(0, end), fds }) + "\\n"));
+      text = text.slice(end + 1);
+      fds = [];
+      if (!hasReplied) socket.write(reply);
+      hasReplied = true;
+    }
+  },
+  ended() {},
+});
+if (send) socket.write(send);
+// Nothing is read meanwhile.
+Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(delay));
 `;
 
-/** A process that reads lines, and descriptors with them, through the built blocking socket. */
+/** A process that reads lines, and descriptors with them, through the built client's socket. */
 export class Receiver {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;

@@ -2,7 +2,6 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import type { Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Owner } from "../contexts/owners.ts";
-import { HostError } from "../errors.ts";
 import { kernelError } from "../failures.ts";
 import type { Binding } from "./binding.ts";
 import type { HandedOverDevices, Passage } from "./handed-over-devices.ts";
@@ -40,7 +39,6 @@ export class HandOvers {
 
   /** The context's iommufd. From now on the context is shared, whether or not the client takes what it is sent. */
   async context(context: Context, send: Send): Promise<void> {
-    this.#refuseSimulated();
     await context.run(async () => {
       this.#send([this.#iommufd(context)], context, send);
     });
@@ -48,7 +46,6 @@ export class HandOvers {
 
   /** The context's iommufd and the device's cdev, opened for this and not bound: the client binds it by itself. */
   async device(device: string, context: Context, owner: Owner, send: Send): Promise<void> {
-    this.#refuseSimulated();
     const { binding, devices, handedOver, turns } = this.#parts;
     devices.refuseHeld(device);
     await handedOver.refuse(device);
@@ -72,7 +69,7 @@ export class HandOvers {
   #send(fds: readonly number[], context: Context, send: Send): Passage {
     let passage: Passage;
     try {
-      passage = send({ fds, close: () => void this.#close(fds) });
+      passage = send({ fds: this.#passable(fds), close: () => void this.#close(fds) });
     } catch (error) {
       void this.#close(fds);
       throw error;
@@ -80,6 +77,14 @@ export class HandOvers {
     context.shared = true;
     this.#parts.tell({ event: "CONTEXT_HANDED_OVER", context: context.name });
     return passage;
+  }
+
+  #passable(fds: readonly number[]): number[] {
+    try {
+      return fds.map((fd) => this.#parts.kernel.passable(fd));
+    } catch (error) {
+      throw kernelError(error, "open");
+    }
   }
 
   /** A descriptor of the parcel's own: until it is sent, the context may end and its number mean another file. */
@@ -96,12 +101,5 @@ export class HandOvers {
   /** One after the other: a thread for each would be a waste. */
   async #close(fds: readonly number[]): Promise<void> {
     for (const fd of fds) await this.#parts.kernel.close(fd).catch(() => undefined);
-  }
-
-  #refuseSimulated(): void {
-    if (this.#parts.kernel.backend !== "simulated") return;
-    throw new HostError("NotSupported", "the simulated host has no descriptors to pass", {
-      missing: "a real kernel",
-    });
   }
 }

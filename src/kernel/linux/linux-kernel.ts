@@ -61,6 +61,10 @@ export class LinuxKernel implements Kernel {
     return check(this.#files.duplicate(fd), "fcntl");
   }
 
+  passable(fd: number): number {
+    return fd;
+  }
+
   deviceNumber(fd: number): string {
     const { rdev } = systemCall(() => fstatSync(fd, { bigint: true }));
     // gnu_dev_major and gnu_dev_minor of the C library's sys/sysmacros.h, by which libuv puts the number together.

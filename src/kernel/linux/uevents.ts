@@ -7,7 +7,6 @@ import { errnoName } from "../../uapi/errno.ts";
 import {
   AF_NETLINK,
   NETLINK_KOBJECT_UEVENT,
-  SOCK_NONBLOCK,
   SOCK_RAW,
   sockaddr_nl,
   UEVENT_GROUP_KERNEL,
@@ -62,7 +61,7 @@ export function openUevents(heard: (event: DeviceEvent) => void): Uevents {
 
 function openSocket(close: Files["close"]): number {
   const sockets = loadSockets();
-  const type = SOCK_RAW | SOCK_NONBLOCK | SOCKET_NUMBERS.SOCK_CLOEXEC;
+  const type = SOCK_RAW | SOCKET_NUMBERS.SOCK_NONBLOCK | SOCKET_NUMBERS.SOCK_CLOEXEC;
   const fd = sockets.socket(AF_NETLINK, type, NETLINK_KOBJECT_UEVENT);
   if (fd < 0) throw new SystemCallError(errnoName(-fd), "socket");
   const address = sockaddr_nl.encode({ nl_family: AF_NETLINK, nl_groups: UEVENT_GROUP_KERNEL });

@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import type { ErrnoName } from "../../uapi/errno.ts";
 import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { Device } from "./device.ts";
@@ -17,6 +18,9 @@ import { VfioGroupFile } from "./vfio-group.ts";
 /** Above what a process may have open, so that a descriptor from here is never one of Linux's by mistake. */
 const FIRST_FD = 0x4000_0000;
 
+/** Answers no ioctl, and can be opened by everybody. */
+const PLACEHOLDER = "/dev/null";
+
 /**
  * A kernel in memory, with iommufd, VFIO cdevs, groups and containers, and sysfs of the host that a topology describes.
  * It takes the same numbers and bytes as Linux 6.12 and answers with the same bytes and errno.
@@ -29,6 +33,8 @@ export class SimulatedKernel implements Kernel {
   readonly #machine: Machine;
   #root: ReturnType<typeof fileSystemOf>;
   readonly #files = new Map<number, OpenFile>();
+  /** Linux's descriptors that stand for files of this kernel in other processes. */
+  readonly #placeholders = new Map<number, number>();
   readonly #underWay = new Set<Promise<unknown>>();
   #isListening = false;
 
@@ -55,6 +61,15 @@ export class SimulatedKernel implements Kernel {
     });
   }
 
+  passable(fd: number): number {
+    return systemCall("open", () => {
+      this.#file(fd);
+      const placeholder = this.#placeholders.get(fd) ?? openPlaceholder();
+      this.#placeholders.set(fd, placeholder);
+      return placeholder;
+    });
+  }
+
   deviceNumber(fd: number): string {
     return systemCall("fstat", () => {
       // While it is open a node keeps its name and its number.
@@ -67,6 +82,9 @@ export class SimulatedKernel implements Kernel {
   async close(fd: number): Promise<void> {
     const file = systemCall("close", () => this.#file(fd));
     this.#files.delete(fd);
+    const placeholder = this.#placeholders.get(fd);
+    this.#placeholders.delete(fd);
+    if (placeholder !== undefined) closeSync(placeholder);
     await this.#track(put(file));
   }
 
@@ -226,6 +244,14 @@ export class SimulatedKernel implements Kernel {
 /** Drops a reference; the last one releases the file, which may take its time. */
 async function put(file: OpenFile): Promise<void> {
   if (file.put()) await file.takeTime("release", () => file.release());
+}
+
+function openPlaceholder(): number {
+  try {
+    return openSync(PLACEHOLDER, "r");
+  } catch (error) {
+    throw new Errno((error as { code: ErrnoName }).code);
+  }
 }
 
 function systemCall<T>(call: string, run: () => T): T {

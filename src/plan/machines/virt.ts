@@ -1,10 +1,21 @@
 import type { Window } from "../layout.ts";
-import { GiB, type Memory, MiB, roundUp, windowOf } from "./memory-map.ts";
+import { GiB, type Memory, MiB, ramOf, refused, roundUp, windowOf } from "./memory-map.ts";
+import { isUpTo } from "./versions.ts";
 
-/** The Arm machine `virt`, with its default of `highmem=on`. */
+/** The Arm machine `virt`. Members that are undefined have QEMU's default. */
 export interface VirtMachine extends Memory {
   readonly type: "virt";
-  /** `highmem-mmio-size`: a power of two, at least 512 GiB. */
+  /** "8.0"; undefined: the newest. */
+  readonly version?: string | undefined;
+  /** Of the CPU's physical addresses (PARange; under KVM what the host lets a guest have); undefined: enough. */
+  readonly physBits?: number | undefined;
+  /** Off: as if the CPU had 32 bits. */
+  readonly highmem?: boolean | undefined;
+  readonly compactHighmem?: boolean | undefined;
+  readonly highmemRedists?: boolean | undefined;
+  readonly highmemEcam?: boolean | undefined;
+  readonly highmemMmio?: boolean | undefined;
+  /** A power of two, at least 512 GiB. */
   readonly highmemMmioSize?: bigint | undefined;
 }
 
@@ -17,24 +28,47 @@ const HIGH_PCIE_ECAM = 256n * MiB;
 const HIGH_PCIE_MMIO = 512n * GiB;
 /** The lowest place of those: 255 GiB of RAM were the limit once, and the map is kept. */
 const HIGH_BASE = 256n * GiB;
+/** The most that the architecture has. */
+const MOST_PHYS_BITS = 52;
 
 /**
  * RAM from 1 GiB, above it the region for hot-plugged memory, above that the high PCIe window
- * (`hw/arm/virt.c: virt_set_memmap`, `virt_set_high_memmap`). QEMU leaves out the high window when the host's CPU cannot
- * address it; so it is not required here.
+ * (`hw/arm/virt.c: virt_set_memmap`, `virt_set_high_memmap`).
+ * @throws RangeError with QEMU's reason for a guest that it refuses
  */
 export function virtWindows(machine: VirtMachine): Window[] {
-  const { memory, maxMemory = memory, slots = 0, highmemMmioSize = HIGH_PCIE_MMIO } = machine;
-  const device = roundUp(RAM_BASE + memory, GiB);
-  const deviceSize = maxMemory - memory + BigInt(slots) * GiB;
+  const { size, maxSize, slots } = ramOf(machine);
+  const physBits = machine.highmem === false ? 32 : (machine.physBits ?? MOST_PHYS_BITS);
+  const device = roundUp(RAM_BASE + size, GiB);
+  const deviceSize = maxSize - size + slots * GiB;
   const top = device + roundUp(deviceSize, GiB);
-  const redist2 = roundUp(top < HIGH_BASE ? HIGH_BASE : top, HIGH_REDIST2);
-  const ecam = roundUp(redist2 + HIGH_REDIST2, HIGH_PCIE_ECAM);
-  const mmio = roundUp(ecam + HIGH_PCIE_ECAM, highmemMmioSize);
+  const limit = 1n << BigInt(physBits);
+  if (top > limit) {
+    throw refused(
+      `addressing is limited to ${physBits} bits, but memory exceeds it by ${top - limit} bytes`,
+      machine.highmem === false ? "leave highmem on, or give less memory" : "give less memory",
+    );
+  }
   return [
     ...windowOf("pci-hole", PCIE_MMIO.start, PCIE_MMIO.size, false),
-    ...windowOf("ram", RAM_BASE, memory, true),
+    ...windowOf("ram", RAM_BASE, size, true),
     ...windowOf("device-memory", device, deviceSize, true),
-    ...windowOf("pci-hole64", mmio, highmemMmioSize, false),
+    ...highPcieWindow(machine, top, limit),
   ];
+}
+
+/** None when it is off, or beyond what the CPU can address. */
+function highPcieWindow(machine: VirtMachine, top: bigint, limit: bigint): Window[] {
+  const { highmemMmioSize = HIGH_PCIE_MMIO, highmemMmio = true } = machine;
+  const compact = machine.compactHighmem ?? !isUpTo("7.1", machine);
+  const redists = machine.highmemRedists ?? true;
+  const ecam = machine.highmemEcam ?? !isUpTo("2.12", machine);
+  let base = top < HIGH_BASE ? HIGH_BASE : top;
+  // The compact layout leaves no room for what is off.
+  if (redists || !compact) base = roundUp(base, HIGH_REDIST2) + HIGH_REDIST2;
+  if (ecam || !compact) base = roundUp(base, HIGH_PCIE_ECAM) + HIGH_PCIE_ECAM;
+  const start = roundUp(base, highmemMmioSize);
+  return highmemMmio && start + highmemMmioSize <= limit
+    ? windowOf("pci-hole64", start, highmemMmioSize, false)
+    : [];
 }

@@ -1,11 +1,14 @@
 import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from "json-rpc-2.0";
 import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
 import { invalidRequest, quote } from "../errors.ts";
+import { LineReader } from "../framing.ts";
 
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
 export const jsonRpc: Dialect = {
   name: "json-rpc",
   methods: new Map(),
+
+  reader: (limit) => new LineReader(limit),
 
   greeting({ name, version, protocol, backend, instance }, sequence) {
     const params = { service: name, version, protocol, backend, instance, sequence };
@@ -25,7 +28,7 @@ export const jsonRpc: Dialect = {
   answer: (id, result) => `{"jsonrpc":"${JSONRPC}","id":${JSON.stringify(id)},"result":${result}}`,
 
   error: (id, { code, message, data }) =>
-    JSON.stringify(createJSONRPCErrorResponse(id as JSONRPCID, code, message, data)),
+    JSON.stringify(createJSONRPCErrorResponse((id ?? null) as JSONRPCID, code, message, data)),
 
   event: ({ method, text }) => notification(method, text),
 };

@@ -5,6 +5,7 @@ import type { Dialect, Fault, Request, WireEvent } from "../dialect.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { JsonReader } from "./json-reader.ts";
 import { qmpSchema } from "./qmp-schema.ts";
 
 /** The members of a command (QEMU's docs/interop/qmp-spec.rst: Issuing Commands). */
@@ -18,7 +19,7 @@ const CLASSES: Readonly<Record<string, string>> = {
 };
 
 /**
- * QMP as QEMU's docs/interop/qmp-spec.rst has it, a message a line; a new one for every connection, since that negotiates
+ * QMP as QEMU's docs/interop/qmp-spec.rst has it, a message a line in answers; a new one for every connection, since that negotiates
  * first. Out-of-band execution is not offered.
  */
 export function qmp(): Dialect {
@@ -51,6 +52,8 @@ export function qmp(): Dialect {
       [capabilities, qmpVersion, qmpCommands, queryQmpSchema].map((each) => [each.name, each]),
     ),
 
+    reader: (limit) => new JsonReader(limit),
+
     greeting: (daemon) => JSON.stringify({ QMP: { version: versionOf(daemon), capabilities: [] } }),
 
     read(message: unknown): Request | Fault {
@@ -73,7 +76,7 @@ export function qmp(): Dialect {
     error(id, { message, data }) {
       const ours = (data as { class?: string } | undefined)?.class ?? "InternalError";
       const error = { class: CLASSES[ours] ?? "GenericError", desc: message, data };
-      return `{"error":${JSON.stringify(error)}${id === null ? "" : idText(id)}}`;
+      return `{"error":${JSON.stringify(error)}${idText(id)}}`;
     },
 
     event({ method, params: { timestamp, ...data } }: WireEvent) {

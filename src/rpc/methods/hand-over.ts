@@ -10,13 +10,17 @@ const fds = z.array(z.enum(["iommufd", "device"])).meta({
     "What the file descriptors are that come with the answer's first byte (SCM_RIGHTS), in their order",
 });
 
+const simulated = z.literal(true).optional().meta({
+  description: "A simulated host has passed placeholders: open files that answer no ioctl",
+});
+
 export const handOverDevice = defineMethod({
   name: "hand-over-device",
   role: "control",
   summary:
     "Passes the context's iommufd and the device's cdev, open and unbound, as file descriptors: what QEMU takes as fd=.",
   params: z.strictObject({ device: deviceName, context: contextName }),
-  result: z.object({ device: deviceName, context: contextName, fds }),
+  result: z.object({ device: deviceName, context: contextName, fds, simulated }),
   errors: [
     "DeviceNotFound",
     "DeviceBusy",
@@ -31,7 +35,7 @@ export const handOverDevice = defineMethod({
     refuseUnlessOwn(context, call);
     const { uid } = call.connection.peer;
     await call.host.handOverDevice(device, context, (parcel) => call.connection.enclose(parcel), uid);
-    return { device, context, fds: ["iommufd" as const, "device" as const] };
+    return { device, context, fds: ["iommufd" as const, "device" as const], ...simulation(call) };
   },
 });
 
@@ -40,14 +44,18 @@ export const handOverContext = defineMethod({
   role: "control",
   summary: "Passes the context's iommufd as a file descriptor. From then on others can change what is in it.",
   params: z.strictObject({ context: contextName }),
-  result: z.object({ context: contextName, fds }),
+  result: z.object({ context: contextName, fds, simulated }),
   errors: ["ContextNotFound", "PermissionDenied", "NotSupported", "KernelError"],
   handler: async ({ context }, call) => {
     refuseUnlessOwn(context, call);
     await call.host.handOverContext(context, (parcel) => call.connection.enclose(parcel));
-    return { context, fds: ["iommufd" as const] };
+    return { context, fds: ["iommufd" as const], ...simulation(call) };
   },
 });
+
+function simulation({ daemon }: Call): { simulated?: true } {
+  return daemon.backend === "simulated" ? { simulated: true } : {};
+}
 
 /** Who has the iommufd can destroy what others have made in the context, and map into it. */
 function refuseUnlessOwn(context: string, call: Call): void {

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
-import { machineWindows } from "../../plan/machines.ts";
+import { comparedWith, machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
+import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
@@ -11,20 +12,24 @@ import { type Call, defineMethod } from "../method.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
 import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
-import { exactness, toWireExactness } from "./planning.ts";
-import { causeBudget, refuseMoreThan } from "./planning-limits.ts";
+import { causes, toWireWorth, worth } from "./planning.ts";
+import { causeBudget, conflictBudget, refuseMoreThan } from "./planning-limits.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion } from "./wire.ts";
 
 const paramsType = z.strictObject({
   ...layoutParams,
   ...sources,
+  causes,
   enforce: z.boolean().default(false).meta({
     description:
       "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does. Takes an ioas and the role control",
   }),
 });
 type Params = z.output<typeof paramsType>;
+
+const FEWER_WINDOWS = "check them in parts";
+const FEWER_CAUSES = "leave them out with causes: false, or check the windows in parts";
 
 /** The least that a host's page has: QEMU maps whole ones, whatever the IOMMU could do. */
 const PAGE_SIZE = 4096n;
@@ -36,8 +41,11 @@ export const checkLayoutMethod = defineMethod({
   summary: "Whether a guest's memory map fits, and for every window that does not, what forbids it.",
   params: paramsType,
   result: z.object({
-    fits: z.boolean().meta({ description: "Whether every required window fits" }),
-    ...exactness,
+    fits: z.boolean().meta({
+      description:
+        "Whether a guest with these devices can have this layout: every required window fits, and nothing keeps a device from guests",
+    }),
+    ...worth,
     "iova-alignment": wireAddress.nullable(),
     windows: z.array(
       z.object({
@@ -46,14 +54,24 @@ export const checkLayoutMethod = defineMethod({
         last: wireAddress,
         required: z.boolean().meta({
           description:
-            "False for PCI holes and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
+            "False for PCI holes, CXL and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
         }),
         fits: z.boolean(),
         misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
-        conflicts: z.array(wireExclusion),
+        conflicts: z.array(wireExclusion).meta({
+          description: "Their causes are empty when none were asked for",
+        }),
       }),
     ),
     enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
+    "compared-with": z
+      .array(z.string())
+      .optional()
+      .meta({
+        description:
+          "With a machine: the versions of its VMM whose memory maps ours was compared with, byte for byte; of others it is what their source says",
+        examples: [["7.2", "10.0", "11.1"]],
+      }),
   }),
   errors: [
     "DeviceNotFound",
@@ -73,19 +91,26 @@ export const checkLayoutMethod = defineMethod({
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
     const windows = windowsOf(params, pageSize, call.limits);
     const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
-    const spend = causeBudget(call.limits, "check fewer windows, or fewer devices or hosts");
-    const checked = await call.slice.run(checkLayout(plan, windows, spend));
-    const enforced = params.enforce && checked.fits;
+    const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
+    const fits = checked.fits && plan.blockers.length === 0;
+    const enforced = params.enforce && fits;
     if (enforced) await enforce(params, promise, call);
     return {
-      fits: checked.fits,
-      ...toWireExactness(plan),
+      fits,
+      ...toWireWorth(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       windows: await call.slice.map(checked.windows, toWireWindow),
       enforced,
+      ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
   },
 });
+
+function checkConflicts(plan: Plan, windows: readonly Window[], causes: boolean, limits: Limits) {
+  return causes
+    ? checkLayout(plan, windows, exclusions, () => causeBudget(limits, FEWER_CAUSES))
+    : checkLayout(plan, windows, unexplained, () => conflictBudget(limits, FEWER_WINDOWS));
+}
 
 /** All windows of the params, in the order machine or mtree, then layout. */
 function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits: Limits): Window[] {
@@ -96,30 +121,25 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits:
     throw invalidParams("layout: give windows here, or a machine, or an mtree");
   }
   const windows = [
-    ...(machine ? windowsOfMachine(machine) : []),
-    ...(mtree === undefined ? [] : windowsOfMtree(mtree, pageSize)),
+    ...(machine ? windowsFrom("machine", () => machineWindows(machine)) : []),
+    ...(mtree === undefined ? [] : windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
     ...(layout ?? []),
   ];
   const count = windows.length;
-  refuseMoreThan(limits, "max-windows", count, `layout: ${count} windows in all`, "check them in parts");
+  refuseMoreThan(limits, "max-windows", count, `layout: ${count} windows in all`, FEWER_WINDOWS);
   return windows;
 }
 
-function windowsOfMachine(machine: NonNullable<Params["machine"]>): Window[] {
+/** What the planner refuses, as a fault of the member that says it. */
+function windowsFrom(member: string, make: () => Window[]): Window[] {
   try {
-    return machineWindows(machine);
+    const windows = make();
+    if (windows.length > 0) return windows;
   } catch (error) {
-    if (error instanceof RangeError) throw invalidParams(`machine: ${error.message}`);
+    if (error instanceof RangeError) throw invalidParams(`${member}: ${error.message}`);
     throw error;
   }
-}
-
-function windowsOfMtree(mtree: string, pageSize: bigint): Window[] {
-  const windows = parseMtree(mtree, pageSize);
-  if (windows.length > 0) return windows;
-  throw invalidParams(
-    'mtree: no RAM of an address space "memory" in it; expected what the monitor of QEMU prints for "info mtree -f"',
-  );
+  throw invalidParams(`${member}: no RAM in it`);
 }
 
 /** What the kernel is to keep usable. @throws JSONRPCErrorException -32602 for what it would refuse or misread */

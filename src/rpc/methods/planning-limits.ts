@@ -1,6 +1,6 @@
-import type { Exclusion } from "../../attribution/attribution.ts";
 import { limitExceeded } from "../../host/errors.ts";
 import type { LimitName, Limits } from "../../limits.ts";
+import type { Spend } from "../../plan/layout.ts";
 
 /**
  * `what` is said with its number, as in "hosts: 1025 hosts"; `advice` is how to do with less.
@@ -33,7 +33,7 @@ export function refuseTooManyRanges(
  * Counts the causes of one answer. What it returns throws HostError LimitExceeded when there are too many; `advice`
  * is how to ask for fewer.
  */
-export function causeBudget(limits: Limits, advice: string): (exclusion: Exclusion) => void {
+export function causeBudget(limits: Limits, advice: string): Spend {
   const most = limits["max-causes"];
   let left = most;
   return ({ causes }) => {
@@ -42,6 +42,19 @@ export function causeBudget(limits: Limits, advice: string): (exclusion: Exclusi
     throw limitExceeded(
       "max-causes",
       `the answer would name more than ${most} causes (max-causes); ${advice}`,
+    );
+  };
+}
+
+/** As {@link causeBudget}, for conflicts without causes. */
+export function conflictBudget(limits: Limits, advice: string): Spend {
+  const most = limits["max-ranges"];
+  let left = most;
+  return () => {
+    if (--left >= 0) return;
+    throw limitExceeded(
+      "max-ranges",
+      `the answer would have more than ${most} conflicts (max-ranges); ${advice}`,
     );
   };
 }

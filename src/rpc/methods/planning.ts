@@ -6,9 +6,11 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
+import { toWireBlocker, wireBlocker } from "../records.ts";
 import {
   address,
   rangeList,
+  size,
   toWireRange,
   wireAddress,
   wireExclusion,
@@ -17,12 +19,12 @@ import {
 } from "../types.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { alignment } from "./profile-type.ts";
-import { planFor, sources } from "./sources.ts";
+import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
 import { qemuRegions, toWireExclusion } from "./wire.ts";
 
 const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
 export const FEWER_CAUSES =
-  "ask about part of the address space (explain-range), about fewer devices or about fewer hosts";
+  "leave them out with causes: false, or ask about part of the address space (explain-range)";
 
 /** Of every answer: what it is worth. */
 export const exactness = {
@@ -31,6 +33,28 @@ export const exactness = {
   }),
   hint: z.string().optional().meta({ description: "When not exact: what would make it so, for people" }),
 };
+
+/** Of every answer that is about devices: what it is worth, and for whom. */
+export const worth = {
+  ...exactness,
+  blockers: z.array(wireBlocker).meta({
+    description: "What keeps the devices that the params name from guests, until somebody mends it",
+  }),
+};
+
+export function toWireWorth(plan: HostPlan) {
+  const blockers = plan.blockers.map((blocker) => ({
+    ...toWireBlocker(blocker),
+    device: blocker.device,
+    transient: false,
+  }));
+  return { ...toWireExactness(plan), blockers };
+}
+
+/** Whether answers say who excludes what. */
+export const causes = z.boolean().default(true).meta({
+  description: "Without them an answer says what is excluded, and not by whom: no limit on causes applies",
+});
 
 export function toWireExactness({ exact, hint }: Plan) {
   return { exact, ...(hint === undefined ? {} : { hint }) };
@@ -58,27 +82,28 @@ export const predictAllowedRanges = defineMethod({
   role: "observe",
   summary:
     "What an IOAS would allow with these devices in it, on top of an IOAS or on several hosts, and who excludes the rest.",
-  params: z.strictObject(sources),
+  params: z.strictObject({ ...sources, causes }),
   result: z.object({
     ranges: wireRanges,
     "iova-alignment": wireAddress.nullable(),
-    ...exactness,
-    excluded: z.array(wireExclusion).meta({
-      description: "Precisely the complement of ranges, ascending, split wherever the set of causes changes",
+    ...worth,
+    excluded: z.array(wireExclusion).optional().meta({
+      description:
+        "Precisely the complement of ranges, ascending, split wherever the set of causes changes; absent when no causes were asked for",
     }),
     "qemu-reserved-regions": qemuRegions,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async (params, call) => {
+  handler: async ({ causes, ...params }, call) => {
     const { slice } = call;
     const plan = await planFor(params, call);
-    const excluded = await excludedBy(plan, RangeSet.ALL, call);
+    const attribution = causes ? { excluded: await excludedBy(plan, RangeSet.ALL, call) } : {};
     const msi = plan.claims.filter(({ cause }) => cause.type === "msi");
     return {
       ranges: await slice.run(mapInSteps(plan.ranges, toWireRange)),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
-      ...toWireExactness(plan),
-      excluded,
+      ...toWireWorth(plan),
+      ...attribution,
       "qemu-reserved-regions": await slice.run(qemuReservedRegions(plan.ranges.invert(), msi)),
     };
   },
@@ -89,28 +114,30 @@ export const explainRange = defineMethod({
   role: "observe",
   summary:
     "Which parts of a range can be used, and what stands in the way of the others. Without sources: for all devices of the host.",
-  params: z.strictObject({ start: address, last: address, ...sources }),
+  params: z.strictObject({ start: address, last: address, ...sources, causes }),
   result: z.object({
     start: wireAddress,
     last: wireAddress,
     allowed: wireRanges,
-    excluded: z.array(wireExclusion),
-    ...exactness,
+    excluded: z.array(wireExclusion).optional().meta({ description: "Absent when no causes were asked for" }),
+    ...worth,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
-  handler: async ({ start, last, ...given }, call) => {
+  handler: async ({ start, last, causes, ...given }, call) => {
     const { host, slice } = call;
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
     const { devices, ioas, hosts } = given;
     const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
-    const all = isAboutAll ? (await host.devices(slice)).map(({ platform }) => platform) : undefined;
-    const plan = await planFor(given, call, all);
-    const excluded = await excludedBy(plan, RangeSet.from([{ start, last }]), call);
+    const plan = isAboutAll
+      ? await planForDevices(platformsOf(await host.devices(slice)), [], call)
+      : await planFor(given, call);
+    const within = RangeSet.from([{ start, last }]);
+    const attribution = causes ? { excluded: await excludedBy(plan, within, call) } : {};
     return {
       ...toWireRange({ start, last }),
       allowed: await slice.run(mapInSteps(plan.ranges.cut({ start, last }), toWireRange)),
-      excluded,
-      ...toWireExactness(plan),
+      ...attribution,
+      ...toWireWorth(plan),
     };
   },
 });
@@ -120,7 +147,7 @@ export const findFreeRange = defineMethod({
   role: "observe",
   summary: "The lowest or highest place for so many bytes that everything given can use.",
   params: z.strictObject({
-    size: address.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
+    size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
     alignment: alignment.optional().meta({
       description:
         "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
@@ -133,7 +160,7 @@ export const findFreeRange = defineMethod({
   }),
   result: z.object({
     range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
-    ...exactness,
+    ...worth,
   }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
   handler: async (params, call) => {
@@ -152,6 +179,6 @@ export const findFreeRange = defineMethod({
       notAbove: params["not-above"],
       direction,
     });
-    return { range: found ? toWireRange(found) : null, ...toWireExactness(plan) };
+    return { range: found ? toWireRange(found) : null, ...toWireWorth(plan) };
   },
 });

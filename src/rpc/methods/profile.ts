@@ -7,9 +7,7 @@ import { defineMethod } from "../method.ts";
 import { deviceName, toWireRange, wireAddress, wireExclusion, wireRanges } from "../types.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
 import { hostName, PROFILE_VERSION } from "./profile-type.ts";
-import { chosenDevices, planFor, sources } from "./sources.ts";
-
-const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+import { chosenDevices, planForDevices, platformsOf, sources } from "./sources.ts";
 
 export const queryHostProfile = defineMethod({
   name: "query-host-profile",
@@ -35,10 +33,9 @@ export const queryHostProfile = defineMethod({
   errors: ["DeviceNotFound", "LimitExceeded"],
   handler: async ({ devices, host: name }, call) => {
     const { host, slice } = call;
-    const chosen = devices
-      ? await chosenDevices(devices, call)
-      : (await host.devices(slice)).map(({ platform }) => platform);
-    const plan = await planFor({}, call, chosen);
+    const chosen = devices ? await chosenDevices(devices, call) : platformsOf(await host.devices(slice));
+    const blockers = devices ? host.lastingBlockers(chosen) : [];
+    const plan = await planForDevices(chosen, blockers, call);
     const excluded = await excludedBy(plan, RangeSet.ALL, call);
     return {
       "schema-version": PROFILE_VERSION,
@@ -48,8 +45,6 @@ export const queryHostProfile = defineMethod({
       allowed: await slice.run(mapInSteps(plan.ranges, toWireRange)),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireExactness(plan),
-      // All of the address space, and yet nothing to put a guest's device on.
-      ...(chosen.length === 0 ? { exact: false, hint: NO_DEVICES } : {}),
       excluded,
     };
   },

@@ -1,18 +1,20 @@
 import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { KnownDevice } from "../../host/knowledge/claims.ts";
+import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
-import { LIMITS } from "../../limits.ts";
+import { LIMITS, type Limits } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import { invalidParams } from "../errors.ts";
+import { invalidParams, quote } from "../errors.ts";
 import type { Call } from "../method.ts";
 import { contextName, deviceName, ioasId } from "../types.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
 
-/** The members of params that say who restricts a layout. All given are combined; with none, everything is allowed. */
+/** The members of params that say who restricts a layout. All given are combined. */
 export const sources = {
   devices: z
     .array(deviceName)
@@ -34,35 +36,49 @@ const PORTION = 16;
 const FEWER_DEVICES = "ask about them in parts, and intersect the answers (intersect-ranges)";
 const FEWER_HOSTS = "give the intersection of several hosts' lists as one (intersect-ranges)";
 
+const NO_SOURCE =
+  "devices: give devices, an ioas or hosts; without any there is nothing that a promise could be about (query-devices lists the devices)";
+const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+
 const sourcesObject = z.strictObject(sources);
 type SourceParams = z.output<typeof sourcesObject>;
 
+/** A plan that devices of this host may take part in. */
+export interface HostPlan extends Plan {
+  /** What keeps those from guests that the params name. */
+  readonly blockers: readonly Blocker[];
+}
+
 /**
- * The plan for all sources that the params name. `platforms` are the devices where the params do not say it.
- * Rejects with JSONRPCErrorException -32602 for a context without an IOAS, HostError DeviceNotFound, ContextNotFound,
- * IoasNotFound, LimitExceeded, KernelError.
+ * The plan for all sources that the params name.
+ * Rejects with JSONRPCErrorException -32602 for params without any, a context without an IOAS, a host that is named
+ * twice; HostError DeviceNotFound, ContextNotFound, IoasNotFound, LimitExceeded, KernelError.
  */
-export async function planFor(
-  { devices = [], context, ioas, hosts = [] }: SourceParams,
-  call: Call,
-  platforms?: readonly PlatformDevice[],
-): Promise<Plan> {
-  const { limits, slice } = call;
-  if (context !== undefined && ioas === undefined) {
-    throw invalidParams("context: says nothing without an ioas; give both, or neither");
-  }
-  refuseMoreThan(limits, "max-hosts", hosts.length, `hosts: ${hosts.length} hosts`, FEWER_HOSTS);
-  const lists = hosts.map(({ allowed }) => allowed);
-  refuseTooManyRanges(limits, "hosts", lists, FEWER_HOSTS);
-  const chosen = platforms ?? (await chosenDevices(devices, call));
-  const all: Source[] = ioas === undefined ? [] : [await spaceSource(context ?? DEFAULT_CONTEXT, ioas, call)];
-  all.push(...(await slice.map(await knownOf(chosen, call), deviceSource)));
+export async function planFor(params: SourceParams, call: Call): Promise<HostPlan> {
+  refuseSources(params, call.limits);
+  const { devices = [], context = DEFAULT_CONTEXT, ioas, hosts = [] } = params;
+  const { slice } = call;
+  const chosen = await chosenDevices(devices, call);
+  const blockers = call.host.lastingBlockers(chosen);
+  const all: Source[] = ioas === undefined ? [] : [await spaceSource(context, ioas, call)];
+  all.push(...(await deviceSources(chosen, blockers, call)));
   for (const { host: name, allowed: list, exact = false, hint, ...rest } of hosts) {
     const alignment = rest["iova-alignment"] ?? null;
     const allowed = await slice.run(RangeSet.fromInSteps(list));
     all.push(await slice.run(hostSource({ host: name, allowed, alignment, exact, hint })));
   }
-  return slice.run(makePlan(all));
+  return { ...(await slice.run(makePlan(all))), blockers };
+}
+
+/** The plan for devices alone: all of the host, as a rule. Never exact without any. */
+export async function planForDevices(
+  devices: readonly PlatformDevice[],
+  blockers: readonly Blocker[],
+  call: Call,
+): Promise<HostPlan> {
+  const plan = await call.slice.run(makePlan(await deviceSources(devices, blockers, call)));
+  // All of the address space, and yet nothing to put a guest's device on.
+  return { ...plan, blockers, ...(devices.length === 0 ? { exact: false, hint: NO_DEVICES } : {}) };
 }
 
 /** The devices that the params name, each once. Rejects with HostError DeviceNotFound, LimitExceeded. */
@@ -74,11 +90,49 @@ export async function chosenDevices(
   return host.findAll(names, slice);
 }
 
+/** The devices of records. */
+export function platformsOf(records: readonly DeviceRecord[]): PlatformDevice[] {
+  return records.map(({ platform }) => platform);
+}
+
+function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams, limits: Limits): void {
+  if (context !== undefined && ioas === undefined) {
+    throw invalidParams("context: says nothing without an ioas; give both, or neither");
+  }
+  if (devices.length === 0 && ioas === undefined && hosts.length === 0) throw invalidParams(NO_SOURCE);
+  refuseMoreThan(limits, "max-hosts", hosts.length, `hosts: ${hosts.length} hosts`, FEWER_HOSTS);
+  const lists = hosts.map(({ allowed }) => allowed);
+  refuseTooManyRanges(limits, "hosts", lists, FEWER_HOSTS);
+  const names = new Set<string>();
+  for (const [i, { host }] of hosts.entries()) {
+    if (names.size === names.add(host).size) {
+      throw invalidParams(`hosts[${i}].host: ${quote(host)} stands there already; give each host once`);
+    }
+  }
+}
+
+async function deviceSources(
+  devices: readonly PlatformDevice[],
+  blockers: readonly Blocker[],
+  call: Call,
+): Promise<Source[]> {
+  const byDevice = new Map<string, Blocker[]>();
+  for (const blocker of blockers) {
+    const known = byDevice.get(blocker.device);
+    if (known) known.push(blocker);
+    else byDevice.set(blocker.device, [blocker]);
+  }
+  const known = await knownOf(devices, call);
+  return call.slice.map(known, (each) =>
+    deviceSource({ ...each, blockers: byDevice.get(each.platform.device) }),
+  );
+}
+
 async function spaceSource(context: string, id: number, call: Call): Promise<Source> {
   const ioas = call.host.anyIoas(context, id);
   const { ranges, alignment } = await call.host.allowed(ioas);
-  const attached = await knownOf(call.host.attached(ioas), call);
-  return call.slice.run(ioasSource(ranges, alignment, attached));
+  const attached = await call.slice.map(ioas.devices, (name) => call.host.platform.find(name) ?? []);
+  return call.slice.run(ioasSource(ranges, alignment, await knownOf(attached.flat(), call)));
 }
 
 /** What is known of the devices, looked up while others go on. */

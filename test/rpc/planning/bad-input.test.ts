@@ -5,6 +5,7 @@ import { Client } from "./client.ts";
 const GPU = "0000:41:00.0";
 const list = [{ start: 0, last: 1 }];
 const host = { host: "a", allowed: list };
+const hostsNamed = (names: string) => [...names].map((name) => ({ ...host, host: name }));
 
 describe("planning refuses", () => {
   it("unknown devices among known ones, and says which", async () => {
@@ -55,6 +56,13 @@ describe("planning refuses", () => {
       "hosts[0].schema-version",
     ],
     ["predict-allowed-ranges", { hosts: [{ host: "a", allowd: list }] }, 'unknown member "allowd"'],
+    ["predict-allowed-ranges", {}, "devices: give devices, an ioas or hosts"],
+    ["predict-allowed-ranges", { devices: [], hosts: [] }, "devices: give devices, an ioas or hosts"],
+    ["check-layout", { layout: [] }, "devices: give devices, an ioas or hosts"],
+    ["check-layout", { layout: [], devices: [] }, "devices: give devices, an ioas or hosts"],
+    ["find-free-range", { size: 1, hosts: [] }, "devices: give devices, an ioas or hosts"],
+    ["explain-range", { start: 0, last: 1, devices: [] }, "devices: give devices, an ioas or hosts"],
+    ["predict-allowed-ranges", { hosts: hostsNamed("aba") }, 'hosts[2].host: "a" stands there already'],
     ["explain-range", { start: 5, last: 4 }, "start lies above last"],
     ["explain-range", { start: 5 }, "last: this member is required"],
     ["find-free-range", {}, "size: this member is required"],
@@ -88,7 +96,7 @@ describe("planning refuses", () => {
       { devices: Array(4).fill(GPU) },
       "ask about them in parts",
     ],
-    ["hosts", "find-free-range", "max-hosts", { size: 1, hosts: Array(4).fill(host) }, "hosts: 4 hosts"],
+    ["hosts", "find-free-range", "max-hosts", { size: 1, hosts: hostsNamed("abcd") }, "hosts: 4 hosts"],
     ["lists", "intersect-ranges", "max-lists", { lists: Array(4).fill([]) }, "lists: 4 lists"],
     [
       "windows",

@@ -13,11 +13,13 @@ import { bystander, type Message } from "../stub.ts";
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
 export class Client {
   readonly host: Host;
+  readonly kernel: SimulatedKernel;
   readonly limits: Limits;
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
-    this.host = new Host(new SimulatedKernel(parseTopology(topology)));
+    this.kernel = new SimulatedKernel(parseTopology(topology));
+    this.host = new Host(this.kernel);
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */

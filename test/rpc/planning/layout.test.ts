@@ -6,6 +6,8 @@ import { Client } from "./client.ts";
 const GPU = "0000:41:00.0";
 const mtree = readFileSync(new URL("../../plan/q35-8g.mtree.txt", import.meta.url), "utf8");
 const GiB = 2 ** 30;
+/** Something to check against that forbids nothing. */
+const hosts = [{ host: "anywhere", allowed: [{ start: 0, last: "0xffffffffffffffff" }], exact: true }];
 
 function names({ windows }: Message): string[] {
   return windows.map(({ name }: { name: string }) => name);
@@ -18,7 +20,7 @@ describe("check-layout", () => {
       { name: "b", start: 4096, size: 4096 },
       { name: "top", start: "0xfffffffffffff000", size: 4096 },
     ];
-    const { windows } = await new Client({}).ask("check-layout", { layout });
+    const { windows } = await new Client({}).ask("check-layout", { layout, hosts });
     expect(windows.map(({ start, last }: { start: string; last: string }) => [start, last])).toEqual([
       ["0x1000", "0x1fff"],
       ["0x1000", "0x1fff"],
@@ -84,8 +86,79 @@ describe("check-layout", () => {
     );
   });
 
+  it("takes sizes as QEMU's command line has them, and answers with addresses", async () => {
+    const layout = [{ name: "ram", start: "0x100000000", size: "1.5T" }];
+    const { windows } = await new Client({}).ask("check-layout", { layout, hosts });
+    expect(windows[0]).toMatchObject({ start: "0x100000000", last: "0x180ffffffff" });
+    const ram = async (machine: object) => {
+      const answer = await new Client({}).ask("check-layout", { machine, hosts });
+      return answer.windows.filter(({ required }: Message) => required);
+    };
+    expect(await ram({ type: "q35", memory: "1536G", "max-memory": "2T", slots: 4 })).toEqual(
+      await ram({ type: "q35", memory: "0x18000000000", "max-memory": 2 ** 41, slots: 4 }),
+    );
+  });
+
+  it("tells every VMM's machine by its members, and which versions its map was compared with", async () => {
+    const windowsOf = async (machine: object) => {
+      const answer = await new Client({}).ask("check-layout", { machine, hosts });
+      const spans = answer.windows.map(({ name, start, last }: Message) => `${name} ${start}-${last}`);
+      return { spans, "compared-with": answer["compared-with"] };
+    };
+    const qemus = ["7.2", "10.0", "11.1"];
+    expect(
+      await windowsOf({
+        type: "q35",
+        version: "pc-q35-7.0",
+        memory: "1T",
+        "amd-vcpu": true,
+        "phys-bits": 48,
+      }),
+    ).toEqual({
+      spans: [
+        "ram-below-4g 0x0-0x7fffffff",
+        "pci-hole 0x80000000-0xfebfffff",
+        "ram-above-4g 0x100000000-0x1007fffffff",
+        "pci-hole64 0x10080000000-0x1087fffffff",
+      ],
+      "compared-with": qemus,
+    });
+    expect(await windowsOf({ type: "pc", memory: "4G", cxl: true, "cxl-fmw-size": "512M" })).toEqual({
+      spans: [
+        "ram-below-4g 0x0-0xbfffffff",
+        "pci-hole 0xc0000000-0xfebfffff",
+        "ram-above-4g 0x100000000-0x13fffffff",
+        "cxl-host 0x140000000-0x1400fffff",
+        "cxl-fmw 0x150000000-0x16fffffff",
+        "pci-hole64 0x180000000-0x1ffffffff",
+      ],
+      "compared-with": qemus,
+    });
+    const virt = { type: "virt", memory: "511G", "phys-bits": 44 };
+    const high = async (members: object) => (await windowsOf({ ...virt, ...members })).spans[2];
+    expect(await high({})).toBe("pci-hole64 0x10000000000-0x17fffffffff");
+    expect(await high({ "highmem-ecam": false, "highmem-redists": false })).toBe(
+      "pci-hole64 0x8000000000-0xffffffffff",
+    );
+    expect(await high({ "highmem-mmio": false })).toBeUndefined();
+    expect(await high({ "highmem-mmio-size": "4T" })).toBe("pci-hole64 0x40000000000-0x7ffffffffff");
+    expect((await windowsOf({ type: "virt", memory: "1G", highmem: false })).spans).toHaveLength(2);
+    expect((await windowsOf({ type: "microvm", memory: "4G", "phys-bits": 40 })).spans).toHaveLength(4);
+    expect(await windowsOf({ type: "cloud-hypervisor", arch: "aarch64", memory: "4G" })).toEqual({
+      spans: [
+        "ram-below-4g 0x40000000-0xfbffffff",
+        "pci-hole 0x10000000-0x2fffffff",
+        "ram-above-4g 0x100000000-0x143ffffff",
+      ],
+      "compared-with": [],
+    });
+    expect(await new Client({}).ask("check-layout", { layout: [], hosts })).not.toHaveProperty(
+      "compared-with",
+    );
+  });
+
   it("takes an empty layout for one that fits", async () => {
-    expect(await new Client({}).ask("check-layout", { layout: [] })).toMatchObject({
+    expect(await new Client({}).ask("check-layout", { layout: [], hosts })).toMatchObject({
       fits: true,
       windows: [],
     });
@@ -132,12 +205,51 @@ describe("check-layout refuses, and does nothing, when", () => {
     ["a window has none", { layout: [{ name: "x", start: 0 }] }, "layout[0]: expected either last or size"],
     ["a window has no name", { layout: [{ start: 0, last: 1 }] }, "layout[0].name"],
     ["a window has a member too many", { layout: [{ ...one, end: 5 }] }, 'layout[0]: unknown member "end"'],
-    ["the machine is unknown", { machine: { type: "microvm", memory: GiB } }, "machine.type"],
+    [
+      "the machine is unknown",
+      { machine: { type: "q36", memory: GiB } },
+      "machine.type: expected one of pc, q35, virt, microvm, cloud-hypervisor; did you mean q35?",
+    ],
+    [
+      "the machine is named in full",
+      { machine: { type: "pc-q35-6.2", memory: GiB } },
+      'machine.type: write "type":"q35","version":"6.2"',
+    ],
+    [
+      "there is no such version of the machine",
+      { machine: { ...machine, version: "6.3" } },
+      "machine.version: there is no such q35; the nearest are 6.2 and 7.0",
+    ],
+    [
+      "a member of the machine is misspelt",
+      { machine: { ...machine, "phys-bit": 40 } },
+      'machine: unknown member "phys-bit" of a q35; did you mean phys-bits?',
+    ],
+    [
+      "the machine has what moves things in a way that is not described",
+      { machine: { ...machine, "sgx-epc": "64M" } },
+      'machine: unknown member "sgx-epc" of a q35; if it moves memory, only the mtree of the guest',
+    ],
+    [
+      "CXL windows have no CXL",
+      { machine: { ...machine, "cxl-fmw-size": "4G" } },
+      "machine.cxl-fmw-size: QEMU ignores the windows without cxl",
+    ],
+    [
+      "QEMU would refuse the guest",
+      { machine: { ...machine, slots: 2 } },
+      "machine: QEMU refuses this guest: slots specified but no max-size; give max-memory, too",
+    ],
+    [
+      "a size has no unit",
+      { machine: { ...machine, memory: "4096" } },
+      "machine.memory: expected a unit: without one QEMU means bytes here and megabytes there",
+    ],
     ["the machine has no memory", { machine: { type: "q35", memory: 0 } }, "machine.memory"],
     [
       "the machine could have less memory than it has",
       { machine: { ...machine, "max-memory": 1 } },
-      "machine: max-memory is less than memory",
+      "machine: QEMU refuses this guest: maxmem 0x1 must be at least the initial memory size, 0x40000000",
     ],
     [
       "the machine is of the other kind",
@@ -147,13 +259,18 @@ describe("check-layout refuses, and does nothing, when", () => {
     [
       "the machine is beyond 64 bits",
       { machine: { ...machine, memory: "0xffffffffffffffff" } },
-      "machine: [0x100000000",
+      "machine: QEMU refuses this guest: address space limit 0xfffffffffffff",
     ],
-    ["the text is no mtree", { mtree: "hello" }, 'mtree: no RAM of an address space "memory"'],
+    ["the text is no mtree", { mtree: "hello" }, "mtree: no FlatView in it; give what QEMU"],
+    [
+      "the mtree shows nothing to map",
+      { mtree: 'FlatView #0\n AS "memory", root: system\n  No rendered FlatView\n' },
+      "mtree: no RAM in it",
+    ],
     ["enforcing has no place", { layout: [one], enforce: true }, "enforce: takes the ioas"],
     ["a context has no IOAS", { layout: [one], context: "default" }, "context: says nothing without an ioas"],
   ])("%s", async (_when, params, message) => {
-    const error = await new Client({}).refusal("check-layout", params);
+    const error = await new Client({}).refusal("check-layout", { hosts, ...params });
     expect(error.code).toBe(-32602);
     expect(error.message).toContain(message);
   });
@@ -177,7 +294,8 @@ describe("check-layout refuses, and does nothing, when", () => {
     const error = await client.refusal("check-layout", { layout: Array(100_000).fill(one) });
     expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("at most 65536 windows") });
     const line = "0000000000000000-0000000000000fff (prio 0, ram): x\n";
-    expect(await client.refusal("check-layout", { mtree: line.repeat(4097) })).toMatchObject({
+    const view = `FlatView #0\n AS "memory", root: system\n${line.repeat(4097)}`;
+    expect(await client.refusal("check-layout", { mtree: view, hosts })).toMatchObject({
       code: -32011,
       data: { class: "LimitExceeded", limit: "max-windows" },
     });

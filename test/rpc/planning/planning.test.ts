@@ -185,7 +185,6 @@ describe("predict-allowed-ranges", () => {
   it("allows everything when nothing restricts it, as an IOAS without devices does", async () => {
     const client = Client.onDemoHost("amd");
     const everything = { ranges: [{ start: "0x0", last: "0xffffffffffffffff" }], exact: true, excluded: [] };
-    expect(await client.ask("predict-allowed-ranges")).toMatchObject(everything);
     const { ioas } = await client.ask("create-ioas");
     expect(await client.ask("predict-allowed-ranges", { ioas })).toMatchObject(everything);
   });
@@ -278,13 +277,13 @@ describe("find-free-range", () => {
 
   it("finds no place that the IOMMU could not map: whole blocks of its alignment", async () => {
     const answer = await new Client({}).ask("find-free-range", { size: 16, alignment: 1, hosts });
-    expect(answer).toEqual({ range: { start: "0x2000", last: "0x200f" }, exact: true });
+    expect(answer).toEqual({ range: { start: "0x2000", last: "0x200f" }, exact: true, blockers: [] });
     const top = await new Client({}).ask("find-free-range", { size: 16, direction: "down", hosts });
     expect(top.range).toEqual({ start: "0x3000", last: "0x300f" });
   });
 
   it("answers null when bounds that cross leave nothing", async () => {
-    const params = { size: 1, "not-below": 10, "not-above": 9 };
+    const params = { size: 1, "not-below": 10, "not-above": 9, hosts };
     expect((await new Client({}).ask("find-free-range", params)).range).toBeNull();
   });
 });

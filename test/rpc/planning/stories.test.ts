@@ -71,7 +71,11 @@ describe("a guest of 1.5 TiB does not start on an AMD host", () => {
       direction: "up",
       devices: [GPU],
     });
-    expect(place).toEqual({ range: { start: "0x800000000", last: "0xfffffffff" }, exact: true });
+    expect(place).toEqual({
+      range: { start: "0x800000000", last: "0xfffffffff" },
+      exact: true,
+      blockers: [],
+    });
   });
 });
 

@@ -1,9 +1,9 @@
 import { constants } from "node:os";
-import { loadFiles } from "../libc/files.ts";
-import { loadSockets } from "../libc/sockets.ts";
-import { type ErrnoName, errnoName } from "../uapi/errno.ts";
-import { SOCKET_NUMBERS, SUN_PATH } from "../uapi/socket.ts";
-import { Message, rightsSpace } from "./message.ts";
+import { loadFiles } from "../../src/libc/files.ts";
+import { loadSockets } from "../../src/libc/sockets.ts";
+import { type ErrnoName, errnoName } from "../../src/uapi/errno.ts";
+import { SOCKET_NUMBERS, SUN_PATH } from "../../src/uapi/socket.ts";
+import { Message, rightsSpace } from "../../src/unix/message.ts";
 
 const { AF_UNIX, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_STREAM } = SOCKET_NUMBERS;
 const sockets = loadSockets();
@@ -26,8 +26,8 @@ class SocketError extends Error {
 }
 
 /**
- * The client's end of a Unix socket that can be given descriptors, as Node's own cannot. Every call waits, and the
- * whole process with it: for programs that have nothing else to do. All descriptors are close-on-exec.
+ * The client's end of a Unix socket that reads when it is told to and not before, descriptors with the bytes. Every call
+ * waits, and the whole process with it. All descriptors are close-on-exec.
  */
 export class BlockingSocket {
   readonly #fd: number;

@@ -1,0 +1,32 @@
+import { U64_MAX } from "./address.ts";
+
+/** A number with a unit. A fraction may lack one side of its point. */
+export const SIZE = /^(\d{1,20}(\.\d{0,40})?|\.\d{1,40})[bkmgtpeBKMGTPE]$/;
+const UNITS = "bkmgtpe";
+
+/**
+ * Reads a size as QEMU's command line writes it, in powers of 1024: "512M", "1536G", "1.5T". The unit is required:
+ * without one QEMU means bytes in one option and megabytes in another.
+ *
+ * A fraction is rounded as QEMU rounds it: to 64 binary places, then to the nearest byte, a half upwards
+ * (`util/cutils.c: do_strtosz`).
+ * @returns bytes
+ * @throws RangeError for everything else, parts of a byte and more than 64 bits included
+ */
+export function parseSize(text: string): bigint {
+  if (!SIZE.test(text)) throw new RangeError('expected a number and a unit, as in "512M" or "1.5T"');
+  const [whole = "", fraction = ""] = text.slice(0, -1).split(".");
+  const shift = 10n * BigInt(UNITS.indexOf(text.slice(-1).toLowerCase()));
+  const parts = binaryPlaces(fraction);
+  if (shift === 0n && parts > 0n) throw new RangeError("expected a whole number of bytes");
+  const size = (BigInt(whole) << shift) + (((parts << shift) + (1n << 63n)) >> 64n);
+  if (size > U64_MAX) throw new RangeError("expected a size within 64 bits");
+  return size;
+}
+
+/** The digits behind a point, in units of 2^-64. What is not 0 does not become 0. */
+function binaryPlaces(digits: string): bigint {
+  const fraction = Number(`0.${digits}`);
+  const parts = BigInt(Math.trunc(fraction * 2 ** 64));
+  return fraction > 0 && parts === 0n ? 1n : parts;
+}

@@ -1,0 +1,68 @@
+import { type Client, connect, DaemonError } from "../client/index.ts";
+import { complain, version } from "../command-line.ts";
+import { startChild, statusOf } from "./child.ts";
+import { SETPRIV } from "./death-signal.ts";
+import { askForAll } from "./hand-over.ts";
+import { HELP, parseOptions, type RunOptions, UsageError } from "./options.ts";
+import type { Signals } from "./signals.ts";
+
+/**
+ * Runs a command with devices of the daemon's, and resolves to the exit status. The connection, and with it the lease,
+ * lasts as long as this process. Never rejects.
+ */
+export async function run(args: readonly string[], signals: Signals): Promise<number> {
+  try {
+    const options = parseOptions(args, process.pid);
+    if (options === "help") process.stdout.write(HELP);
+    else if (options === "version") process.stdout.write(`iovad-run ${version()}\n`);
+    else return await runCommand(options, signals);
+    return 0;
+  } catch (error) {
+    complain("iovad-run", textOf(error as Error));
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+async function runCommand(options: RunOptions, signals: Signals): Promise<number> {
+  const client = await letIn(options.socket);
+  const handedOver = await askForAll(client, options);
+  if (handedOver.isSimulated) {
+    complain("iovad-run", "iovad simulates its host: the descriptors are placeholders that answer no ioctl");
+  }
+  const child = startChild(options, handedOver);
+  signals.forwardTo(child);
+  watch(client, options.context);
+  return statusOf(child).catch((error: NodeJS.ErrnoException) => {
+    complain("iovad-run", inability(error, options));
+    return error.code === "ENOENT" ? 127 : 126;
+  });
+}
+
+/** From here on nothing of its own ends this process before the command ends. */
+function watch(client: Client, context: string): void {
+  void client.closed.then((reason) => {
+    if (!reason) return;
+    complain(
+      "iovad-run",
+      `${reason.message}; the lease of context "${context}" has ended, the command goes on`,
+    );
+  });
+  process.on("uncaughtException", ({ message }) => {
+    complain("iovad-run", `internal fault, the command goes on: ${message}`);
+  });
+}
+
+async function letIn(socket: string): Promise<Client> {
+  return connect({ socket, descriptors: true }).catch((error: Error) => {
+    throw error instanceof DaemonError ? new Error(`${socket}: ${textOf(error)}`) : error;
+  });
+}
+
+function textOf(error: Error): string {
+  return error instanceof DaemonError && error.class ? `${error.class}: ${error.message}` : error.message;
+}
+
+function inability({ code, message, path }: NodeJS.ErrnoException, { command }: RunOptions): string {
+  if (path === SETPRIV) return `--pdeathsig takes ${SETPRIV}, of util-linux, which cannot be run: ${code}`;
+  return `${command[0]}: ${code ?? message}`;
+}

@@ -1,0 +1,62 @@
+import { readFileSync } from "node:fs";
+import { dirname, relative, resolve } from "node:path";
+import { expect, expectTypeOf, it } from "vitest";
+import type { Client, DaemonEvent, Params, Result, Snapshot } from "../../src/client/index.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const DIST = `${ROOT}dist`;
+const { exports } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8"));
+
+/** All that a module of the built package loads, without what it loads only when asked for. */
+function loaded(file: string, found = new Set<string>()): Set<string> {
+  found.add(file.startsWith("/") ? relative(DIST, file) : file);
+  if (!file.startsWith("/")) return found;
+  for (const [, path = ""] of readFileSync(file, "utf8").matchAll(/^(?:import|export) .*from "(.*)";$/gm)) {
+    loaded(path.startsWith(".") ? resolve(dirname(file), path) : path, found);
+  }
+  return found;
+}
+
+it("the package's client loads nothing but json-rpc-2.0, and of the daemon only the words of the wire", () => {
+  const modules = [...loaded(resolve(ROOT, exports["."].default))];
+  const others = modules.filter((module) => !/^(client\/|node:)/.test(module));
+  expect(others.sort()).toEqual([
+    "json-rpc-2.0",
+    "rpc/framing.js",
+    "rpc/protocol.js",
+    "uapi/socket.js",
+    "uapi/struct.js",
+  ]);
+  expect(modules).toContain("client/connection.js");
+});
+
+it("what the package says about types is there", () => {
+  expect(readFileSync(resolve(ROOT, exports["."].types), "utf8")).toContain("connect");
+});
+
+it("calls have the types of the method table", () => {
+  expectTypeOf<Result<"query-version">>().toEqualTypeOf<{
+    name: string;
+    version: string;
+    protocol: number;
+  }>();
+  expectTypeOf<Params<"hold-device">>().toEqualTypeOf<{
+    readonly device: string;
+    readonly context?: string | undefined;
+  }>();
+  const check = (client: Client) => [
+    client.call("query-devices"),
+    client.call("predict-allowed-ranges", { devices: ["0000:00:05.0"] as const }),
+    // @ts-expect-error: there is no such method
+    client.call("query-device"),
+    // @ts-expect-error: the device is missing
+    client.call("hold-device", {}),
+    // @ts-expect-error: the params are missing
+    client.call("hold-device"),
+    // @ts-expect-error: no such member
+    client.call("hold-device", { device: "0000:00:05.0", to: "vm" }),
+  ];
+  expect(check).toBeTypeOf("function");
+  expectTypeOf<Snapshot["params"]["devices"][number]["device"]>().toEqualTypeOf<string>();
+  expectTypeOf<DaemonEvent["params"]["sequence"]>().toEqualTypeOf<number>();
+});

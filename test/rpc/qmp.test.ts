@@ -1,0 +1,202 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ADMIN, DEVICE, OBSERVER, startDaemon } from "./peers.ts";
+import type { Message } from "./stub.ts";
+
+let daemon: Awaited<ReturnType<typeof startDaemon>>;
+const sockets: Socket[] = [];
+beforeEach(async () => {
+  daemon = await startDaemon();
+});
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await daemon.stop();
+});
+
+/** A client of QMP's dialect that sends bytes and reads lines. */
+async function open(uid = ADMIN) {
+  daemon.nextPeer({ uid });
+  const socket = connect(daemon.qmpPath);
+  sockets.push(socket);
+  const lines: string[] = [];
+  let wake = () => {};
+  let rest = "";
+  socket.on("data", (chunk) => {
+    const pieces = (rest + chunk).split("\n");
+    rest = pieces.pop() ?? "";
+    lines.push(...pieces);
+    wake();
+  });
+  socket.on("close", () => wake());
+  await once(socket, "connect");
+  const next = async (): Promise<string> => {
+    while (lines.length === 0 && !socket.destroyed) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+    return lines.shift() ?? "";
+  };
+  /** The next message that is no event. */
+  const answer = async (): Promise<Message> => {
+    for (;;) {
+      const message = JSON.parse(await next());
+      if (!("event" in message)) return message;
+    }
+  };
+  const ask = (command: unknown): Promise<Message> => {
+    socket.write(typeof command === "string" ? command : JSON.stringify(command));
+    return answer();
+  };
+  return { socket, next, ask, answer };
+}
+
+async function negotiated(uid = ADMIN) {
+  const client = await open(uid);
+  await client.next();
+  expect(await client.ask({ execute: "qmp_capabilities" })).toEqual({ return: {} });
+  return client;
+}
+
+/** What QEMU's own qmp-shell (7.2) was seen to send, byte by byte and without any line ends, and to be answered. */
+const QMP_SHELL: [sent: string, received: (RegExp | string)[]][] = [
+  ['{"execute":"qmp_capabilities","arguments":{}}', ['{"return":{}}']],
+  [
+    '{"execute":"query-commands"}',
+    [/^\{"return":\[\{"name":"query-version"\},.*\{"name":"query-qmp-schema"\}\]\}$/],
+  ],
+  [
+    '{"execute":"query-version","arguments":{}}',
+    ['{"return":{"qemu":{"micro":0,"minor":0,"major":0},"package":"iovad 0"}}'],
+  ],
+  [
+    '{"execute":"query-devics","arguments":{}}',
+    [
+      '{"error":{"class":"CommandNotFound","desc":"Method not found: \\"query-devics\\"; did you mean query-devices?; query-commands lists the methods","data":{"class":"MethodNotFound"}}}',
+    ],
+  ],
+  [
+    '{"execute":"create-ioas","arguments":{}}',
+    [
+      /^\{"event":"IOAS_CREATED","data":\{"context":"default","ioas":1,"sequence":\d+\},"timestamp":\{"seconds":\d+,"microseconds":\d+\}\}$/,
+      '{"return":{"context":"default","ioas":1}}',
+    ],
+  ],
+  [
+    '{"execute":"query-reserved-ranges","arguments":{"device":"0000:00:99.0"}}',
+    [/^\{"error":\{"class":"DeviceNotFound","desc":"no device 0000:00:99\.0 [^"]*","data":\{.*\}\}\}$/],
+  ],
+];
+
+describe("QMP's dialect", () => {
+  it("gives qmp-shell what it expects, byte by byte", async () => {
+    const { socket, next } = await open();
+    expect(await next()).toBe(
+      '{"QMP":{"version":{"qemu":{"micro":0,"minor":0,"major":0},"package":"iovad 0"},"capabilities":[]}}',
+    );
+    for (const [sent, received] of QMP_SHELL) {
+      socket.write(sent);
+      for (const expected of received) {
+        if (typeof expected === "string") expect(await next()).toBe(expected);
+        else expect(await next()).toMatch(expected);
+      }
+    }
+  });
+
+  it("takes nothing but qmp_capabilities before it, and not twice", async () => {
+    const client = await open();
+    await client.next();
+    for (const execute of ["query-version", "create-ioas", "nonsense"]) {
+      expect(await client.ask({ execute, id: 7 })).toEqual({
+        error: {
+          class: "CommandNotFound",
+          desc: expect.stringContaining("qmp_capabilities"),
+          data: { class: "MethodNotFound" },
+        },
+        id: 7,
+      });
+    }
+    expect(daemon.host.context("default").ioases.size).toBe(0);
+    expect(await client.ask({ execute: "qmp_capabilities", arguments: { enable: [] } })).toEqual({
+      return: {},
+    });
+    expect((await client.ask({ execute: "qmp_capabilities" })).error.class).toBe("CommandNotFound");
+    expect((await client.ask({ execute: "query-version" })).return.package).toBe("iovad 0");
+  });
+
+  it("refuses a capability that it has not", async () => {
+    const client = await open();
+    await client.next();
+    const { error } = await client.ask({ execute: "qmp_capabilities", arguments: { enable: ["oob"] } });
+    expect(error).toMatchObject({ class: "GenericError", desc: expect.stringContaining('"oob"') });
+    expect((await client.ask({ execute: "query-version" })).error.class).toBe("CommandNotFound");
+  });
+
+  it.each([["a string"], [12.5], [null], [{ nested: [1] }], [["a", 2]]])("echoes the id %j", async (id) => {
+    const client = await negotiated();
+    expect(await client.ask({ execute: "query-status", id })).toMatchObject({
+      return: expect.anything(),
+      id,
+    });
+    const { error, id: echoed } = await client.ask({ execute: "query-status", arguments: { x: 1 }, id });
+    expect(error).toMatchObject({ class: "GenericError", data: { class: "InvalidParams" } });
+    expect(echoed).toEqual(id);
+  });
+
+  it.each([
+    ["no JSON", "{,}", "ParseError"],
+    ["no object", "[1]", "InvalidRequest"],
+    ["no command", '{"id":1}', "InvalidRequest"],
+    ["an unknown member", '{"execute":"query-status","argumenst":{}}', "InvalidRequest"],
+    ["arguments that are no object", '{"execute":"query-status","arguments":[]}', "InvalidRequest"],
+    ["out-of-band execution", '{"exec-oob":"query-status"}', "InvalidRequest"],
+    ["too deep a nesting", `{"execute":${"[".repeat(100)}${"]".repeat(100)}}`, "LimitExceeded"],
+    ["too long a message", `{"id":"é","execute":"${"x".repeat(2 ** 20)}"}`, "LimitExceeded"],
+  ])("answers %s with one error, and goes on", async (_what, message, name) => {
+    const client = await negotiated();
+    const { error } = await client.ask(message);
+    expect(error).toMatchObject({ class: "GenericError", desc: expect.any(String), data: { class: name } });
+    expect((await client.ask({ execute: "query-version" })).return.package).toBe("iovad 0");
+  });
+
+  it("sends events from qmp_capabilities on; subscribe narrows them, and unsubscribe ends them", async () => {
+    const [watcher, actor] = [await negotiated(), await negotiated()];
+    await actor.ask({ execute: "create-ioas" });
+    expect(JSON.parse(await watcher.next())).toMatchObject({ event: "IOAS_CREATED", data: { ioas: 1 } });
+    await watcher.ask({ execute: "subscribe", arguments: { events: ["IOAS_DESTROYED"] } });
+    await actor.ask({ execute: "create-ioas" });
+    await actor.ask({ execute: "destroy-ioas", arguments: { ioas: 1 } });
+    expect(JSON.parse(await watcher.next())).toMatchObject({ event: "IOAS_DESTROYED", data: { ioas: 1 } });
+    await watcher.ask({ execute: "unsubscribe" });
+    await actor.ask({ execute: "create-ioas" });
+    expect(await watcher.ask({ execute: "query-version", id: "last" })).toMatchObject({ id: "last" });
+  });
+
+  it("keeps the roles and the owners of the other dialect", async () => {
+    const observer = await negotiated(OBSERVER);
+    const { error } = await observer.ask({ execute: "hold-device", arguments: { device: DEVICE } });
+    expect(error).toMatchObject({ class: "GenericError", data: { class: "PermissionDenied" } });
+    const { return: commands } = await observer.ask({ execute: "query-commands" });
+    expect(commands).not.toContainEqual({ name: "hold-device" });
+  });
+
+  it("describes every command and event in QEMU's form of a schema, whose types are all there", async () => {
+    const client = await negotiated();
+    const { return: schema } = await client.ask({ execute: "query-qmp-schema" });
+    const byName = new Map(schema.map((each: Message) => [`${each["meta-type"]} ${each.name}`, each]));
+    expect(byName.get("command hold-device")).toBeDefined();
+    expect(byName.get("event DEVICE_HELD")).toBeDefined();
+    const types = new Set(
+      schema
+        .filter((each: Message) => !["command", "event"].includes(each["meta-type"]))
+        .map((each: Message) => each.name),
+    );
+    const used = schema.flatMap((each: Message) => [
+      ...["arg-type", "ret-type", "element-type"].flatMap((name) => each[name] ?? []),
+      ...(each.members ?? []).flatMap(({ type }: Message) => type ?? []),
+    ]);
+    expect(used.length).toBeGreaterThan(100);
+    expect(used.filter((name: string) => !types.has(name))).toEqual([]);
+  });
+});

@@ -1,0 +1,82 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { type TimeSlice, TimeSlices } from "../../src/rpc/time-slices.ts";
+
+/** A clock that only work moves. */
+function setUp() {
+  let now = 0;
+  const slices = new TimeSlices(() => now);
+  const done: string[] = [];
+  const work = (milliseconds: number) => {
+    now += milliseconds;
+  };
+  /** Works piece by piece of a millisecond each, as everybody does who has much to do. */
+  const labour = async (name: string, slice: TimeSlice, pieces: number) => {
+    for (let piece = 0; piece < pieces; piece++) {
+      if (slice.isOver) await slice.pass();
+      work(1);
+      done.push(name);
+    }
+    slice.rest();
+  };
+  return { slices, done, labour, work };
+}
+
+describe("TimeSlices", () => {
+  it("lets work that fits into one slice be done at once", () => {
+    const { slices, done, labour } = setUp();
+    void labour("a", slices.slice(1), 2);
+    expect(done).toEqual(["a", "a"]);
+  });
+
+  it("has one slice in a turn of the loop, for all together", async () => {
+    const { slices, done, labour } = setUp();
+    for (const name of ["a", "b", "c"]) void labour(name, slices.slice(1), 100);
+    const before = done.length;
+    expect(before).toBeLessThanOrEqual(3);
+    await nextTurn();
+    expect(done.length - before).toBeLessThanOrEqual(3);
+  });
+
+  it("gives those who have equally much to do equal parts", async () => {
+    const { slices, done, labour } = setUp();
+    await Promise.all(["a", "b", "c"].map((name) => labour(name, slices.slice(1), 60)));
+    for (const name of ["a", "b", "c"]) {
+      expect(done.slice(0, 90).filter((each) => each === name).length).toBeGreaterThanOrEqual(25);
+    }
+  });
+
+  it("gives users equal parts, however many connections each has", async () => {
+    const { slices, done, labour } = setUp();
+    const many = Array.from({ length: 9 }, () => labour("many", slices.slice(1), 60));
+    await Promise.all([...many, labour("one", slices.slice(2), 60)]);
+    expect(done.slice(0, 110).filter((each) => each === "one").length).toBeGreaterThanOrEqual(50);
+  });
+
+  it.each([
+    ["the same user", 1],
+    ["another user", 2],
+  ])("serves a small question of %s next, however many large ones wait", async (_who, uid) => {
+    const { slices, done, labour } = setUp();
+    const large = Array.from({ length: 50 }, () => labour("large", slices.slice(1), 40));
+    const asker = slices.slice(uid);
+    for (let question = 0; question < 20; question++) {
+      await nextTurn();
+      const before = done.length;
+      await labour("small", asker, 1);
+      expect(done.length - before).toBeLessThanOrEqual(7);
+    }
+    await Promise.all(large);
+  });
+
+  it("holds nothing against anybody that was before everybody was idle", async () => {
+    const { slices, done, labour } = setUp();
+    const old = slices.slice(1);
+    await Promise.all([labour("old", old, 500), labour("other", slices.slice(1), 500)]);
+    await nextTurn();
+    await nextTurn();
+    done.length = 0;
+    await Promise.all([labour("new", slices.slice(1), 60), labour("old", old, 60)]);
+    expect(done.slice(0, 40).filter((each) => each === "old").length).toBeGreaterThanOrEqual(15);
+  });
+});
