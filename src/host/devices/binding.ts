@@ -11,6 +11,7 @@ import {
   kernelError,
   openDeviceFailure,
   openIommufdFailure,
+  withoutIommu,
 } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
@@ -113,7 +114,7 @@ export class Binding {
 
   /** Whether only groups and containers can serve the device, and do. */
   #isLegacy(device: PlatformDevice): boolean {
-    if (device.cdev && this.#parts.platform.hasIommufd) return false;
+    if (device.noIommu || (device.cdev && this.#parts.platform.hasIommufd)) return false;
     return isOnVfioDriver(device) && hasLegacyPath(this.#parts.kernel, device);
   }
 
@@ -192,6 +193,7 @@ export class Binding {
         { driver },
       );
     }
+    if (platform.noIommu) throw withoutIommu(device);
     if (!cdev) {
       throw new HostError(
         "DeviceNotReady",
