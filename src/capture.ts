@@ -1,5 +1,5 @@
 import { Host } from "./host/host.ts";
-import type { Reserved } from "./host/knowledge/knowledge.ts";
+import type { Reserved } from "./host/knowledge/reserved.ts";
 import type { PciIds, PlatformDevice } from "./host/platform/platform.ts";
 import { openKernel } from "./open-kernel.ts";
 import type { HostChoice } from "./options.ts";

@@ -3,7 +3,7 @@ import type { End, Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Owner } from "../contexts/owners.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
-import { reservedRanges } from "../knowledge/reserved-ranges.ts";
+import { reservedRanges } from "../knowledge/reserved.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Binding } from "./binding.ts";
