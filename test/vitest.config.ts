@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** The lab's other boots that run the conformance suite (see test/conformance/platforms.ts). */
-const OTHER_PLATFORMS = ["vtd48", "amd", "virtio"];
+/** What the simulated kernel imitates besides (see test/conformance/platforms.ts): each kind of IOMMU, each size of page. */
+const OTHER_PLATFORMS = ["vtd48", "amd", "virtio", "smmu", "smmu-16k", "smmu-64k"];
 
 /** Begins with what takes half a core's time, lest the other core wait for it at the end. */
 class LongestFirst extends BaseSequencer {

@@ -4,6 +4,7 @@ import { clip } from "../attribution/claims.ts";
 import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import { isOnVfioDriver } from "../host/platform/platform.ts";
+import { FULL } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { mapInSteps, type Steps } from "../ranges/steps.ts";
 import type { Gap } from "./gaps.ts";
@@ -27,9 +28,15 @@ export interface CandidateDevice extends KnownDevice {
 /**
  * A device, with what keeps it from guests. What its group's file lists, it claims, also where a sibling may be the one
  * that has the region: an answer that is too narrow harms nobody, and it is not exact then. Likewise an aperture that is
- * only estimated. Of a device that cannot be attached nothing is exact.
+ * only estimated. Of a device that cannot be attached nothing is exact, and without an IOMMU there is no address at all
+ * that anything is sure to translate.
  */
 export function deviceSource({ platform, reserved, blockers = [] }: CandidateDevice): Source {
+  if (platform.noIommu) {
+    const { device, group } = platform;
+    const cause: Cause = { device, group, kind: "aperture" };
+    return { claims: [{ ...FULL, cause }], alignment: null, gap: { device, state: "blocked" } };
+  }
   const isExact =
     blockers.length === 0 &&
     (reserved.apertureSource === "probe" || reserved.apertureSource === "ioas") &&

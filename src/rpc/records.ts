@@ -16,6 +16,7 @@ export const wireBlocker = z
     device: deviceName,
     reason: z.enum([
       "direct-mapping",
+      "no-iommu",
       "no-vfio-driver",
       "group-sibling",
       "no-cdev",

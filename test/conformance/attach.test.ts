@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges, iommu_iova_range } from "../../src/uapi/iommufd.ts";
 import { kernelUnderTest } from "./kernel-under-test.ts";
-import { ATTACHED, EVERYTHING, outcome, REPLACED, Session } from "./session.ts";
+import { ATTACHED, EVERYTHING, outcome, PAGE, REPLACED, Session } from "./session.ts";
 
 const { kernel, devices } = await kernelUnderTest();
 const session = new Session(kernel, devices);
@@ -25,7 +25,7 @@ const attach = (to: number) => outcome(() => session.attach(device, to));
 describe("ATTACH", () => {
   it("leaves what device and aperture allow, with the IOMMU's page as alignment", async () => {
     await session.attach(device, ioas);
-    expect(session.rangesAndAlignment(iommufd, ioas)).toEqual({ ranges: ATTACHED, alignment: 4096n });
+    expect(session.rangesAndAlignment(iommufd, ioas)).toEqual({ ranges: ATTACHED, alignment: PAGE });
   });
 
   it("makes a hwpt with the lowest free id, which is gone after DETACH", async () => {
@@ -87,7 +87,7 @@ describe("IOVA_RANGES of an attached IOAS", () => {
     );
     expect(iommu_ioas_iova_ranges.decode(argument)).toMatchObject({
       num_iovas: ATTACHED.length,
-      out_iova_alignment: 4096n,
+      out_iova_alignment: PAGE,
     });
     const filled = iommu_iova_range.encodeArray(ATTACHED.map(([start, last]) => ({ start, last })));
     const kept = capacity * iommu_iova_range.size;

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
 import type { HostErrorClass } from "../../src/host/errors.ts";
 import { Daemon } from "../daemon/daemon.ts";
+import { wireRanges } from "../kernel/guest.ts";
 import { DEVICES, LAB } from "./kernel-under-test.ts";
+import { MSI_START } from "./session.ts";
 
 type Request = readonly [method: string, params: object];
 
@@ -29,7 +31,7 @@ const attached: readonly Request[] = [
   hold,
   ["attach-device", { device: DEVICE, ioas: 1 }],
 ];
-const MSI = { start: "0xfee00000", last: "0xfee00fff" };
+const [MSI] = wireRanges([[MSI_START, MSI_START + 0xfffn]]);
 /** Stands for a device that has an IOMMU group, and no VFIO driver. */
 const NOT_READY = "not-ready";
 

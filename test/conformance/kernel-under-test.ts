@@ -15,11 +15,12 @@ const driver = "vfio-pci";
 
 /** The lab's guest as a topology. */
 export const LAB = {
+  kernel: { "page-size": platform.pageSize },
   iommus: [
     {
       name: iommu,
       aperture: { start: "0x0", last: hex(platform.apertureLast) },
-      "page-size": 4096,
+      "page-size": platform.pageSize,
       "late-aperture": platform.allowedAfterReplace !== undefined,
     },
   ],

@@ -13,7 +13,7 @@ import {
   iommu_option,
 } from "../../src/uapi/iommufd.ts";
 import { kernelUnderTest } from "./kernel-under-test.ts";
-import { outcome, Session, U64_MAX } from "./session.ts";
+import { outcome, PAGE, Session, U64_MAX } from "./session.ts";
 
 const { kernel, devices } = await kernelUnderTest();
 const session = new Session(kernel, devices);
@@ -70,12 +70,14 @@ describe("MAP and UNMAP", () => {
 
   it("choose addresses only from the list of allowed ranges, which an address of the caller's need not heed", async () => {
     const ioas = session.allocIoas(iommufd);
-    session.allow(iommufd, ioas, [[0x100000n, 0x102fffn]]);
-    const memory = Buffer.alloc(0x1000);
+    session.allow(iommufd, ioas, [[0x100000n, 0x100000n + 3n * PAGE - 1n]]);
+    const memory = Buffer.alloc(Number(PAGE));
     const iova = session.map(iommufd, ioas, undefined, memory);
     expect(iova).toBeGreaterThanOrEqual(0x100000n);
-    expect(iova).toBeLessThanOrEqual(0x102000n);
-    expect(await outcome(() => session.map(iommufd, ioas, undefined, Buffer.alloc(0x4000)))).toBe("ENOSPC");
+    expect(iova).toBeLessThanOrEqual(0x100000n + 2n * PAGE);
+    expect(await outcome(() => session.map(iommufd, ioas, undefined, Buffer.alloc(4 * Number(PAGE))))).toBe(
+      "ENOSPC",
+    );
     expect(session.map(iommufd, ioas, 0x900000n, memory)).toBe(0x900000n);
   });
 });
@@ -95,7 +97,7 @@ describe("OPTION", () => {
     expect(option({ ...huge, ...get })).toBe(1n);
     option({ ...huge, ...set, val64: 0n });
     expect(option({ ...huge, ...get })).toBe(0n);
-    expect(session.rangesAndAlignment(iommufd, ioas).alignment).toBe(4096n);
+    expect(session.rangesAndAlignment(iommufd, ioas).alignment).toBe(PAGE);
     option({ ...huge, ...set, val64: 1n });
     expect(session.rangesAndAlignment(iommufd, ioas).alignment).toBe(1n);
     expect(await outcome(() => option({ ...huge, ...set, val64: 2n }))).toBe("EINVAL");

@@ -33,6 +33,9 @@ export const EVERYTHING: Pair[] = [[0n, U64_MAX]];
 export const ATTACHED = [...currentPlatform().allowed];
 export const REPLACED = [...(currentPlatform().allowedAfterReplace ?? ATTACHED)];
 export const EXCLUDED = [...currentPlatform().excluded];
+export const [MSI_START, MSI_LAST] = currentPlatform().excluded[0];
+/** In bytes. */
+export const PAGE = BigInt(currentPlatform().pageSize);
 
 /** The name of the errno that `call` fails with, or "OK". */
 export async function outcome(call: () => unknown): Promise<string> {

@@ -19,7 +19,7 @@ import {
 import { iovaRangesOf } from "../../src/uapi/vfio-capabilities.ts";
 import { DEVICES, kernelUnderTest, SIBLINGS } from "./kernel-under-test.ts";
 import { currentPlatform } from "./platforms.ts";
-import { outcome, Session } from "./session.ts";
+import { outcome, PAGE, Session } from "./session.ts";
 
 const { kernel, devices } = await kernelUnderTest();
 // Built code knows the errors of built code only.
@@ -172,7 +172,7 @@ describe("what a container with an IOMMU tells", () => {
     const argument = vfio_iommu_type1_info.encode();
     await getInfo(container, argument);
     const { iova_pgsizes } = vfio_iommu_type1_info.decode(argument);
-    expect(iova_pgsizes & -iova_pgsizes).toBe(4096n);
+    expect(iova_pgsizes & -iova_pgsizes).toBe(PAGE);
   });
 
   it("asks for more room in argsz, and leaves what is behind the room alone", async () => {
@@ -230,7 +230,7 @@ describe("a probe by type1", () => {
       await each.setIommu();
       const answer = await each.iovaRanges();
       expect([...(answer?.ranges ?? [])]).toEqual(ALLOWED);
-      expect(answer?.alignment).toBe(4096n);
+      expect(answer?.alignment).toBe(PAGE);
     } finally {
       await group.close();
       await each.close();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { estimateAperture, type IommuTraits } from "../../src/host/platform/aperture-estimate.ts";
 
-const NOTHING: IommuTraits = { cap: null, ecap: null, features: null, commandLine: null };
+const NOTHING: IommuTraits = { cap: null, ecap: null, features: null, ivrs: null, commandLine: null };
 
 /** The width of the estimate in bits. */
 function bits(traits: Partial<IommuTraits>): number | null {
@@ -15,6 +15,10 @@ const cap = (mgaw: number, sagaw: number, isFiveLevel = false) =>
   ((BigInt(mgaw - 1) << 16n) | (BigInt(sagaw) << 8n) | (BigInt(isFiveLevel) << 60n)).toString(16);
 const SCALABLE = ((1n << 43n) | (1n << 46n) | (1n << 47n)).toString(16);
 const SECOND_STAGE_ONLY = ((1n << 43n) | (1n << 46n)).toString(16);
+const FIRST_STAGE_ONLY = ((1n << 43n) | (1n << 47n)).toString(16);
+
+/** Four bytes, each as a character. */
+const le32 = (value: number) => String.fromCharCode(...new Uint8Array(new Uint32Array([value]).buffer));
 
 describe("the estimate of an aperture", () => {
   it("is nothing behind an IOMMU that shows no registers", () => {
@@ -44,10 +48,25 @@ describe("the estimate of an aperture", () => {
     expect(bits({ cap: cap(48, 0) })).toBe(null);
   });
 
-  it("is what both stages reach where the unit can do scalable mode", () => {
-    expect(bits({ cap: cap(57, 0b1110), ecap: SCALABLE })).toBe(48);
-    expect(bits({ cap: cap(57, 0b1110, true), ecap: SCALABLE })).toBe(57);
+  it("is what both stages reach where the unit can do scalable mode, and of the first the lower half", () => {
+    expect(bits({ cap: cap(57, 0b1110), ecap: SCALABLE })).toBe(47);
+    expect(bits({ cap: cap(57, 0b1110, true), ecap: SCALABLE })).toBe(56);
+    expect(bits({ cap: cap(57, 0b0110, true), ecap: SCALABLE })).toBe(48);
+    expect(bits({ cap: cap(48, 0b1110, true), ecap: SCALABLE })).toBe(47);
+    expect(bits({ cap: cap(46, 0b0100), ecap: SCALABLE })).toBe(45);
     expect(bits({ cap: cap(57, 0b1110), ecap: SECOND_STAGE_ONLY })).toBe(57);
+  });
+
+  it("is what the first stage reaches for a unit that has no other", () => {
+    expect(bits({ cap: cap(48, 0), ecap: FIRST_STAGE_ONLY })).toBe(47);
+  });
+
+  it("does not ask about the first stage where the unit cannot do scalable mode", () => {
+    expect(bits({ cap: cap(48, 0b0100), ecap: (1n << 47n).toString(16) })).toBe(48);
+  });
+
+  it("is for an emulated unit with tables of the first stage what Linux 7.3 gave", () => {
+    expect(bits({ cap: "1d2008c222f0686", ecap: "880000f00f4a" })).toBe(47);
   });
 
   it("is for AMD's IOMMU what its tables reach: with six levels everything", () => {
@@ -55,6 +74,18 @@ describe("the estimate of an aperture", () => {
     expect(bits({ features: "58f77ef22294ade" })).toBe(64);
     expect(bits({ features: (1n << 10n).toString(16) })).toBe(57);
     expect(bits({ features: "0:0" })).toBe(48);
+  });
+
+  it("is not more for AMD's IOMMU than the firmware's table says", () => {
+    const ivrs = (vaSize: number, efrSup = 1) =>
+      `IVRS${"\0".repeat(32)}${le32((vaSize << 15) | 0x2800 | efrSup)}\0\0`;
+    expect(bits({ features: "29d3:0", ivrs: ivrs(48) })).toBe(48);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(64) })).toBe(64);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(0) })).toBe(64);
+    expect(bits({ features: "0:0", ivrs: ivrs(64) })).toBe(48);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(64, 0) })).toBe(48);
+    expect(bits({ features: "29d3:0", ivrs: ivrs(40, 0) })).toBe(40);
+    expect(bits({ features: "29d3:0", ivrs: "IVRS" })).toBe(64);
   });
 
   it("is smaller when AMD's driver was told to use the CPU's format of tables", () => {

@@ -201,6 +201,10 @@ describe("a file that fills sysfs's page", () => {
     const { regions } = parseReservedRegions(text(4094));
     expect(parseReservedRegions(text(4094))).toEqual({ regions, truncated: false });
     expect(parseReservedRegions(text(4095))).toEqual({ regions, truncated: true });
+    // Of a host with larger pages.
+    expect(parseReservedRegions(text(4096))).toEqual({ regions, truncated: false });
+    expect(parseReservedRegions(text(16383))).toEqual({ regions, truncated: true });
+    expect(parseReservedRegions(text(65535))).toEqual({ regions, truncated: true });
   });
 });
 

@@ -8,7 +8,7 @@ import { openDevices, secondOpinion, wireRanges } from "./guest.ts";
 const DEVICES = ["0000:00:05.0", "0000:00:06.0"] as const;
 const PLATFORM = currentPlatform();
 const EVERYTHING = { ranges: [{ start: "0x0", last: "0xffffffffffffffff" }], alignment: "0x1" };
-const ATTACHED = { ranges: wireRanges(PLATFORM.allowed), alignment: "0x1000" };
+const ATTACHED = { ranges: wireRanges(PLATFORM.allowed), alignment: `0x${PLATFORM.pageSize.toString(16)}` };
 
 interface Allowed {
   ranges: object[];

@@ -23,7 +23,7 @@ afterAll(async () => {
   await kernel.shutdown();
 });
 
-const topology = parseTopology({ ...LAB, kernel: { "iommufd-test": true } });
+const topology = parseTopology({ ...LAB, kernel: { ...LAB.kernel, "iommufd-test": true } });
 let played = 0;
 
 /** The first step whose outcome differs, and both outcomes. */

@@ -2,6 +2,7 @@ import { afterAll, expect, it } from "vitest";
 import type { HostError } from "../../src/host/errors.ts";
 import { Host } from "../../src/host/host.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { MSI_LAST, MSI_START, PAGE } from "../conformance/session.ts";
 import { FaultyKernel } from "./faulty-kernel.ts";
 import { openDevices } from "./guest.ts";
 import { readRanges } from "./raw-ranges.ts";
@@ -22,7 +23,7 @@ interface Operation {
   readonly run: () => unknown;
 }
 
-const MSI = RangeSet.from([{ start: 0xfee00000n, last: 0xfeefffffn }]);
+const MSI = RangeSet.from([{ start: MSI_START, last: MSI_LAST }]);
 const RANGES = RangeSet.from([
   { start: 0x1000n, last: 0x1fffn },
   { start: 0x10000n, last: 0x1ffffn },
@@ -80,7 +81,7 @@ async function expectModelToBeTheKernel(): Promise<void> {
     // Only what a device is attached with has the IOMMU's alignment.
     const devices = held.filter((each) => each.ioas === ioas).map(({ platform }) => platform.device);
     expect([...ioas.devices].sort()).toEqual(devices.sort());
-    expect(raw.alignment).toBe(devices.length > 0 ? 4096n : 1n);
+    expect(raw.alignment).toBe(devices.length > 0 ? PAGE : 1n);
   }
   // A driver that finds no memory lists no regions; what the daemon knows of the device must not become less by that.
   const { reserved } = await host.reserved(DEVICE);

@@ -64,8 +64,8 @@ function iovadRun(...args: string[]): ChildProcess {
 function qemu(device: string): string[] {
   const machine = "-machine q35 -accel tcg -m 4M -S -nodefaults -no-user-config -display none".split(" ");
   return [
-    `${QEMU}/bin/qemu-system-x86_64`,
-    ...["-L", "/usr/share/seabios", "-L", `${QEMU}/share/qemu`, ...machine],
+    `${QEMU}/qemu-system-x86_64`,
+    ...machine,
     ...["-qmp", `unix:${QMP},server=on,wait=off`],
     ...["-object", "iommufd,id=iommufd0,fd={iommufd}"],
     ...["-device", `vfio-pci,iommufd=iommufd0,fd={device:${device}}`],
@@ -146,7 +146,7 @@ it("QEMU, started by nobody, binds the device, and the daemon answers for QEMU's
   ]);
   expect(status).toEqual({ return: { status: "prelaunch", running: false } });
 
-  const guest = pidOf(`${QEMU}/bin/`);
+  const guest = pidOf(`${QEMU}/`);
   expect(openDevices(guest)).toEqual(["/dev/iommu", "/dev/vfio/devices/vfio0"]);
   expect(readFileSync(`/proc/${guest}/status`, "utf8")).toMatch(/^Uid:\t65534\t65534/m);
   expect(pinnedKilobytes(guest)).toBeGreaterThanOrEqual(4096);

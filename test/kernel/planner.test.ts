@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
 import { DEVICES } from "../conformance/kernel-under-test.ts";
+import { MSI_LAST, MSI_START } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
+import { wireRanges } from "./guest.ts";
 
+const [MSI] = wireRanges([[MSI_START, MSI_LAST]]);
 let daemon: Daemon;
 let client: Client;
 
@@ -40,7 +43,8 @@ it("predicts exactly what the kernel allows after the attach, once it has probed
 
 it("has the kernel refuse a hot-plug that would break an enforced layout, and the guest keeps its ranges", async () => {
   const { ioas } = await client.call("create-ioas");
-  const layout = [{ name: "ram", start: "0xfe000000", last: "0xffffffff" }];
+  const ram = wireRanges([[MSI_START - 0xe00000n, MSI_LAST + 0x1100000n]]);
+  const layout = ram.map((range) => ({ name: "ram", ...range }));
   const checked = await client.call("check-layout", { layout, ioas, enforce: true });
   expect(checked).toMatchObject({ fits: true, enforced: true });
   const before = await client.call("query-allowed-ranges", { ioas });
@@ -54,8 +58,7 @@ it("has the kernel refuse a hot-plug that would break an enforced layout, and th
       errno: "EADDRINUSE",
       conflicts: [
         {
-          start: "0xfee00000",
-          last: "0xfeefffff",
+          ...MSI,
           causes: [expect.objectContaining({ device, kind: "region", type: "msi" })],
         },
       ],
@@ -63,7 +66,7 @@ it("has the kernel refuse a hot-plug that would break an enforced layout, and th
   });
   expect(await client.call("query-allowed-ranges", { ioas })).toEqual({ ...before, cached: true });
   expect(await client.call("query-ioas", { ioas })).toMatchObject({
-    ioas: [{ devices: [], "allow-list": [{ start: "0xfe000000", last: "0xffffffff" }] }],
+    ioas: [{ devices: [], "allow-list": ram }],
   });
   await client.call("release-device", { device });
   await client.call("destroy-ioas", { ioas });

@@ -25,7 +25,7 @@ export class Player {
   /** The IOASes in each context, by what was allocated and destroyed. */
   readonly #ioases: Set<number>[];
   /** Page-aligned, as WebAssembly's memory is: where in its page memory begins shows in automatic addresses. */
-  readonly #memory = new Uint8Array(new WebAssembly.Memory({ initial: 1 }).buffer);
+  readonly #memory = new Uint8Array(new WebAssembly.Memory({ initial: 4 }).buffer);
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;

@@ -7,12 +7,12 @@ import { Session } from "../conformance/session.ts";
 import { Daemon, MAIN } from "../daemon/daemon.ts";
 import { openDevices, wireRanges } from "./guest.ts";
 
-const { iommu, apertureLast, excluded } = currentPlatform();
+const { apertureLast, estimatedLast, excluded } = currentPlatform();
 const [aperture] = wireRanges([[0n, apertureLast]]);
-/** Only those units show registers. */
-const suggested = /^(dmar|ivhd)/.test(iommu)
-  ? { aperture, "aperture-source": "estimate" }
-  : { aperture: null, "aperture-source": "unknown" };
+const suggested =
+  estimatedLast === null
+    ? { aperture: null, "aperture-source": "unknown" }
+    : { aperture: wireRanges([[0n, estimatedLast]])[0], "aperture-source": "estimate" };
 
 let daemon: Daemon;
 let client: Client;

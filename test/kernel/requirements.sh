@@ -8,9 +8,12 @@ need() { # need PACKAGE FILE-OR-COMMAND
 }
 
 need qemu-system-x86 qemu-system-x86_64
+need qemu-system-arm qemu-system-aarch64
 need linux-source-6.12 /usr/src/linux-source-6.12.tar.xz
 need xz-utils xz
 need gcc gcc
+need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc
+need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h
 need make make
 need libc6-dev /usr/include/stdio.h
 need libelf-dev /usr/include/gelf.h

@@ -3,6 +3,7 @@ import * as iommufd from "../../src/uapi/iommufd.ts";
 import { IOMMU_TEST_OP_ADD_RESERVED, iommu_test_cmd } from "../../src/uapi/iommufd-test.ts";
 import * as vfio from "../../src/uapi/vfio.ts";
 import { DEVICES, SIBLINGS } from "../conformance/kernel-under-test.ts";
+import { MSI_LAST, MSI_START, PAGE } from "../conformance/session.ts";
 
 const U64_MAX = (1n << 64n) - 1n;
 export const ALL_DEVICES = [...DEVICES, ...SIBLINGS];
@@ -24,9 +25,16 @@ export interface Step {
 
 /** Where things change: what the devices reserve, what the IOMMUs translate, the ends of it all, unaligned ones. */
 const EDGES = [
-  ...[0n, 0x1000n, 0x1001n, 0x3000n, 0x100_0000n, 0xfedf_f000n, 0xfee0_0000n, 0xfef0_0000n],
-  ...[0x7f_ffff_f000n, 0x80_0000_0000n, 0xfd_0000_0000n, 0x100_0000_0000n, 0x1_0000_0000_0000n],
-  ...[U64_MAX - 0xfffn, U64_MAX],
+  ...[0n, PAGE, PAGE + 1n, 3n * PAGE, 0x100_0000n, MSI_START - PAGE, MSI_START, MSI_LAST + 1n],
+  ...[
+    0x80_0000_0000n - PAGE,
+    0x80_0000_0000n,
+    0xfd_0000_0000n,
+    0x100_0000_0000n,
+    0x8000_0000_0000n,
+    0x1_0000_0000_0000n,
+  ],
+  ...[U64_MAX - PAGE + 1n, U64_MAX],
 ];
 const address = fc.constantFrom(...EDGES);
 /** Ends right before an edge, so that two of them touch, or on it. */
@@ -90,7 +98,7 @@ const addReserved = fc.tuple(id, range).map(
   }),
 );
 const map = fc
-  .tuple(id, address, fc.constantFrom(6, 7), fc.constantFrom(0x800n, 0x1000n, 0x2000n))
+  .tuple(id, address, fc.constantFrom(6, 7), fc.constantFrom(PAGE / 2n, PAGE, 2n * PAGE))
   .map(([ioas_id, iova, flags, length]): Call => {
     const fixed = flags & iommufd.IOMMU_IOAS_MAP_FIXED_IOVA;
     return {
@@ -99,7 +107,7 @@ const map = fc
       pointer: { offset: 16, target: "memory" },
     };
   });
-const unmap = fc.tuple(id, address, fc.constantFrom(0n, 0x800n, 0x1000n, 0x2000n, U64_MAX)).map(
+const unmap = fc.tuple(id, address, fc.constantFrom(0n, PAGE / 2n, PAGE, 2n * PAGE, U64_MAX)).map(
   ([ioas_id, iova, length]): Call => ({
     what: `${ioas_id}: ${hex(length)} bytes at ${hex(iova)}`,
     argument: iommufd.iommu_ioas_unmap.encode({ ioas_id, iova, length }),

@@ -14,6 +14,7 @@ const NIC: PlatformDevice = {
   vfioDevice: "vfio0",
   cdev: true,
   iommu: "dmar0",
+  noIommu: false,
   pci: null,
   numaNode: null,
 };
@@ -89,6 +90,16 @@ describe("a device", () => {
     });
     const blocked = known({ ...gap, regions: [direct], excluded: RangeSet.from([direct]) });
     expect(deviceSource(blocked).gap).toMatchObject({ state: "blocked" });
+  });
+});
+
+describe("a device without an IOMMU", () => {
+  it("has no address, whatever is told of it, and no probe would tell more", () => {
+    for (const changes of [{}, { apertureSource: "unknown", aperture: null } as const]) {
+      const source = deviceSource(known(changes, { noIommu: true }));
+      expect(source.claims).toEqual([{ ...FULL, cause: { device: NIC.device, group: 7, kind: "aperture" } }]);
+      expect(source.gap).toEqual({ device: NIC.device, state: "blocked" });
+    }
   });
 });
 

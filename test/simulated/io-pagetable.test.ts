@@ -24,7 +24,7 @@ describe("IOVA ranges", () => {
   it("are what nobody reserves, in as few ranges as can be", () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(smallRange, owner)), owner, (reservations, gone) => {
-        const pagetable = new IoPagetable();
+        const pagetable = new IoPagetable(4096);
         for (const [range, by] of reservations) pagetable.reserve(range, by);
         pagetable.iovaRanges();
         pagetable.unreserve(gone);
@@ -41,7 +41,7 @@ describe("IOVA ranges", () => {
   });
 
   it("can be none at all, or a single byte at either end", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     pagetable.reserve({ start: 1n, last: U64_MAX - 1n }, {});
     expect(pagetable.iovaRanges()).toEqual([
       { start: 0n, last: 0n },
@@ -52,7 +52,7 @@ describe("IOVA ranges", () => {
   });
 
   it("are not rounded to pages", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     pagetable.addDomain({ aperture: { start: 0x10n, last: 0xffefn }, pageSize: 4096 });
     expect(pagetable.iovaRanges()).toEqual([{ start: 0x10n, last: 0xffefn }]);
   });
@@ -63,7 +63,7 @@ describe("reserved, allowed and mapped ranges", () => {
     const step = fc.tuple(fc.constantFrom("reserve", "allow", "map"), smallRange, fc.array(smallRange));
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-        const pagetable = new IoPagetable();
+        const pagetable = new IoPagetable(4096);
         const state = { reserved: [] as Range[], allowed: [] as Range[], mapped: [] as Range[] };
         for (const [what, range, list] of steps) {
           if (what === "reserve") {
@@ -93,7 +93,7 @@ describe("reserved, allowed and mapped ranges", () => {
   });
 
   it("leave an address for a mapping without one: aligned to its size or memory, and never the first page", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     expect(pagetable.map(undefined, 0n, 0x1000n)).toBe(0x1000n);
     expect(pagetable.map(undefined, 0n, 0x1000n)).toBe(0x2000n);
     pagetable.reserve({ start: 0x3000n, last: 0x3fffn }, {});
@@ -108,8 +108,18 @@ describe("reserved, allowed and mapped ranges", () => {
     expect(() => pagetable.map(undefined, 0n, 0x1000n)).toThrow(expect.objectContaining({ code: "ENOSPC" }));
   });
 
+  it("leave an address for a mapping without one beyond the first page, whatever a page is", () => {
+    const pagetable = new IoPagetable(65536);
+    expect(pagetable.map(undefined, 0n, 0x1000n)).toBe(0x10000n);
+    expect(pagetable.map(undefined, 0x7f000000f000n, 0x1000n)).toBe(0x1f000n);
+    expect(() => pagetable.setLargePages(false)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+    const empty = new IoPagetable(65536);
+    empty.setLargePages(false);
+    expect(empty.alignment).toBe(65536n);
+  });
+
   it("let a mapping without an address lie across allowed ranges that touch", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     pagetable.setAllowed([
       { start: 0x1000n, last: 0x1fffn },
       { start: 0x2000n, last: 0x2fffn },
@@ -121,16 +131,18 @@ describe("reserved, allowed and mapped ranges", () => {
 describe("a domain", () => {
   const aperture = { start: 0x1000n, last: 0xffffn };
 
-  it("with pages larger than the machine's is EINVAL", () => {
-    const pagetable = new IoPagetable();
-    expect(() => pagetable.addDomain({ aperture, pageSize: 65536 })).toThrow(
+  it.each([4096, 16384, 65536])("with pages larger than the machine's %i bytes is EINVAL", (pageSize) => {
+    const pagetable = new IoPagetable(pageSize);
+    expect(() => pagetable.addDomain({ aperture, pageSize: 2 * pageSize })).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
     expect(pagetable.iovaRanges()).toEqual([{ start: 0n, last: U64_MAX }]);
+    pagetable.addDomain({ aperture, pageSize });
+    expect(pagetable.alignment).toBe(BigInt(pageSize));
   });
 
   it("sets the alignment to the largest page of all that are there", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     const small = { aperture, pageSize: 256 };
     const large = { aperture, pageSize: 4096 };
     pagetable.addDomain(small);
@@ -145,7 +157,7 @@ describe("a domain", () => {
   });
 
   it("that is refused because of the upper end of its aperture takes back the lower", () => {
-    const pagetable = new IoPagetable();
+    const pagetable = new IoPagetable(4096);
     pagetable.map(0x10000n, 0n, 0x1000n);
     expect(() => pagetable.addDomain({ aperture, pageSize: 4096 })).toThrow(
       expect.objectContaining({ code: "EADDRINUSE" }),

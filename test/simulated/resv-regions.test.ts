@@ -108,6 +108,8 @@ describe("reserved_regions", () => {
     expect(text).toHaveLength(4095);
     expect(text.split("\n")).toHaveLength(98);
     expect(text.endsWith("\n0x00000000000000c2 0x")).toBe(true);
+    expect(reservedRegionsText([regions], { pageSize: 65536 }).split("\n")).toHaveLength(201);
+    expect(reservedRegionsText([regions], { pageSize: 65536, isFull: true })).toHaveLength(65535);
   });
 });
 

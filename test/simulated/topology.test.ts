@@ -24,6 +24,7 @@ describe("a topology", () => {
     const topology = parseTopology({
       kernel: {
         release: "6.6.1",
+        "page-size": 16384,
         iommufd: true,
         "vfio-cdev": false,
         "resv-iova-ranges": true,
@@ -56,7 +57,14 @@ describe("a topology", () => {
       ],
     });
     expect(topology).toEqual({
-      kernel: { release: "6.6.1", iommufd: true, vfioCdev: false, resvIovaRanges: true, iommufdTest: true },
+      kernel: {
+        release: "6.6.1",
+        pageSize: 16384,
+        iommufd: true,
+        vfioCdev: false,
+        resvIovaRanges: true,
+        iommufdTest: true,
+      },
       iommus: [
         {
           name: "dmar0",
@@ -91,7 +99,14 @@ describe("a topology", () => {
 
   it("may leave out what is ordinary", () => {
     expect(parseTopology({})).toEqual({
-      kernel: { release: "6.12.0", iommufd: true, vfioCdev: true, resvIovaRanges: false, iommufdTest: false },
+      kernel: {
+        release: "6.12.0",
+        pageSize: 4096,
+        iommufd: true,
+        vfioCdev: true,
+        resvIovaRanges: false,
+        iommufdTest: false,
+      },
       iommus: [],
       devices: [],
     });
@@ -170,6 +185,7 @@ describe("a topology that is wrong", () => {
       { iommus: [{ name: "a", "page-size": 5000 }] },
       "iommus[0].page-size: ",
     ],
+    ["a host's page that no CPU has", { kernel: { "page-size": 8192 } }, "kernel.page-size: "],
     ["a negative latency", device({ "latency-ms": { bind: -1 } }), "devices[0].latency-ms.bind: "],
     ["an IOMMU twice", { iommus: [{ name: "a" }, { name: "a" }] }, "iommus[1].name: a is there twice"],
     [

@@ -1,7 +1,7 @@
 import { formatRange } from "../../ranges/range.ts";
 import { HostError } from "../errors.ts";
 import { kernelError, systemCallError } from "../failures.ts";
-import type { Blocker } from "../platform/blockers.ts";
+import { type Blocker, noIommu } from "../platform/blockers.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 
 /** What may explain a refused bind. */
@@ -105,6 +105,14 @@ export function noIsolatedMsi(device: string, whose: string): Blocker {
 export function blockedBy(blocker: Blocker, errno: string): HostError {
   return new HostError("DeviceBlocked", `the kernel refuses ${blocker.device}: ${blocker.detail}`, {
     errno,
+    blockers: [blocker],
+  });
+}
+
+/** Before anything is opened: the kernel would let the daemon have it (`drivers/vfio/device_cdev.c`). */
+export function withoutIommu(device: string): HostError {
+  const blocker = noIommu(device);
+  return new HostError("DeviceBlocked", `${device} is safe for nobody to have: ${blocker.detail}`, {
     blockers: [blocker],
   });
 }

@@ -12,7 +12,7 @@ import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
 import { atOnce } from "../slice.ts";
-import { type BindEvidence, bindFailure, foreseenFailure } from "./bind-failures.ts";
+import { type BindEvidence, bindFailure, foreseenFailure, withoutIommu } from "./bind-failures.ts";
 import { changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
@@ -107,7 +107,7 @@ export class Binding {
 
   /** Whether only groups and containers can serve the device, and do. */
   #isLegacy(device: PlatformDevice): boolean {
-    if (device.cdev && this.#parts.platform.hasIommufd) return false;
+    if (device.noIommu || (device.cdev && this.#parts.platform.hasIommufd)) return false;
     return isOnVfioDriver(device) && hasLegacyPath(this.#parts.kernel, device);
   }
 
@@ -186,6 +186,7 @@ export class Binding {
         { driver },
       );
     }
+    if (platform.noIommu) throw withoutIommu(device);
     if (!cdev) {
       throw new HostError(
         "DeviceNotReady",

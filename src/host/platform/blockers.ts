@@ -7,6 +7,7 @@ export interface Blocker {
   readonly device: string;
   readonly reason:
     | "direct-mapping"
+    | "no-iommu"
     | "no-vfio-driver"
     | "group-sibling"
     | "no-cdev"
@@ -58,6 +59,8 @@ export function findBlockers(subject: PlatformDevice, group: GroupView): Blocker
   if (!isOnVfioDriver(subject)) {
     const detail = `bound to ${driver ?? "no driver"}; bind it to vfio-pci (driverctl set-override ${device} vfio-pci)`;
     blockers.push({ ...lasting, reason: "no-vfio-driver", detail });
+  } else if (subject.noIommu) {
+    blockers.push(noIommu(device));
   } else if (!subject.cdev) {
     const detail = `it has no node in /dev/vfio/devices; it takes a kernel of 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`;
     blockers.push({ ...lasting, reason: "no-cdev", detail });
@@ -72,6 +75,17 @@ export function findBlockers(subject: PlatformDevice, group: GroupView): Blocker
     });
   }
   return blockers;
+}
+
+/** What such a device can reach nothing limits: no range that anybody names for it is enforced. */
+export function noIommu(device: string): Blocker {
+  return {
+    device,
+    reason: "no-iommu",
+    detail:
+      "no IOMMU translates for it, so that it reaches any memory of the host; enable the IOMMU, in the firmware's setup and for the kernel, and bind it anew",
+    transient: false,
+  };
 }
 
 /** The first few of `devices`, without the one of that name. */

@@ -21,12 +21,14 @@ export interface PlatformDevice {
   readonly device: string;
   readonly group: number;
   readonly driver: string | null;
-  /** The VFIO device's name, e.g. "vfio0"; null unless a VFIO driver is bound. */
+  /** The VFIO device's name, e.g. "vfio0", "noiommu-vfio0" without an IOMMU; null unless a VFIO driver is bound. */
   readonly vfioDevice: string | null;
   /** Whether the VFIO device has its node in /dev/vfio/devices. */
   readonly cdev: boolean;
   /** The IOMMU's name, e.g. "dmar0"; null where the kernel shows none. */
   readonly iommu: string | null;
+  /** VFIO gives it out with no IOMMU in between, as its `enable_unsafe_noiommu_mode` has it: it may reach any memory. */
+  readonly noIommu: boolean;
   /** Null for a device that is not PCI. */
   readonly pci: PciIds | null;
   /** The memory that is nearest; null where the firmware does not tell. */
@@ -75,7 +77,7 @@ export class Platform {
   /** A device of a group. `before`: what is known of it that stays for as long as it is there. */
   read(device: string, group: number, before?: Pick<PlatformDevice, "pci" | "numaNode">): PlatformDevice {
     const path = this.#path(device, group);
-    const vfioDevice = this.#list(`${path}/vfio-dev`).find((name) => name.startsWith("vfio")) ?? null;
+    const vfioDevice = this.#list(`${path}/vfio-dev`).find((name) => /^(noiommu-)?vfio/.test(name)) ?? null;
     return {
       device,
       group,
@@ -83,6 +85,7 @@ export class Platform {
       vfioDevice,
       cdev: vfioDevice !== null && this.#kernel.exists(`/dev/vfio/devices/${vfioDevice}`),
       iommu: this.#linkName(`${path}/iommu`),
+      noIommu: this.#isNoIommu(vfioDevice, group),
       ...(before ? { pci: before.pci, numaNode: before.numaNode } : this.#identity(path)),
     };
   }
@@ -104,6 +107,7 @@ export class Platform {
       cap: this.#text(`${iommu}/intel-iommu/cap`),
       ecap: this.#text(`${iommu}/intel-iommu/ecap`),
       features: this.#text(`${iommu}/amd-iommu/features`),
+      ivrs: this.#optional(() => this.#kernel.readFile("/sys/firmware/acpi/tables/IVRS", "latin1")) ?? null,
       commandLine: this.#text("/proc/cmdline"),
     };
   }
@@ -153,6 +157,12 @@ export class Platform {
             },
       numaNode: node >= 0 ? node : null,
     };
+  }
+
+  /** By the cdev's name, from Linux 7.3 on (`drivers/vfio/vfio_main.c`), or by the group's (`drivers/vfio/group.c`). */
+  #isNoIommu(vfioDevice: string | null, group: number): boolean {
+    if (vfioDevice === null) return false;
+    return vfioDevice.startsWith("noiommu-") || this.#kernel.exists(`/dev/vfio/noiommu-${group}`);
   }
 
   #path(device: string, group: number): string {

@@ -16,8 +16,8 @@ export interface ReservedRegions {
 }
 
 const LINE = /^\s*(0x[0-9a-f]{1,16})\s+(0x[0-9a-f]{1,16})\s+(\S+)\s*$/i;
-/** What fits into sysfs's page beside the final NUL (`fs/sysfs/file.c: sysfs_emit_at`). */
-const FULL_PAGE = 4095;
+/** What fits into sysfs's page beside the final NUL (`fs/sysfs/file.c: sysfs_emit_at`), with pages of 4, 16, 64 KiB. */
+const FULL_PAGES: ReadonlySet<number> = new Set([4095, 16383, 65535]);
 
 /**
  * Reads the text of `/sys/kernel/iommu_groups/N/reserved_regions`
@@ -27,7 +27,7 @@ const FULL_PAGE = 4095;
  */
 export function parseReservedRegions(text: string): ReservedRegions {
   const regions = new Map<string, Region>();
-  const isFull = text.length >= FULL_PAGE;
+  const isFull = FULL_PAGES.has(text.length);
   const lines = text.split("\n");
   // What is left of a line that was cut can look like a whole one: "direct" of "direct-relaxable".
   if (isFull) lines.pop();

@@ -2,7 +2,6 @@ import { Errno } from "./errno.ts";
 import { coalesce, firstIntersecting, holes, type Interval, insert } from "./intervals.ts";
 
 const ULONG_MAX = (1n << 64n) - 1n;
-const PAGE_SIZE = 4096n;
 
 /** A mapping; `pageOffset` is where in its page the memory behind it begins. */
 interface Area extends Interval {
@@ -22,10 +21,12 @@ export interface Domain {
 
 /**
  * One IO address space, after `drivers/iommu/iommufd/io_pagetable.c` of Linux 6.12. Pages are not pinned: a
- * mapping is its addresses only, and mapping memory that is not there succeeds. PAGE_SIZE is 4096, and there are no
- * transparent huge pages, which only changes the addresses that an automatic mapping prefers.
+ * mapping is its addresses only, and mapping memory that is not there succeeds. There are no transparent huge pages,
+ * which only changes the addresses that an automatic mapping prefers.
  */
 export class IoPagetable {
+  /** PAGE_SIZE, in bytes. */
+  readonly #pageSize: bigint;
   #alignment = 1n;
   #largePages = true;
   readonly #domains: Domain[] = [];
@@ -34,6 +35,10 @@ export class IoPagetable {
   #reservedSpans: readonly Interval[] | undefined;
   #allowed: readonly Interval[] = [];
   #areas: Area[] = [];
+
+  constructor(pageSize: number) {
+    this.#pageSize = BigInt(pageSize);
+  }
 
   /** The alignment of a mapping's ends, in bytes. */
   get alignment(): bigint {
@@ -74,7 +79,7 @@ export class IoPagetable {
   /** iopt_table_add_domain. Throws EINVAL, EADDRINUSE; then nothing has changed. */
   addDomain(domain: Domain): void {
     const alignment = max(BigInt(domain.pageSize), this.#alignment);
-    if (alignment > PAGE_SIZE) throw new Errno("EINVAL");
+    if (alignment > this.#pageSize) throw new Errno("EINVAL");
     if (alignment !== this.#alignment) this.#checkAlignment(alignment);
     const { start, last } = domain.aperture;
     try {
@@ -117,10 +122,10 @@ export class IoPagetable {
    * the address (iopt_map_user_pages). Throws EINVAL, EOVERFLOW, EEXIST, ENOSPC.
    */
   map(iova: bigint | undefined, userVa: bigint, length: bigint): bigint {
-    if (length > ULONG_MAX - PAGE_SIZE || length === 0n) throw new Errno("EINVAL");
+    if (length > ULONG_MAX - this.#pageSize || length === 0n) throw new Errno("EINVAL");
     if (userVa + length > ULONG_MAX) throw new Errno("EOVERFLOW");
     if (!this.#isAligned(length)) throw new Errno("EINVAL");
-    const pageOffset = userVa % PAGE_SIZE;
+    const pageOffset = userVa % this.#pageSize;
     const start = iova ?? this.#allocate(userVa, length);
     if (!this.#isAligned(start)) throw new Errno("EINVAL");
     const area = { start, last: start + length - 1n, pageOffset };
@@ -166,24 +171,24 @@ export class IoPagetable {
 
   #calculateAlignment(): bigint {
     const sizes = this.#domains.map(({ pageSize }) => BigInt(pageSize));
-    return sizes.reduce(max, this.#largePages ? 1n : PAGE_SIZE);
+    return sizes.reduce(max, this.#largePages ? 1n : this.#pageSize);
   }
 
   /** iopt_alloc_iova. Never 0, and never in the last page. */
   #allocate(userVa: bigint, length: bigint): bigint {
     if (length >= ULONG_MAX / 2n) throw new Errno("EOVERFLOW");
     let alignment = 1n;
-    while (alignment < length && alignment < PAGE_SIZE) alignment *= 2n;
+    while (alignment < length && alignment < this.#pageSize) alignment *= 2n;
     while (userVa % alignment !== 0n) alignment /= 2n;
     if (alignment < this.#alignment) throw new Errno("EINVAL");
-    const lowest = PAGE_SIZE;
-    const highest = ULONG_MAX - PAGE_SIZE;
+    const lowest = this.#pageSize;
+    const highest = ULONG_MAX - this.#pageSize;
     const allowed = this.#allowed.length === 0 ? [{ start: 0n, last: ULONG_MAX }] : coalesce(this.#allowed);
     const used = coalesce([...this.#reserved, ...this.#areas]);
     for (const { start, last } of allowed) {
       for (const hole of holes(used, { start: max(start, lowest), last: min(last, highest) })) {
         let start = (hole.start + alignment - 1n) & ~(alignment - 1n);
-        start |= userVa % PAGE_SIZE;
+        start |= userVa % this.#pageSize;
         if (start < hole.last && hole.last - start >= length - 1n) return start;
       }
     }

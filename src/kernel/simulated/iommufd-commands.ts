@@ -71,11 +71,15 @@ const destroy = command(IOMMU_DESTROY, iommu_destroy, ({ objects }, { id }) => {
   objects.remove(object);
 });
 
-const ioasAlloc = command(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, ({ objects }, values, _memory, respond) => {
-  if (values.flags !== 0) throw new Errno("EOPNOTSUPP");
-  values.out_ioas_id = objects.add((id) => new Ioas(id)).id;
-  respond();
-});
+const ioasAlloc = command(
+  IOMMU_IOAS_ALLOC,
+  iommu_ioas_alloc,
+  ({ objects, pageSize }, values, _memory, respond) => {
+    if (values.flags !== 0) throw new Errno("EOPNOTSUPP");
+    values.out_ioas_id = objects.add((id) => new Ioas(id, pageSize)).id;
+    respond();
+  },
+);
 
 const ioasIovaRanges = command(
   IOMMU_IOAS_IOVA_RANGES,

@@ -21,11 +21,13 @@ export class Iommufd extends OpenFile {
   readonly objects = new ObjectTable();
   /** The value of IOMMU_OPTION_RLIMIT_MODE. */
   rlimitMode = 0n;
+  readonly pageSize: number;
   readonly #attachments = new Map<number, GroupAttachment>();
   readonly #commands: ReadonlyMap<number, Command>;
 
   constructor(path: string, kernel: Topology["kernel"]) {
     super(path);
+    this.pageSize = kernel.pageSize;
     this.#commands = commandsOf(kernel);
   }
 

@@ -15,9 +15,14 @@ abstract class IommufdObject {
 }
 
 export class Ioas extends IommufdObject {
-  readonly pagetable = new IoPagetable();
+  readonly pagetable: IoPagetable;
   /** The automatic domains in use, in the order of their making. */
   readonly hwpts: Hwpt[] = [];
+
+  constructor(id: number, pageSize: number) {
+    super(id);
+    this.pagetable = new IoPagetable(pageSize);
+  }
 }
 
 /** A hardware page table of an IOAS, made when a device is attached that no other one of the IOAS suits. */

@@ -2,22 +2,21 @@ import type { TopologyRegion } from "./topology.ts";
 
 /** `include/linux/iommu.h: enum iommu_resv_type`; unknown words come last. */
 const TYPE_ORDER: readonly string[] = ["direct", "direct-relaxable", "reserved", "msi"];
-const PAGE_SIZE = 4096;
 
 /**
  * The text of a group's `reserved_regions`, given its devices' regions: their union by the rules of
- * `drivers/iommu/iommu.c: iommu_insert_resv_region` and `iommu_group_show_resv_regions`. At most 4095 bytes, cut
- * in the middle of a line: `fs/sysfs/file.c: sysfs_emit_at` keeps the page's last byte for its NUL. `isFull`: it is
+ * `drivers/iommu/iommu.c: iommu_insert_resv_region` and `iommu_group_show_resv_regions`. At most a page,
+ * cut in the middle of a line: `fs/sysfs/file.c: sysfs_emit_at` keeps its last byte for a NUL. `isFull`: it is
  * that long in any case, since some of the lines are not known.
  */
 export function reservedRegionsText(
   regionsOfDevices: readonly (readonly TopologyRegion[])[],
-  isFull = false,
+  { pageSize = 4096, isFull = false }: { readonly pageSize?: number; readonly isFull?: boolean } = {},
 ): string {
   const union = regionsOfDevices.flat().reduce(insertRegion, []);
   const lines = union.map(({ start, last, type }) => `${hex(start)} ${hex(last)} ${type}\n`);
-  const text = lines.join("").slice(0, PAGE_SIZE - 1);
-  return isFull ? text.padEnd(PAGE_SIZE - 1, "\n") : text;
+  const text = lines.join("").slice(0, pageSize - 1);
+  return isFull ? text.padEnd(pageSize - 1, "\n") : text;
 }
 
 /** Sorted by start, then type; regions of one type that overlap or touch become one. */

@@ -212,7 +212,7 @@ export class SimulatedKernel implements Kernel {
     const { kernel, vfioDevices, vfioGroups } = this.#machine;
     const fileOf = (fd: number) => this.#file(fd);
     if (path === "/dev/iommu") return new Iommufd(path, kernel);
-    if (path === "/dev/vfio/vfio") return new VfioContainer(path);
+    if (path === "/dev/vfio/vfio") return new VfioContainer(path, this.#machine.kernel.pageSize);
     const name = path.slice(path.lastIndexOf("/") + 1);
     const group = vfioGroups.get(name);
     if (group !== undefined) return new VfioGroupFile(path, group, fileOf);

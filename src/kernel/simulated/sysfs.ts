@@ -46,7 +46,10 @@ export function fileSystemOf(machine: Machine) {
               reserved_regions: file(() =>
                 reservedRegionsText(
                   group.devices.map(({ regions }) => regions),
-                  group.devices.some(({ isTruncated }) => isTruncated),
+                  {
+                    pageSize: machine.kernel.pageSize,
+                    isFull: group.devices.some(({ isTruncated }) => isTruncated),
+                  },
                 ),
               ),
             }),

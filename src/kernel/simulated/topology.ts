@@ -56,6 +56,8 @@ export interface TopologyDevice {
 export interface Topology {
   readonly kernel: {
     readonly release: string;
+    /** PAGE_SIZE, in bytes. */
+    readonly pageSize: number;
     readonly iommufd: boolean;
     readonly vfioCdev: boolean;
     readonly resvIovaRanges: boolean;
@@ -90,6 +92,7 @@ export function parseTopology(value: unknown): Topology {
   return {
     kernel: {
       release: kernel.release,
+      pageSize: kernel["page-size"],
       iommufd: kernel.iommufd,
       vfioCdev: kernel["vfio-cdev"],
       resvIovaRanges: kernel["resv-iova-ranges"],
@@ -205,6 +208,7 @@ const device = z.strictObject({
 
 const kernel = z.strictObject({
   release: z.string().min(1).default("6.12.0"),
+  "page-size": z.literal([4096, 16384, 65536]).default(4096),
   iommufd: z.boolean().default(true),
   "vfio-cdev": z.boolean().default(true),
   "resv-iova-ranges": z.boolean().default(false),

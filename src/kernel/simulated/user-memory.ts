@@ -1,7 +1,8 @@
 import type { Pointer } from "../kernel.ts";
 import { Errno } from "./errno.ts";
 
-const PAGE_SIZE = 4096n;
+/** The largest that a host has. */
+const PAGE_SIZE = 65536n;
 /** Where the first buffer appears to lie; any address that no real mistake produces would do. */
 const FIRST_ADDRESS = 0x7f00_0000_0000n;
 

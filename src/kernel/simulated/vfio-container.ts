@@ -55,6 +55,13 @@ export class VfioContainer extends OpenFile {
   readonly #groups = new Set<IommuGroup>();
   /** Whether VFIO_SET_IOMMU has been called; it ends with the last group. */
   #hasIommu = false;
+  /** PAGE_SIZE, in bytes. */
+  readonly #pageSize: number;
+
+  constructor(path: string, pageSize: number) {
+    super(path);
+    this.#pageSize = pageSize;
+  }
 
   /** A group has been put into the container. Throws what attaching it does, and then it is not in it. */
   add(group: IommuGroup): void {
@@ -129,7 +136,7 @@ export class VfioContainer extends OpenFile {
     const sizes = [...this.#groups].flatMap(({ devices }) =>
       devices.map(({ iommu }) => iommu?.pageSize ?? 0),
     );
-    return BigInt(Math.max(4096, ...sizes));
+    return BigInt(Math.max(this.#pageSize, ...sizes));
   }
 
   /** vfio_iommu_type1_get_info */

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# stock-kernel.sh: prints the path of the bzImage of Debian's own Linux 6.12, which has no iommufd. Beside it lies an
+# stock.sh: prints the path of the image of Debian's own Linux 6.12, which has no iommufd. Beside it lies an
 # initrd with the modules for a root over 9p and for VFIO. The package is downloaded and unpacked, never installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,7 +19,7 @@ if [[ ! -e $entry ]]; then
   apt-get download --quiet --quiet "$package" 2>download.log || { cat download.log >&2; exit 1; }
   dpkg-deb --extract ./*.deb unpacked
   mkdir -p entry modules
-  cp unpacked/boot/vmlinuz-* entry/bzImage
+  cp unpacked/boot/vmlinuz-* entry/image
   for module in netfs 9pnet 9pnet_virtio 9p irqbypass vfio vfio_iommu_type1 vfio-pci-core vfio-pci; do
     find unpacked -name "$module.ko.xz" -exec xz --decompress --stdout {} + >"modules/$module.ko"
   done
@@ -27,4 +27,4 @@ if [[ ! -e $entry ]]; then
   node "$here/stock-initrd.mjs" init modules/*.ko | gzip >entry/initrd
   mv entry "$entry"
 fi
-echo "$entry/bzImage"
+echo "$entry/image"
