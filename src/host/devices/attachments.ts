@@ -4,10 +4,11 @@ import type { Contexts } from "../contexts/contexts.ts";
 import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import { HostError } from "../errors.ts";
-import { attachedUnseen, attachFailure, errnoOf, kernelError } from "../failures.ts";
+import { errnoOf, kernelError } from "../failures.ts";
 import { conflictsIn } from "../knowledge/claims.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Changing } from "./changing.ts";
+import { attachedUnseen, attachFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 
 export interface AttachmentsParts {

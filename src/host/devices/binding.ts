@@ -1,18 +1,9 @@
 import { Iommufd, type IovaRanges } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { VfioDevice } from "../../kernel/vfio.ts";
+import { openIommufdFailure } from "../contexts/open-failures.ts";
 import { HostError } from "../errors.ts";
-import {
-  type BindEvidence,
-  bindFailure,
-  changingDriver,
-  deviceNotFound,
-  foreseenFailure,
-  kernelError,
-  openDeviceFailure,
-  openIommufdFailure,
-  withoutIommu,
-} from "../failures.ts";
+import { kernelError } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
 import type { Backend } from "../knowledge/learnt.ts";
@@ -21,6 +12,8 @@ import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
 import { atOnce } from "../slice.ts";
+import { type BindEvidence, bindFailure, foreseenFailure, withoutIommu } from "./bind-failures.ts";
+import { changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
 import type { Records } from "./records.ts";
