@@ -203,12 +203,11 @@ export const NOT_DESCRIBED = [
     qemu: "7.2",
     isIn: ({ machine }) => machine["phys-bits"] === 32,
   },
-  ...["7.2", "10.0", "11.1"].map((qemu) => ({
-    name: `a microvm whose 64-bit PCI hole covers RAM: we refuse it, QEMU ${qemu} hides the RAM`,
-    qemu,
+  {
+    name: "a microvm whose 64-bit PCI hole covers RAM: we refuse it, QEMU of any version hides the RAM",
     isIn: ({ machine }) =>
       machine.type === "microvm" && machine.memory > 3 * 2 ** (machine["phys-bits"] - 2) - GiB,
-  })),
+  },
 ];
 
 function each(machine, member, values, others) {

@@ -14,13 +14,12 @@ export const CXL_FMW_ALIGNMENT = 256n * MiB;
 const HOST_REGISTERS = MiB;
 
 /**
- * What CXL puts above all memory, and the first address above that (`hw/i386/pc.c: pc_get_cxl_range_end`). Without CXL
- * nothing, and `start`. QEMU serves these windows itself, so VFIO maps none of them.
+ * What CXL puts above all memory, and an address above that, to be rounded to a gigabyte (`hw/i386/pc.c:
+ * pc_get_cxl_range_end`). Without CXL nothing, and `start`. QEMU serves these windows itself, so VFIO maps none of them.
  */
 export function cxlAbove(start: bigint, { cxl, cxlFmwSize = 0n }: Cxl): { windows: Window[]; end: bigint } {
   if (!cxl) return { windows: [], end: start };
-  const host = start + HOST_REGISTERS;
-  const fixed = cxlFmwSize > 0n ? roundUp(host, CXL_FMW_ALIGNMENT) : host;
+  const fixed = roundUp(start + HOST_REGISTERS, CXL_FMW_ALIGNMENT);
   const windows = [
     ...windowOf("cxl-host", start, HOST_REGISTERS, false),
     ...windowOf("cxl-fmw", fixed, cxlFmwSize, false),

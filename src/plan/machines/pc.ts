@@ -66,19 +66,18 @@ function above4g(machine: PcMachine, ram: Ram, traits: PcTraits, below: bigint, 
   const device = roundUp(end, GiB);
   // A slot's memory may need aligning to a gigabyte page.
   const slack = traits.alignsSlots ? ram.slots * GiB : 0n;
-  const deviceSize = ram.maxSize > ram.size ? ram.maxSize - ram.size + slack : 0n;
+  const deviceSize = ram.maxSize - ram.size + slack;
   const top = deviceSize > 0n ? device + deviceSize : end;
   const { windows: cxl, end: cxlEnd } = cxlAbove(top, machine);
-  const ignoresDeviceMemory = !traits.countsDeviceMemory && !machine.cxl;
-  const hole64 = roundUp(deviceSize > 0n && ignoresDeviceMemory ? device : cxlEnd, GiB);
+  const hole64 = roundUp(traits.countsDeviceMemory || machine.cxl ? cxlEnd : device, GiB);
   const hole64Size = machine.pciHole64Size ?? HOLE64_SIZE[machine.type];
   // `hw/i386/pc.c: pc_max_used_gpa`: not rounded.
   return { start, device, deviceSize, cxl, hole64, hole64Size, last: hole64 + hole64Size - 1n };
 }
 
 /** `hw/i386/pc_q35.c: pc_q35_init`: 2 GiB, or all of it when that is less than 2.75 GiB. */
-function belowOfQ35({ maxRamBelow4g = 4n * GiB }: PcMachine, { size }: Ram): bigint {
-  return least(size, size >= 0xb0000000n ? 0x80000000n : 0xb0000000n, maxRamBelow4g);
+function belowOfQ35({ maxRamBelow4g }: PcMachine, { size }: Ram): bigint {
+  return least(size >= 0xb0000000n ? 0x80000000n : size, maxRamBelow4g ?? size);
 }
 
 /** `hw/i386/pc_piix.c: pc_init1`: all of it up to 3.5 GiB, else 3 GiB. */
@@ -95,14 +94,14 @@ function belowOfPc({ maxRamBelow4g = 0xe0000000n }: PcMachine, { size }: Ram, tr
 }
 
 /** `hw/i386/pc.c: pc_memory_init` */
-function refuseDeviceMemory({ type, version }: PcMachine, { size, maxSize, slots }: Ram, traits: PcTraits) {
-  if (!traits.hasDeviceMemory && (slots > 0n || maxSize > size)) {
+function refuseDeviceMemory({ type, version }: PcMachine, { size, maxSize }: Ram, traits: PcTraits) {
+  if (!traits.hasDeviceMemory && maxSize > size) {
     throw refused(
       `"-memory 'slots|maxmem'" is not supported by ${fullName(type, `${version}`)}`,
       "leave them out, or take a newer version",
     );
   }
-  if (maxSize > size && maxSize % 4096n !== 0n) {
+  if (maxSize % 4096n !== 0n) {
     throw refused("maxmem must be aligned to a multiple of 4096 bytes", "round max-memory");
   }
 }
@@ -118,8 +117,6 @@ function refusePhysBits(last: bigint, physBits: number) {
   );
 }
 
-function least(first: bigint, ...others: bigint[]): bigint {
-  let least = first;
-  for (const size of others) if (size < least) least = size;
-  return least;
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }

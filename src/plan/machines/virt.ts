@@ -26,8 +26,6 @@ const PCIE_MMIO = { start: 0x10000000n, size: 0x2eff0000n };
 const HIGH_REDIST2 = 64n * MiB;
 const HIGH_PCIE_ECAM = 256n * MiB;
 const HIGH_PCIE_MMIO = 512n * GiB;
-/** The lowest place of those: 255 GiB of RAM were the limit once, and the map is kept. */
-const HIGH_BASE = 256n * GiB;
 /** The most that the architecture has. */
 const MOST_PHYS_BITS = 52;
 
@@ -57,13 +55,16 @@ export function virtWindows(machine: VirtMachine): Window[] {
   ];
 }
 
-/** None when it is off, or beyond what the CPU can address. */
+/**
+ * None when it is off, or beyond what the CPU can address. Nothing of this is below 256 GiB, for which there is no need
+ * to look: no window is shorter than 512 GiB.
+ */
 function highPcieWindow(machine: VirtMachine, top: bigint, limit: bigint): Window[] {
   const { highmemMmioSize = HIGH_PCIE_MMIO, highmemMmio = true } = machine;
   const compact = machine.compactHighmem ?? !isUpTo("7.1", machine);
   const redists = machine.highmemRedists ?? true;
   const ecam = machine.highmemEcam ?? !isUpTo("2.12", machine);
-  let base = top < HIGH_BASE ? HIGH_BASE : top;
+  let base = top;
   // The compact layout leaves no room for what is off.
   if (redists || !compact) base = roundUp(base, HIGH_REDIST2) + HIGH_REDIST2;
   if (ecam || !compact) base = roundUp(base, HIGH_PCIE_ECAM) + HIGH_PCIE_ECAM;

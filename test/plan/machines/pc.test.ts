@@ -245,13 +245,25 @@ describe("an x86 guest is refused, as QEMU does, when", () => {
     expect(() => machineWindows(machine)).toThrow(reason);
   });
 
+  it("and told what it takes, where any CPU has so many", () => {
+    const most = (1n << 52n) - 34n * GiB;
+    const machine: Machine = { type: "q35", memory: most, physBits: 48 };
+    expect(() => machineWindows(machine)).toThrow("it takes phys-bits=52, or less memory");
+    expect(() => machineWindows({ ...machine, memory: most + 1n })).toThrow("too low (48); give less memory");
+  });
+
   it("and not one step before that", () => {
     const most: Machine = { type: "pc", memory: 4076n * MiB - 8192n, maxRamBelow4g: 4n * GiB };
     expect(place(most, "pci-hole")).toBe("[0xfebfe000, 0xfebfffff]");
     expect(place({ ...most, memory: 4n * GiB }, "ram-below-4g")).toBe("[0x0, 0xbfffffff]");
     expect(place({ type: "q35", memory: GiB, maxMemory: GiB }, "device-memory")).toBeUndefined();
     expect(place({ type: "q35", memory: GiB, maxMemory: GiB, slots: 0 }, "device-memory")).toBeUndefined();
-    expect(() => machineWindows({ type: "q35", memory: 33n * GiB, physBits: 37 })).not.toThrow();
+    expect(place({ type: "q35", memory: 30n * GiB, physBits: 36 }, "pci-hole64")).toBe(
+      "[0x800000000, 0xfffffffff]",
+    );
+    expect(() => machineWindows({ type: "q35", memory: 30n * GiB + 1n, physBits: 36 })).toThrow(
+      "too low (36)",
+    );
   });
 });
 

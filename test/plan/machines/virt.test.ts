@@ -81,6 +81,8 @@ describe("the high PCIe window of virt", () => {
     expect(place({ ...alone, version: "7.1" }, "pci-hole64")).toBe(high);
     expect(place({ ...alone, version: "7.1", compactHighmem: true }, "pci-hole64")).toBe(low);
     expect(place({ ...alone, compactHighmem: false }, "pci-hole64")).toBe(high);
+    expect(place({ ...machine, highmemEcam: false }, "pci-hole64")).toBe(high);
+    expect(place({ ...machine, highmemRedists: false }, "pci-hole64")).toBe(high);
     expect(place({ ...alone, highmemEcam: true }, "pci-hole64")).toBe(high);
     expect(place({ ...alone, highmemRedists: true }, "pci-hole64")).toBe(high);
   });
@@ -126,7 +128,11 @@ describe("the windows of any virt", () => {
   const machines = fc.record<VirtMachine>(
     {
       type: fc.constant("virt"),
-      memory: fc.bigInt({ min: 1n, max: 1n << 43n }),
+      memory: fc.oneof(
+        fc.bigInt({ min: 1n, max: 1n << 43n }),
+        // Up to where a window could begin.
+        fc.bigInt({ min: 1n, max: 16n }).map((windows) => windows * 512n * GiB - GiB),
+      ),
       version: fc.constantFrom("2.12", "7.1", "7.2", "11.1"),
       physBits: fc.constantFrom(44, 48, 52),
       compactHighmem: fc.boolean(),
