@@ -170,6 +170,17 @@ export function noIsolatedMsi(device: string, whose: string): Blocker {
   };
 }
 
+/** iopt_table_add_domain: mappings are made of the host's pages, and the IOMMU's may not be larger. */
+function unsupportedPageSize(device: string): Blocker {
+  return {
+    device,
+    reason: "unsupported-page-size",
+    transient: false,
+    detail:
+      "it can be bound and not attached, so most likely the smallest page of its IOMMU is larger than the host's; a kernel with larger pages can use it",
+  };
+}
+
 /** A refusal for a reason that only the kernel knew. */
 export function blockedBy(blocker: Blocker, errno: string): HostError {
   return new HostError("DeviceBlocked", `the kernel refuses ${blocker.device}: ${blocker.detail}`, {
@@ -199,7 +210,10 @@ export function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence
   return undefined;
 }
 
-/** VFIO_DEVICE_ATTACH_IOMMUFD_PT, apart from EADDRINUSE (`drivers/iommu/iommufd/device.c: iommufd_device_change_pt`). */
+/**
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT, apart from EADDRINUSE (`drivers/iommu/iommufd/device.c: iommufd_device_change_pt`,
+ * `io_pagetable.c: iopt_table_add_domain`).
+ */
 export function attachFailure(
   error: unknown,
   device: string,
@@ -213,6 +227,7 @@ export function attachFailure(
       { errno: code, devices: [siblingElsewhere] },
     );
   }
+  if (code === "EINVAL") return blockedBy(unsupportedPageSize(device), code);
   if (code === "EBUSY") {
     return new HostError("DeviceBusy", `${device} is being reset, or its group is in use; try again`, {
       errno: code,
