@@ -16,7 +16,7 @@ const ECHO_LIMIT = 200;
 
 /** What the reader can do to make an answer exact; undefined when it is. */
 export function hintFor(gaps: readonly Gap[]): string | undefined {
-  const ready = devicesThatAre("ready", gaps);
+  const ready = unprobedDevices(gaps);
   const unbound = devicesThatAre("unbound", gaps);
   const hindered = devicesThatAre("hindered", gaps);
   const blocked = devicesThatAre("blocked", gaps);
@@ -42,6 +42,11 @@ export function hintFor(gaps: readonly Gap[]): string | undefined {
   return advice.length > 0 ? advice.join("; ") : undefined;
 }
 
+/** The names of the devices that a probe would tell more of, sorted. */
+export function unprobedDevices(gaps: readonly Gap[]): string[] {
+  return devicesThatAre("ready", gaps);
+}
+
 function devicesThatAre(state: string, gaps: readonly Gap[]): string[] {
   const devices = gaps.flatMap((gap) => ("device" in gap && gap.state === state ? [gap.device] : []));
   return [...new Set(devices)].sort();
@@ -53,7 +58,8 @@ function hostAdvice({ host, hint }: { host: string; hint?: string | undefined })
   return `on host ${host}: ${hint.length > ECHO_LIMIT ? `${hint.slice(0, ECHO_LIMIT)}…` : hint}`;
 }
 
-function listed(devices: readonly string[]): string {
+/** Some of them by name, and how many more there are. */
+export function listed(devices: readonly string[]): string {
   const all = devices.length <= NAME_LIMIT + 1;
   const before = all ? devices.slice(0, -1) : devices.slice(0, NAME_LIMIT);
   const last = all ? `${devices.at(-1)}` : `${devices.length - NAME_LIMIT} more`;

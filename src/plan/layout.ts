@@ -61,6 +61,11 @@ export function* checkLayout(
   return { fits: checked.every(({ fits, required }) => fits || !required), windows: checked };
 }
 
+/** Whether devices can reach all of the window. */
+export function windowFits({ ranges, alignment }: Plan, window: Window): boolean {
+  return ranges.covers(window) && (alignment === null || isAligned(window, alignment));
+}
+
 function isAligned(window: Range, alignment: bigint): boolean {
   const aligned = alignRangeInwards(window, alignment);
   return aligned !== null && aligned.start === window.start && aligned.last === window.last;

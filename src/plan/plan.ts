@@ -1,7 +1,7 @@
 import { type Claim, type Exclusion, sweep } from "../attribution/attribution.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
-import { hintFor } from "./gaps.ts";
+import { hintFor, unprobedDevices } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 
 /** What a guest can use that all sources restrict together. */
@@ -13,6 +13,8 @@ export interface Plan {
   readonly exact: boolean;
   /** What would make it exact, when it is not. */
   readonly hint?: string;
+  /** The devices here that a probe would tell more of, sorted. */
+  readonly unprobed: readonly string[];
   readonly claims: readonly Claim[];
 }
 
@@ -23,7 +25,8 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
     for (const claim of source.claims) if (claims.push(claim) % STEP === 0) yield;
   }
   const alignments = sources.flatMap(({ alignment }) => alignment ?? []);
-  const hint = hintFor(sources.flatMap(({ gap }) => gap ?? []));
+  const gaps = sources.flatMap(({ gap }) => gap ?? []);
+  const hint = hintFor(gaps);
   yield;
   const excluded = yield* RangeSet.fromInSteps(claims);
   return {
@@ -32,6 +35,7 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
     alignment: alignments.reduce<bigint | null>((a, b) => (a === null || b > a ? b : a), null),
     exact: hint === undefined,
     ...(hint === undefined ? {} : { hint }),
+    unprobed: unprobedDevices(gaps),
     claims,
   };
 }

@@ -30,3 +30,13 @@ function binaryPlaces(digits: string): bigint {
   const parts = BigInt(Math.trunc(fraction * 2 ** 64));
   return fraction > 0 && parts === 0n ? 1n : parts;
 }
+
+/** Writes a size as QEMU's command line takes it, in the largest unit of which it is a whole number. */
+export function formatSize(bytes: bigint): string {
+  let unit = 0;
+  while (unit < UNITS.length - 1 && bytes !== 0n && bytes % 1024n === 0n) {
+    bytes /= 1024n;
+    unit++;
+  }
+  return `${bytes}${UNITS[unit]?.toUpperCase()}`;
+}

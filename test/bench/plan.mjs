@@ -22,7 +22,7 @@ const WARM_UPS = 2;
 /** @returns {Promise<{devices: number, regions: number, exclusions: number, planMilliseconds: number, requestMilliseconds: number}>} medians */
 export async function benchPlan() {
   const host = new Host(new SimulatedKernel(parseTopology(topology())));
-  const known = await host.reservedOf(host.platform.devices());
+  const known = await host.reservedOf((await host.devices()).map(({ platform }) => platform));
   const request = predictRequest(known.map(({ platform }) => platform.device));
   const planTimes = [];
   const requestTimes = [];

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { U64_MAX } from "../../src/ranges/address.ts";
-import { parseSize } from "../../src/ranges/size.ts";
+import { formatSize, parseSize } from "../../src/ranges/size.ts";
 
 const UNITS = ["b", "k", "m", "g", "t", "p", "e"];
 
@@ -54,6 +54,7 @@ describe("a size", () => {
 
   it("has no parts of a byte", () => {
     expect(() => parseSize("1.5b")).toThrow("expected a whole number of bytes");
+    expect(() => parseSize("1.00000000000000000000001b")).toThrow("expected a whole number of bytes");
     expect(parseSize("1.0b")).toBe(1n);
   });
 
@@ -99,6 +100,22 @@ describe("a size", () => {
         const exact = (BigInt(whole) * 10n ** 12n + places) * unit;
         const off = size * 10n ** 12n - exact;
         expect(off < 0n ? -off : off).toBeLessThanOrEqual(10n ** 12n / 2n + (10n ** 12n * unit) / 2n ** 53n);
+      }),
+    );
+  });
+
+  it("is written in the largest unit of which it is a whole number, and read back", () => {
+    expect([0n, 1023n, 1024n, 1536n << 30n, 1n << 40n, 1n << 63n].map(formatSize)).toEqual([
+      "0B",
+      "1023B",
+      "1K",
+      "1536G",
+      "1T",
+      "8E",
+    ]);
+    fc.assert(
+      fc.property(fc.bigInt(0n, U64_MAX), (bytes) => {
+        expect(parseSize(formatSize(bytes))).toBe(bytes);
       }),
     );
   });

@@ -7,13 +7,16 @@ import { parseMtree } from "../../plan/mtree.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
+import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
 import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
 import { causes, toWireWorth, worth } from "./planning.ts";
 import { causeBudget, conflictBudget, refuseMoreThan } from "./planning-limits.ts";
+import { remediesFor, toWireRemedy, wireRemedy } from "./remedies.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion } from "./wire.ts";
 
@@ -63,6 +66,10 @@ export const checkLayoutMethod = defineMethod({
         }),
       }),
     ),
+    remedies: z.array(wireRemedy).meta({
+      description:
+        "What makes it fit, each alone and tried before it was offered; when it fits, what makes that certain. With causes: false, none that leaves a device out",
+    }),
     enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
     "compared-with": z
       .array(z.string())
@@ -87,19 +94,22 @@ export const checkLayoutMethod = defineMethod({
       throw invalidParams("enforce: takes the ioas that is to keep the layout");
     }
     const { devices, context, ioas, hosts } = params;
-    const plan = await planFor({ devices, context, ioas, hosts }, call);
+    const given = { devices, context, ioas, hosts };
+    const plan = await planFor(given, call);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
     const windows = windowsOf(params, pageSize, call.limits);
     const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
     const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
     const fits = checked.fits && plan.blockers.length === 0;
+    const remedies = await remediesFor(params, given, plan, checked, call);
     const enforced = params.enforce && fits;
     if (enforced) await enforce(params, promise, call);
     return {
       fits,
       ...toWireWorth(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
-      windows: await call.slice.map(checked.windows, toWireWindow),
+      windows: await toWireWindows(checked.windows, call.slice),
+      remedies: remedies.map(toWireRemedy),
       enforced,
       ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
     };
@@ -160,13 +170,12 @@ async function enforce({ context, ioas }: Params, promise: RangeSet, call: Call)
   await call.host.allowRanges(context ?? DEFAULT_CONTEXT, wanted.id, promise);
 }
 
-function toWireWindow({ name, start, last, required, fits, misaligned, conflicts }: CheckedWindow) {
-  return {
-    name,
-    ...toWireRange({ start, last }),
-    required,
-    fits,
-    misaligned,
-    conflicts: conflicts.map(toWireExclusion),
-  };
+async function toWireWindows(windows: readonly CheckedWindow[], slice: TimeSlice) {
+  const all = [];
+  for (const { name, start, last, required, fits, misaligned, conflicts: found } of windows) {
+    const conflicts = await slice.run(mapInSteps(found, toWireExclusion));
+    all.push({ name, ...toWireRange({ start, last }), required, fits, misaligned, conflicts });
+    if (slice.isOver) await slice.pass();
+  }
+  return all;
 }

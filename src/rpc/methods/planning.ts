@@ -43,12 +43,7 @@ export const worth = {
 };
 
 export function toWireWorth(plan: HostPlan) {
-  const blockers = plan.blockers.map((blocker) => ({
-    ...toWireBlocker(blocker),
-    device: blocker.device,
-    transient: false,
-  }));
-  return { ...toWireExactness(plan), blockers };
+  return { ...toWireExactness(plan), blockers: plan.blockers.map(toWireBlocker) };
 }
 
 /** Whether answers say who excludes what. */

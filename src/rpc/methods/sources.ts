@@ -41,7 +41,7 @@ const NO_SOURCE =
 const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
 
 const sourcesObject = z.strictObject(sources);
-type SourceParams = z.output<typeof sourcesObject>;
+export type SourceParams = z.output<typeof sourcesObject>;
 
 /** A plan that devices of this host may take part in. */
 export interface HostPlan extends Plan {

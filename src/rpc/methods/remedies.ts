@@ -1,0 +1,96 @@
+import { z } from "zod";
+import { type CheckedLayout, type Window, windowFits } from "../../plan/layout.ts";
+import type { Machine } from "../../plan/machines.ts";
+import {
+  deviceAtFault,
+  machineRemedies,
+  physBitsRemedy,
+  probeRemedy,
+  type Remedy,
+  withoutDevice,
+} from "../../plan/remedies.ts";
+import { formatAddress } from "../../ranges/address.ts";
+import type { Call } from "../method.ts";
+import { deviceName, wireAddress } from "../types.ts";
+import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
+
+const detail = z.string().meta({ description: "For people" });
+
+/** What can be done about a layout, in an answer. */
+export const wireRemedy = z
+  .discriminatedUnion("kind", [
+    z.object({ kind: z.literal("amd-vcpu"), detail }),
+    z.object({ kind: z.literal("machine-version"), version: z.string(), detail }),
+    z.object({
+      kind: z.literal("memory"),
+      memory: wireAddress.meta({
+        description: "Bytes: the most below what the machine has that fits, everything else equal",
+      }),
+      detail,
+    }),
+    z.object({
+      kind: z.literal("phys-bits"),
+      bits: z
+        .int()
+        .meta({ description: "The most that keep all that the guest can address inside the aperture" }),
+      detail,
+    }),
+    z.object({ kind: z.literal("without-device"), device: deviceName, detail }),
+    z.object({ kind: z.literal("probe"), devices: z.array(deviceName), detail }),
+  ])
+  .meta({ id: "Remedy", description: "What makes a layout fit, or an answer exact" });
+
+export function toWireRemedy(remedy: Remedy): z.input<typeof wireRemedy> {
+  if (remedy.kind === "memory") return { ...remedy, memory: formatAddress(remedy.memory) };
+  if (remedy.kind === "probe") return { ...remedy, devices: [...remedy.devices] };
+  return remedy;
+}
+
+/** What the params say of the guest. */
+interface Guest {
+  readonly machine?: Machine | undefined;
+  readonly layout?: readonly Window[] | undefined;
+}
+
+/** What can be done about a layout that was checked. */
+export async function remediesFor(
+  { machine, layout = [] }: Guest,
+  given: SourceParams,
+  plan: HostPlan,
+  checked: CheckedLayout,
+  call: Call,
+): Promise<Remedy[]> {
+  const isFree = plan.blockers.length === 0;
+  const fits = checked.fits && isFree;
+  const remedies: Remedy[] = [];
+  if (!checked.fits && isFree && machine && requiredFit(layout, plan)) {
+    remedies.push(...(await call.slice.run(machineRemedies(machine, plan))));
+  }
+  const physBits = machine && physBitsRemedy(machine, plan);
+  if (physBits) remedies.push(physBits);
+  const without = fits ? undefined : await leavingOut(given, plan, checked, call);
+  if (without) remedies.push(without);
+  const probe = probeRemedy(plan, { ...checked, fits });
+  if (probe) remedies.push(probe);
+  return remedies;
+}
+
+/** The device without which everything fits, when there is something else to plan for. */
+async function leavingOut(
+  { devices = [], ...others }: SourceParams,
+  { blockers }: HostPlan,
+  checked: CheckedLayout,
+  call: Call,
+): Promise<Remedy | undefined> {
+  const device = deviceAtFault(checked, blockers);
+  if (device === undefined || !devices.includes(device)) return undefined;
+  const rest = devices.filter((name) => name !== device);
+  if (rest.length === 0 && others.ioas === undefined && !others.hosts?.length) return undefined;
+  const plan = await planFor({ ...others, devices: rest }, call);
+  const helps = plan.blockers.length === 0 && requiredFit(checked.windows, plan);
+  return helps ? withoutDevice(device) : undefined;
+}
+
+function requiredFit(windows: readonly Window[], plan: HostPlan): boolean {
+  return windows.every((window) => !window.required || windowFits(plan, window));
+}
