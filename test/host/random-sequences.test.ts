@@ -5,6 +5,7 @@ import { HostError } from "../../src/host/errors.ts";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { runs } from "../runs.ts";
 import { assertPredictionIsExact, CONTEXTS, operationOn, perform, range } from "./operations.ts";
 import { assertModelEqualsKernel } from "./simulation.ts";
 
@@ -75,7 +76,7 @@ describe("random sequences of operations", () => {
         await host.close();
         assert.deepEqual(machine.openFds(), []);
       }),
-      { numRuns: 10_000 },
+      { numRuns: runs(2000, 20_000) },
     );
   });
 });
