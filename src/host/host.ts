@@ -93,6 +93,11 @@ export class Host {
     return this.#parts.records.all();
   }
 
+  /** The records of devices, as they were last looked at. */
+  recordsOf(devices: readonly PlatformDevice[]): DeviceRecord[] {
+    return devices.flatMap(({ device }) => this.#parts.records.get(device) ?? []);
+  }
+
   /** One device. Costs as much as its group has devices. Rejects with HostError DeviceNotFound, KernelError. */
   async device(device: string, slice: Slice = this.#ownSlice()): Promise<DeviceRecord> {
     const { handedOver, inventory, records } = this.#parts;
