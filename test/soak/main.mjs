@@ -2,7 +2,7 @@
 // At the end open descriptors and objects have to be back where they were.
 import { readdirSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { Client } from "../../dist/demo/client.js";
+import { connect as enter } from "../../dist/client/index.js";
 import { open, startDaemon } from "../bench/servers.mjs";
 
 const SECONDS = Number(process.argv[2] ?? 60);
@@ -32,18 +32,7 @@ const settled = (promise, what) =>
     (error) => count(`${what}: ${error.data?.class ?? error.message}`),
   );
 
-/** A connection, also when those who died before they were accepted have filled the queue of the socket. */
-async function arrive() {
-  for (;;) {
-    try {
-      return await Client.connect(daemon.path);
-    } catch (error) {
-      if (error.code !== "EAGAIN") throw error;
-      count("connect: EAGAIN");
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-}
+const arrive = () => enter({ socket: daemon.path });
 
 /** Takes a device through its life in a context of its own; now and then dies on the way. */
 async function worker(number) {
