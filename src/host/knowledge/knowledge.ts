@@ -11,15 +11,19 @@ import { GroupFiles } from "./group-files.ts";
 import { type Backend, type Learnt, LearntByDevice } from "./learnt.ts";
 import type { Reserved } from "./reserved.ts";
 
+export interface KnowledgeParts {
+  readonly platform: Platform;
+  readonly census: Census;
+  readonly counters: CacheCounters;
+}
+
 /**
  * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel
  * showed of a device alone in an IOAS (a probe, or a first attach). Both hold until the device is seen on another driver
  * or not at all, and what looks the same but is not is forgotten by its events.
  */
 export class Knowledge {
-  readonly #platform: Platform;
-  readonly #census: Census;
-  readonly #counters: CacheCounters;
+  readonly #parts: KnowledgeParts;
   readonly files: GroupFiles;
   readonly #learnt: LearntByDevice;
   /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
@@ -28,11 +32,9 @@ export class Knowledge {
   readonly #lives = new Map<string, number>();
   #purges = 0;
 
-  constructor(platform: Platform, census: Census, counters: CacheCounters) {
-    this.#platform = platform;
-    this.#census = census;
-    this.#counters = counters;
-    this.files = new GroupFiles(platform, census, (group) => this.#dropped(group, null));
+  constructor(parts: KnowledgeParts) {
+    this.#parts = parts;
+    this.files = new GroupFiles(parts.platform, parts.census, (group) => this.#dropped(group, null));
     this.#learnt = new LearntByDevice(({ device: { group, iommu } }) => this.#dropped(group, iommu));
   }
 
@@ -136,12 +138,14 @@ export class Knowledge {
   }
 
   #isAlone({ group }: PlatformDevice): boolean {
-    return (this.#census.group(group)?.devices.size ?? 0) <= 1;
+    return (this.#parts.census.group(group)?.devices.size ?? 0) <= 1;
   }
 
   /** Another device behind the same IOMMU, or what that says of itself: a guess that the kernel has not confirmed. */
   #estimate(device: PlatformDevice): Range | null {
-    return this.#learnt.apertureBehind(device.iommu) ?? estimateAperture(this.#platform.iommuTraits(device));
+    return (
+      this.#learnt.apertureBehind(device.iommu) ?? estimateAperture(this.#parts.platform.iommuTraits(device))
+    );
   }
 
   #generation({ group, iommu }: PlatformDevice): number {
@@ -149,7 +153,7 @@ export class Knowledge {
   }
 
   #dropped(group: number, iommu: string | null): void {
-    this.#counters.invalidations++;
+    this.#parts.counters.invalidations++;
     this.#changed(group, iommu);
   }
 
