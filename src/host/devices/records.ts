@@ -95,6 +95,8 @@ export class Records {
   #tellOfHolding(news: HoldingNews): void {
     const seen = this.#parts.census.get(news.device);
     if (!seen) return;
+    // Taken before anybody has looked at what has come.
+    if (!this.#records.has(news.device)) this.refresh(seen.group);
     const record = this.#recordOf(seen, this.#common(seen.group));
     const { platform } = this.#records.get(news.device) ?? record;
     this.#set(news.device, { ...record, platform });

@@ -102,7 +102,7 @@ export class Census {
 
   /** Whatever is seen next under the name is another device. */
   forget(device: string): void {
-    this.#replaced.add(device);
+    if (this.#devices.has(device)) this.#replaced.add(device);
   }
 
   forgetAll(): void {
