@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fold } from "../../src/client/fold.ts";
+import type { Send } from "../../src/host/devices/handovers.ts";
 import { HostError } from "../../src/host/errors.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
 import { toWireEvent } from "../../src/rpc/events.ts";
@@ -39,14 +40,12 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("use" as const), device }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("look" as const) }) },
 );
+/** Kinds of steps after which there is something to find: nobody tells the daemon, or its events come later. */
+const UNSEEN: ReadonlySet<string> = new Set(["bind", "plug", "unplug", "use", "hand-over"]);
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 async function perform(simulation: Listened, step: Step): Promise<unknown> {
   const { host, machine } = simulation;
-  const send = ({ close }: { close(): void }) => {
-    close();
-    return { isUnderWay: false };
-  };
   switch (step.kind) {
     case "bind":
       await simulation.endGuest(step.device);
@@ -61,9 +60,9 @@ async function perform(simulation: Listened, step: Step): Promise<unknown> {
       await simulation.endGuest(step.device);
       return machine.removeDevice(step.device);
     case "hand-over":
-      return host.handOverDevice(step.device, "guest", send, 1000);
+      return simulation.handOver(step.device);
     case "hand-over-context":
-      return host.handOverContext("guest", send);
+      return host.handOverContext("guest", drop);
     case "end-lease":
       return host.endLease(host.context("guest"));
     case "use":
@@ -74,6 +73,12 @@ async function perform(simulation: Listened, step: Step): Promise<unknown> {
       return ask(host, step);
   }
 }
+
+/** A client that reads its answer and takes nothing of what comes with it. */
+const drop: Send = ({ close }) => {
+  close();
+  return { isUnderWay: false };
+};
 
 /** A host, and what a client that only listens believes of it. */
 class Listened extends Simulation {
@@ -93,6 +98,19 @@ class Listened extends Simulation {
     this.first = this.snapshot();
   }
 
+  /** A guest is given the device, and binds it. */
+  async handOver(device: string): Promise<void> {
+    let fds: readonly number[] = [];
+    const take: Send = (parcel) => {
+      fds = parcel.fds.map((fd) => this.machine.duplicate(fd));
+      this.#guests.set(device, fds);
+      return drop(parcel);
+    };
+    await this.host.handOverDevice(device, "guest", take, 1000);
+    const [iommufd, cdev] = fds as [number, number];
+    await this.#bind(cdev, iommufd);
+  }
+
   /** Another process binds the device, or lets it go when it has it. */
   async use(device: string): Promise<void> {
     if (this.#guests.has(device)) return this.endGuest(device);
@@ -100,11 +118,7 @@ class Listened extends Simulation {
     const cdev = this.machine.open(`/dev/vfio/devices/${vfio}`);
     const iommufd = this.machine.open("/dev/iommu");
     this.#guests.set(device, [cdev, iommufd]);
-    await this.machine.slowIoctl(
-      cdev,
-      VFIO_DEVICE_BIND_IOMMUFD,
-      vfio_device_bind_iommufd.encode({ iommufd }),
-    );
+    await this.#bind(cdev, iommufd);
   }
 
   /** Until then, the device cannot leave its driver. */
@@ -114,8 +128,27 @@ class Listened extends Simulation {
     await Promise.all(fds.map((fd) => this.machine.close(fd)));
   }
 
-  async close(): Promise<void> {
+  async #bind(cdev: number, iommufd: number): Promise<void> {
+    const argument = vfio_device_bind_iommufd.encode({ iommufd });
+    await this.machine.slowIoctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, argument);
+  }
+
+  /** Lets the host see what there is to be seen, and do what follows from it. */
+  async settle(): Promise<void> {
+    for (let before: unknown; before !== this.changes.length; ) {
+      before = this.changes.length;
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+      await this.host.look();
+      this.check();
+    }
+  }
+
+  async endGuests(): Promise<void> {
     for (const device of [...this.#guests.keys()]) await this.endGuest(device);
+  }
+
+  async close(): Promise<void> {
+    await this.endGuests();
     await this.host.close();
   }
 
@@ -164,6 +197,10 @@ describe("the first snapshot, with every event since folded in,", () => {
         for (const each of steps) {
           await perform(listened, each).catch(expected);
           listened.check();
+          const told = listened.snapshot();
+          await listened.settle();
+          // What the daemon does itself it need not look for.
+          if (!UNSEEN.has(each.kind)) assert.deepEqual(told, listened.snapshot());
         }
         await listened.close();
         listened.check();
@@ -195,7 +232,11 @@ describe("the first snapshot, with every event since folded in,", () => {
           all.then(done, done);
           while (!isDone) {
             if (scheduler.count() > 0) await scheduler.waitOne();
-            else await new Promise(setImmediate);
+            else {
+              // For their devices somebody may be waiting.
+              await listened.endGuests();
+              await new Promise(setImmediate);
+            }
             // Between any two microtasks.
             for (let i = 0; i < 20; i++) {
               listened.check();

@@ -158,19 +158,20 @@ describe("the log", () => {
     await client.call("destroy-context", { context: "guest" });
     expect(await daemon.stop()).toBe(0);
     const ms = expect.any(Number);
+    const asked = { cause: "request", uid: process.getuid?.() };
     const changes = daemon.log
       .filter(({ msg }) => /^[A-Z_]+$/.test(msg))
       .map(({ level, time, ...rest }) => rest);
     expect(changes).toEqual([
-      { msg: "CONTEXT_CREATED", context: "guest" },
+      { msg: "CONTEXT_CREATED", context: "guest", lease: "persistent" },
       { msg: "IOAS_CREATED", context: "guest", ioas },
       { msg: "DEVICE_HELD", device, context: "guest", ms },
       { msg: "DEVICE_ATTACHED", device, context: "guest", ioas, ms },
-      { msg: "DEVICE_DETACHED", device, context: "guest", ioas, ms },
-      { msg: "DEVICE_RELEASED", device, context: "guest", ms },
+      { msg: "DEVICE_DETACHED", device, context: "guest", ioas, ms, ...asked },
+      { msg: "DEVICE_RELEASED", device, context: "guest", ms, ...asked },
       { msg: "IOAS_DESTROYED", context: "guest", ioas },
-      { msg: "CONTEXT_DESTROYED", context: "guest" },
-      { msg: "CONTEXT_DESTROYED", context: "default" },
+      { msg: "CONTEXT_DESTROYED", context: "guest", ...asked },
+      { msg: "CONTEXT_DESTROYED", context: "default", cause: "shutdown", uid: null },
     ]);
   });
 

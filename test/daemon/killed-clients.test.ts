@@ -14,6 +14,9 @@ import { assertModelEqualsKernel, MSI, NIC, Simulation } from "../host/simulatio
 import { latch } from "../rpc/stub.ts";
 import { CONTROL_METHODS, DOOMED, livesOf, spawnClient } from "./doomed.ts";
 
+/** Of the only device. */
+const CDEV = "/dev/vfio/devices/vfio0";
+
 /**
  * Lets a process ask for a life and kills it with SIGKILL inside the last request: at its start, or after a call off
  * the event loop has been made and before the daemon has heard its result. Resolves when the connection is over.
@@ -66,6 +69,8 @@ async function killInside(method: string, moment: "start" | number, lease: Lease
     const isThere = () => host.contexts().some(({ name }) => name === DOOMED);
     // A lease ends behind the callback above, in as many turns as there is to close.
     while (lease === "connection" && isThere()) await setImmediate();
+    // What was to be handed over is closed off the event loop.
+    while (method === "hand-over-device" && simulation.openPaths().includes(CDEV)) await setImmediate();
     await assertModelEqualsKernel(simulation);
     await server.close();
     if (lease === "connection") {

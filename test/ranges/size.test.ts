@@ -54,6 +54,7 @@ describe("a size", () => {
 
   it("has no parts of a byte", () => {
     expect(() => parseSize("1.5b")).toThrow("expected a whole number of bytes");
+    expect(() => parseSize("1.00000000000000000000001b")).toThrow("expected a whole number of bytes");
     expect(parseSize("1.0b")).toBe(1n);
   });
 

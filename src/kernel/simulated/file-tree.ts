@@ -19,16 +19,16 @@ export function directory(entries: Readonly<Record<string, Node | undefined>>): 
   return { kind: "directory", names: () => Object.keys(entries).filter(child), child };
 }
 
-/** A directory with an entry for each of `values` that `node` makes one for. */
+/** A directory with an entry for each of `values`. */
 export function directoryOf<T>(
   values: ReadonlyMap<string, T>,
-  node: (value: T, name: string) => Node | undefined,
+  node: (value: T, name: string) => Node,
 ): Directory {
   const child = (name: string) => {
     const value = values.get(name);
     return value === undefined ? undefined : node(value, name);
   };
-  return { kind: "directory", names: () => [...values.keys()].filter((name) => child(name)), child };
+  return { kind: "directory", names: () => values.keys(), child };
 }
 
 export const file = (text: () => string): Node => ({ kind: "file", text });

@@ -37,7 +37,7 @@ export function cloudHypervisorWindows(machine: CloudHypervisorMachine): Window[
     throw new RangeError("Cloud Hypervisor refuses this guest: memory is not a multiple of 4096 bytes");
   }
   const lowSize = memory > low.size ? low.size : memory;
-  const end = memory < low.size ? HIGH_RAM : HIGH_RAM + memory - lowSize;
+  const end = HIGH_RAM + memory - lowSize;
   const plugged = hotplugSize === undefined ? end : roundUp(end, HOTPLUG_ALIGNMENT);
   const devices = plugged + (hotplugSize ?? 0n);
   return [

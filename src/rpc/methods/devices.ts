@@ -82,6 +82,7 @@ export const attachDevice = defineMethod({
     "PermissionDenied",
     "IoasNotFound",
     "DeviceBusy",
+    "DeviceBlocked",
     "RangeConflict",
     "DeviceNotFound",
     "KernelError",

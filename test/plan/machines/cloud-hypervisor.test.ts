@@ -51,6 +51,12 @@ describe("a guest of Cloud Hypervisor's", () => {
     );
   });
 
+  it("has its devices above what may be plugged", () => {
+    expect(shown({ arch: "x86-64", memory: 4n * GiB, hotplugSize: 2n * GiB, physBits: 40 }).slice(3)).toEqual(
+      ["device-memory [0x140000000, 0x1bfffffff]", "pci-hole64 [0x1c0000000, 0xffffeeffff] optional"],
+    );
+  });
+
   it("does not keep clear of AMD's HyperTransport hole", () => {
     expect(shown({ arch: "x86-64", memory: 1536n * GiB })).toContain(
       "ram-above-4g [0x100000000, 0x1803fffffff]",
@@ -59,8 +65,12 @@ describe("a guest of Cloud Hypervisor's", () => {
 
   it("is refused with parts of a page, and without room for devices", () => {
     expect(() => shown({ arch: "x86-64", memory: GiB + 1n })).toThrow("not a multiple of 4096 bytes");
-    expect(() => shown({ arch: "x86-64", memory: 64n * GiB, physBits: 36 })).toThrow(
+    const tooMuch = 63n * GiB - MiB - (64n << 10n);
+    expect(() => shown({ arch: "x86-64", memory: tooMuch, physBits: 36 })).toThrow(
       "36 phys-bits leave nothing above memory for devices",
+    );
+    expect(shown({ arch: "x86-64", memory: tooMuch - 4096n, physBits: 36 })).toContain(
+      "pci-hole64 [0xfffeef000, 0xfffeeffff] optional",
     );
   });
 
