@@ -1,6 +1,6 @@
 import { Host } from "./host/host.ts";
-import type { Reserved } from "./host/knowledge/knowledge.ts";
-import type { PlatformDevice } from "./host/platform/platform.ts";
+import type { Reserved } from "./host/knowledge/reserved.ts";
+import type { PciIds, PlatformDevice } from "./host/platform/platform.ts";
 import { openKernel } from "./open-kernel.ts";
 import type { HostChoice } from "./options.ts";
 import { formatAddress } from "./ranges/address.ts";
@@ -71,11 +71,17 @@ function captureDevice(device: Captured, isAlone: boolean) {
     iommu: iommuName(device),
     group: platform.group,
     driver: platform.driver,
+    ...(platform.pci ? { pci: capturePci(platform.pci) } : {}),
+    ...(platform.numaNode === null ? {} : { "numa-node": platform.numaNode }),
     regions: reserved.regions.map(({ type, ...range }) => ({ ...wireRange(range), type })),
     // The group's file, of which nobody knows what is whose: every member is given all of it.
     ...(reserved.source === "sysfs" && !isAlone ? { "regions-scope": "group" } : {}),
     ...(reserved.truncated ? { "regions-truncated": true } : {}),
   };
+}
+
+function capturePci({ subsystemVendor, subsystemDevice, ...ids }: PciIds) {
+  return { ...ids, "subsystem-vendor": subsystemVendor, "subsystem-device": subsystemDevice };
 }
 
 function wireRange({ start, last }: Range) {

@@ -1,4 +1,4 @@
-import { type Kernel, SystemCallError } from "../kernel/kernel.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
 import type { End } from "./changes.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
@@ -10,21 +10,19 @@ import type { Owner } from "./contexts/owners.ts";
 import type { DeviceRecord } from "./devices/device-record.ts";
 import type { Send } from "./devices/handovers.ts";
 import type { HeldDevice } from "./devices/held-devices.ts";
-import { deviceNotFound, devicesNotFound, errnoOf, kernelError } from "./failures.ts";
+import { Directory } from "./directory.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import type { KnownDevice } from "./knowledge/claims.ts";
 import type { Prediction } from "./knowledge/prediction.ts";
-import { assemble, type Parts, type PartsOptions } from "./parts.ts";
+import { assemble, type HostOptions, type Parts } from "./parts.ts";
+
+export type { HostOptions } from "./parts.ts";
+
 import type { Blocker } from "./platform/blockers.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
-import { type User, usersOf } from "./platform/users.ts";
-import { inSlices, OwnSlice, type Slice } from "./slice.ts";
+import type { User } from "./platform/users.ts";
+import { OwnSlice, type Slice } from "./slice.ts";
 import { type ContextRecord, contextRecord, type IoasRecord, ioasRecord, type Snapshot } from "./snapshot.ts";
-
-export interface HostOptions extends PartsOptions {
-  /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
-  readonly resvIovaRangesIoctl?: number;
-}
 
 /**
  * The daemon's model of the host, whole: every question and every operation that a client can ask for. Methods throw
@@ -33,20 +31,19 @@ export interface HostOptions extends PartsOptions {
 export class Host {
   readonly kernel: Kernel;
   readonly platform: Platform;
-  /** See HostOptions; null: no such ioctl is issued. */
-  #resvIovaRangesIoctl: number | null;
   readonly #parts: Parts;
+  readonly #directory: Directory;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
     this.kernel = kernel;
-    this.#resvIovaRangesIoctl = options.resvIovaRangesIoctl ?? null;
     this.platform = new Platform(kernel);
     this.#parts = assemble(kernel, this.platform, options);
+    this.#directory = new Directory(this.#parts);
   }
 
   /** Whether the proposed ioctl was asked for, and the kernel has not said that it does not know it. */
   get usesResvIovaRanges(): boolean {
-    return this.#resvIovaRangesIoctl !== null;
+    return this.#parts.resvIoctl.isUsed;
   }
 
   get cacheCounters(): Readonly<CacheCounters> {
@@ -67,7 +64,7 @@ export class Host {
    * first; a snapshot is then as good as new. Rejects with HostError KernelError.
    */
   look(slice: Slice = this.#ownSlice()): Promise<void> {
-    return readable(this.#parts.inventory.look(slice));
+    return this.#directory.look(slice);
   }
 
   /** All that changes are told of, as it is at this moment; the devices as they were last looked at. */
@@ -80,74 +77,50 @@ export class Host {
     };
   }
 
-  /** What keeps the devices from guests until somebody changes the host; as they were last looked at. */
+  /** See Directory.lastingBlockers. */
   lastingBlockers(devices: readonly PlatformDevice[]): Blocker[] {
-    const { records } = this.#parts;
-    const blockers = devices.flatMap(({ device }) => records.get(device)?.blockers ?? []);
-    return blockers.filter(({ transient }) => !transient);
+    return this.#directory.lastingBlockers(devices);
   }
 
-  /** Every device with an IOMMU group, sorted by name. Rejects with HostError KernelError. */
-  async devices(slice?: Slice): Promise<DeviceRecord[]> {
-    await this.look(slice);
-    return this.#parts.records.all();
+  /** Every device with an IOMMU group, sorted by name. */
+  devices(slice: Slice = this.#ownSlice()): Promise<DeviceRecord[]> {
+    return this.#directory.all(slice);
   }
 
-  /** One device. Costs as much as its group has devices. Rejects with HostError DeviceNotFound, KernelError. */
-  async device(device: string, slice: Slice = this.#ownSlice()): Promise<DeviceRecord> {
-    const { handedOver, inventory, records } = this.#parts;
-    await readable(inventory.lookAt(device, slice).then(() => handedOver.review([device])));
-    const record = records.get(device);
-    if (record) return record;
-    throw deviceNotFound(device);
+  /** The records of devices, as they were last looked at. */
+  recordsOf(devices: readonly PlatformDevice[]): DeviceRecord[] {
+    return this.#directory.recordsOf(devices);
   }
 
-  /** The devices of a group, sorted by name; none when there is no such group. Rejects with HostError KernelError. */
-  async devicesOfGroup(group: number, slice: Slice = this.#ownSlice()): Promise<DeviceRecord[]> {
-    await readable(this.#parts.inventory.lookAtGroup(group, slice));
-    const names = [...(this.#parts.census.group(group)?.devices.keys() ?? [])].sort();
-    return names.flatMap((device) => this.#parts.records.get(device) ?? []);
+  /** Costs as much as the device's group has devices. */
+  device(device: string, slice: Slice = this.#ownSlice()): Promise<DeviceRecord> {
+    return this.#directory.one(device, slice);
   }
 
-  /** Who else has each of the devices open; null where /proc cannot be read. Dear: reads all of /proc, off the loop. */
-  async users(devices: readonly DeviceRecord[]): Promise<Map<DeviceRecord, User[]> | null> {
-    const found = await this.#parts.users.all();
-    if (!found) return null;
-    return new Map(devices.map((record) => [record, usersOf([record.platform], found)]));
+  devicesOfGroup(group: number, slice: Slice = this.#ownSlice()): Promise<DeviceRecord[]> {
+    return this.#directory.ofGroup(group, slice);
   }
 
-  /** What is known of the ranges that the device takes out of an IOAS. Rejects with HostError DeviceNotFound. */
+  /** The devices of these names, each once. */
+  findAll(names: Iterable<string>, slice: Slice = this.#ownSlice()): Promise<PlatformDevice[]> {
+    return this.#directory.findAll(names, slice);
+  }
+
+  /** See Directory.users. */
+  users(devices: readonly DeviceRecord[]): Promise<Map<DeviceRecord, User[]> | null> {
+    return this.#directory.users(devices);
+  }
+
+  /** What is known of the ranges that the device takes out of an IOAS. */
   async reserved(device: string, slice: Slice = this.#ownSlice()): Promise<KnownDevice> {
-    const platform = await this.#find(device, slice);
-    const reserved = this.#parts.knowledge.reserved(platform, await this.#listed(device));
-    this.#parts.counters[reserved.cached ? "hits" : "misses"]++;
-    return { platform, reserved };
-  }
-
-  /** The devices of these names, each once. Rejects with HostError DeviceNotFound that names all that are missing. */
-  async findAll(names: Iterable<string>, slice: Slice = this.#ownSlice()): Promise<PlatformDevice[]> {
-    const { census, inventory } = this.#parts;
-    const wanted = [...new Set(names)];
-    const groups = new Set<number>();
-    for (const device of wanted) {
-      const group = census.groupOf(device);
-      if (group !== undefined && !groups.has(group)) await readable(inventory.lookAtGroup(group, slice));
-      if (group !== undefined) groups.add(group);
-      if (slice.isOver) await slice.pass();
-    }
-    const found = wanted.flatMap((device) => census.present(device) ?? []);
-    if (found.length === wanted.length) return found;
-    const there = new Set(found.map(({ device }) => device));
-    throw devicesNotFound(wanted.filter((device) => !there.has(device)));
+    const known = await this.#known(await this.#directory.find(device, slice));
+    this.#parts.counters[known.reserved.cached ? "hits" : "misses"]++;
+    return known;
   }
 
   /** As {@link reserved}, of many devices for planning, as they were last looked at; the cache's counters do not move. */
   reservedOf(devices: readonly PlatformDevice[]): Promise<KnownDevice[]> {
-    const ask = async (platform: PlatformDevice) => ({
-      platform,
-      reserved: this.#parts.knowledge.reserved(platform, await this.#listed(platform.device)),
-    });
-    return Promise.all(devices.map(ask));
+    return Promise.all(devices.map((platform) => this.#known(platform)));
   }
 
   contexts(): Context[] {
@@ -296,42 +269,13 @@ export class Host {
     return context.ending;
   }
 
-  /** The device as it is now. Rejects with HostError DeviceNotFound, KernelError. */
-  async #find(device: string, slice: Slice): Promise<PlatformDevice> {
-    const { census } = this.#parts;
-    const group = census.groupOf(device);
-    if (group !== undefined) await readable(inSlices(census.look(group), slice));
-    const found = group === undefined ? undefined : census.present(device);
-    if (found) return found;
-    throw deviceNotFound(device);
+  async #known(platform: PlatformDevice): Promise<KnownDevice> {
+    const listed = await this.#parts.resvIoctl.listed(platform.device);
+    return { platform, reserved: this.#parts.knowledge.reserved(platform, listed) };
   }
 
   #ownSlice(): Slice {
     return new OwnSlice(this.#parts.now);
-  }
-
-  /** What the proposed ioctl lists for a held device; undefined where the kernel does not answer it. */
-  async #listed(device: string): Promise<RangeSet | undefined> {
-    const held = this.#parts.devices.get(device);
-    if (!held || this.#resvIovaRangesIoctl === null) return undefined;
-    try {
-      return await held.context.open().resvIovaRanges(this.#resvIovaRangesIoctl, held.deviceId);
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === undefined) throw error;
-      // No such command: it will not appear while this kernel runs.
-      if (errno === "ENOTTY") this.#resvIovaRangesIoctl = null;
-      return undefined;
-    }
-  }
-}
-
-/** Who asks has done nothing wrong when sysfs cannot be read: no descriptors are left, for one. */
-async function readable<T>(look: Promise<T>): Promise<T> {
-  try {
-    return await look;
-  } catch (error) {
-    throw error instanceof SystemCallError ? kernelError(error, `${error.call} in sysfs`) : error;
   }
 }
 

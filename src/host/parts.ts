@@ -12,6 +12,8 @@ import { HeldDevices } from "./devices/held-devices.ts";
 import { Holdings } from "./devices/holdings.ts";
 import { Inventory } from "./devices/inventory.ts";
 import { Records } from "./devices/records.ts";
+import { Refusals } from "./devices/refusals.ts";
+import { ResvIoctl } from "./devices/resv-ioctl.ts";
 import { Turns } from "./devices/turns.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import { Knowledge } from "./knowledge/knowledge.ts";
@@ -20,13 +22,15 @@ import { Census } from "./platform/census.ts";
 import type { Platform } from "./platform/platform.ts";
 import { Users } from "./platform/users.ts";
 
-export interface PartsOptions {
+export interface HostOptions {
   /** Told of every change, before the request that caused it is answered. */
   readonly observer?: Observer;
   /** May change while the host lives. */
   readonly limits?: Limits;
   /** A clock in milliseconds, for the durations in changes. */
   readonly now?: () => number;
+  /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
+  readonly resvIovaRangesIoctl?: number;
 }
 
 export type Parts = ReturnType<typeof assemble>;
@@ -35,7 +39,12 @@ export type Parts = ReturnType<typeof assemble>;
 export function assemble(
   kernel: Kernel,
   platform: Platform,
-  { observer = () => {}, now = () => performance.now(), limits = DEFAULT_LIMITS }: PartsOptions,
+  {
+    observer = () => {},
+    now = () => performance.now(),
+    limits = DEFAULT_LIMITS,
+    resvIovaRangesIoctl,
+  }: HostOptions,
 ) {
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   // All that happens goes through the records: they know what it changes, and for whom.
@@ -53,14 +62,28 @@ export function assemble(
   const contexts = new Contexts(kernel, counters, tell, limits);
   const verifier = new Verifier(census, knowledge, tell);
   const changing = new Changing(devices, verifier);
-  const shared = { kernel, platform, census, knowledge, devices, handedOver, records, turns, tell, now };
+  const refusals = new Refusals(knowledge, records);
+  const shared = {
+    kernel,
+    platform,
+    census,
+    knowledge,
+    devices,
+    handedOver,
+    records,
+    refusals,
+    turns,
+    tell,
+    now,
+  };
+  const resvIoctl = new ResvIoctl(devices, resvIovaRangesIoctl ?? null);
   const binding = new Binding({ ...shared, users, lasting });
   const attachments = new Attachments({ ...shared, contexts, changing });
   const holdings = new Holdings({ ...shared, binding, attachments, changing });
   const handOvers = new HandOvers({ ...shared, binding });
   const inventory = new Inventory({ ...shared, holdings });
   return {
-    ...{ counters, turns, users, devices, census, knowledge, verifier, contexts, binding, records },
+    ...{ counters, turns, users, devices, census, knowledge, verifier, contexts, records, resvIoctl },
     ...{ attachments, holdings, handedOver, handOvers, inventory, tell, now },
   };
 }

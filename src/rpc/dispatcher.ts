@@ -73,26 +73,31 @@ export class Dispatcher {
     return connection.dialect.read(message);
   }
 
-  #request({ id, isAnswered, method: name, params }: Request, call: DialectCall): Answer {
+  /** What needs no waiting makes no promise and no function: most requests are small, and there are many. */
+  #request(request: Request, call: DialectCall): Answer {
     const { dialect } = call.connection;
-    const failed = (error: unknown) => {
-      if (!isExpected(error))
-        this.#log.error({ err: error, method: name }, "a call failed by a fault of ours");
-      return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
-    };
-    const answered = (text: string) => (isAnswered ? dialect.answer(id, text) : undefined);
     try {
-      const method = dialect.methods.get(name) ?? this.#methods.get(name);
-      if (!method) throw methodNotFound(name, [...dialect.methods.keys(), ...this.#methods.keys()]);
-      const result = execute(method, params, call, this.#controlLog);
-      if (result instanceof Promise) {
-        return result.then((settled) => this.#encode(settled, call)).then(answered, failed);
-      }
-      const text = this.#encode(result, call);
-      return text instanceof Promise ? text.then(answered, failed) : answered(text);
+      const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
+      if (!method) throw methodNotFound(request.method, [...dialect.methods.keys(), ...this.#methods.keys()]);
+      const result = execute(method, request.params, call, this.#controlLog);
+      const text = result instanceof Promise ? this.#encodeLater(result, call) : this.#encode(result, call);
+      if (typeof text === "string") return answered(dialect, request, text);
+      return text.then(
+        (settled) => answered(dialect, request, settled),
+        (error) => this.#failed(dialect, request, error),
+      );
     } catch (error) {
-      return failed(error);
+      return this.#failed(dialect, request, error);
     }
+  }
+
+  #failed(dialect: Dialect, { id, isAnswered, method }: Request, error: unknown): string | undefined {
+    if (!isExpected(error)) this.#log.error({ err: error, method }, "a call failed by a fault of ours");
+    return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
+  }
+
+  async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
+    return this.#encode(await result, call);
   }
 
   #encode(result: unknown, { slice }: DialectCall): string | Promise<string> {
@@ -129,6 +134,10 @@ export class Dispatcher {
     if (read.kind === "fault") return dialect.error(read.id, read.error);
     return dialect.error(undefined, invalidRequest("expected an object"));
   }
+}
+
+function answered(dialect: Dialect, { id, isAnswered }: Request, text: string): string | undefined {
+  return isAnswered ? dialect.answer(id, text) : undefined;
 }
 
 function fault(id: unknown, error: JSONRPCError): Fault {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Reserved } from "../../src/host/knowledge/knowledge.ts";
+import type { Reserved } from "../../src/host/knowledge/reserved.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { runs } from "../runs.ts";
 import {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Reserved } from "../../src/host/knowledge/knowledge.ts";
 import { agrees, predict } from "../../src/host/knowledge/prediction.ts";
+import type { Reserved } from "../../src/host/knowledge/reserved.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { runs } from "../runs.ts";
 

@@ -32,6 +32,8 @@ export interface TestDevice {
   readonly regions?: readonly TestRegion[];
   readonly coherent?: boolean;
   readonly "isolated-msi"?: boolean;
+  readonly pci?: object;
+  readonly "numa-node"?: number;
   readonly "latency-ms"?: { bind?: number; attach?: number; detach?: number; close?: number };
 }
 

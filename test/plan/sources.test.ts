@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Reserved } from "../../src/host/knowledge/knowledge.ts";
+import type { Reserved } from "../../src/host/knowledge/reserved.ts";
 import type { PlatformDevice } from "../../src/host/platform/platform.ts";
 import { makePlan } from "../../src/plan/plan.ts";
 import { deviceSource, hostSource, ioasSource } from "../../src/plan/sources.ts";

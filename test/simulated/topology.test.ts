@@ -51,6 +51,8 @@ describe("a topology", () => {
           coherent: false,
           "isolated-msi": false,
           "latency-ms": { bind: 1, attach: 2, detach: 3, close: 4 },
+          pci: { vendor: "0x8086", device: "0x1521", class: "0x020000", "subsystem-vendor": "0x8086" },
+          "numa-node": 1,
         },
       ],
     });
@@ -82,6 +84,14 @@ describe("a topology", () => {
           coherent: false,
           isolatedMsi: false,
           latency: { bind: 1, attach: 2, detach: 3, close: 4 },
+          pci: {
+            vendor: "0x8086",
+            device: "0x1521",
+            class: "0x020000",
+            subsystemVendor: "0x8086",
+            subsystemDevice: "0x0000",
+          },
+          numaNode: 1,
         },
       ],
     });
@@ -115,6 +125,8 @@ describe("a topology", () => {
         coherent: true,
         isolatedMsi: true,
         latency: { bind: 0, attach: 0, detach: 0, close: 0 },
+        pci: null,
+        numaNode: null,
       },
     ]);
   });

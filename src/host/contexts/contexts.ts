@@ -3,11 +3,12 @@ import type { Kernel } from "../../kernel/kernel.ts";
 import type { Limits } from "../../limits.ts";
 import type { Tell } from "../changes.ts";
 import { HostError, limitExceeded } from "../errors.ts";
-import { errnoOf, kernelError, openIommufdFailure, rlimitModeFailure } from "../failures.ts";
+import { errnoOf, kernelError } from "../failures.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import { Context } from "./context.ts";
 import { type Allowed, Ioas } from "./ioas.ts";
 import type { Lease } from "./lease.ts";
+import { openIommufdFailure, rlimitModeFailure } from "./open-failures.ts";
 import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";

@@ -2,13 +2,13 @@ import { ifPossible } from "../../kernel/kernel.ts";
 import type { End, Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Owner } from "../contexts/owners.ts";
-import { changingDriver, regionsLost } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
-import { reservedRanges } from "../knowledge/reserved-ranges.ts";
+import { reservedRanges } from "../knowledge/reserved.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Binding } from "./binding.ts";
 import type { Changing } from "./changing.ts";
+import { changingDriver, regionsLost } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Turns } from "./turns.ts";
 

@@ -2,18 +2,16 @@ import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import { CONTAINER_PATH, groupPath, VfioContainer, VfioGroup } from "../../kernel/type1.ts";
 import { HostError } from "../errors.ts";
+import { isAbsent, kernelError, systemCallError } from "../failures.ts";
+import type { PlatformDevice } from "../platform/platform.ts";
 import {
   type BindEvidence,
   blockedBy,
   directMapping,
-  isAbsent,
-  kernelError,
   noIsolatedMsi,
-  openDeviceFailure,
-  systemCallError,
   whoIsInTheWay,
-} from "../failures.ts";
-import type { PlatformDevice } from "../platform/platform.ts";
+} from "./bind-failures.ts";
+import { openDeviceFailure } from "./device-failures.ts";
 
 /** What may explain a refusal; gathered only when there is one. */
 type Evidence = () => Promise<BindEvidence>;

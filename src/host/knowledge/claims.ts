@@ -3,7 +3,7 @@ import type { Cause } from "../../attribution/cause.ts";
 import { clip, unclaimed } from "../../attribution/claims.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
-import type { Reserved } from "./knowledge.ts";
+import type { Reserved } from "./reserved.ts";
 
 /** A device of this host with what is known of the ranges that it takes out of an IOAS. */
 export interface KnownDevice {

@@ -9,34 +9,7 @@ import type { Region } from "../platform/reserved-regions.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import { GroupFiles } from "./group-files.ts";
 import { type Backend, type Learnt, LearntByDevice } from "./learnt.ts";
-
-export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
-
-/** What is known of the ranges that one device takes out of an IOAS. */
-export interface Reserved {
-  /**
-   * "probe": the kernel's own answer for this device. "resv-iova-ranges": the IOMMU driver's list for it. "sysfs": the
-   * group's file. The latter two lack the aperture.
-   */
-  readonly source: "sysfs" | "probe" | "resv-iova-ranges";
-  /** Null when nothing here comes from such an interface. */
-  readonly backend: Backend | null;
-  /** "group": siblings' regions may be among them. */
-  readonly scope: "group" | "device";
-  readonly regions: readonly Region[];
-  /** The file was cut by the kernel: there may be regions that nobody shows. */
-  readonly truncated: boolean;
-  /** Excluded for certain, the aperture's outside included where the kernel has told it. */
-  readonly excluded: RangeSet;
-  /** Excluded by this device or by a sibling of its group: the group's file does not say which. */
-  readonly uncertain: RangeSet;
-  readonly aperture: Range | null;
-  readonly apertureSource: ApertureSource;
-  readonly alignment: bigint | null;
-  readonly cached: boolean;
-  /** Grows whenever the answer may have changed. */
-  readonly generation: number;
-}
+import type { Reserved } from "./reserved.ts";
 
 /**
  * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel

@@ -1,5 +1,5 @@
 import { RangeSet } from "../../ranges/range-set.ts";
-import type { Reserved } from "./knowledge.ts";
+import type { Reserved } from "./reserved.ts";
 
 /** What the sources say that an IOAS with these devices allows. */
 export interface Prediction {

@@ -1,5 +1,5 @@
 import type { IommuGroup } from "./group.ts";
-import type { Latency, TopologyDevice, TopologyIommu, TopologyRegion } from "./topology.ts";
+import type { Latency, TopologyDevice, TopologyIommu, TopologyPci, TopologyRegion } from "./topology.ts";
 import type { VfioDevice } from "./vfio-device.ts";
 
 /** A device of the simulated host. */
@@ -13,6 +13,8 @@ export class Device {
   readonly coherent: boolean;
   readonly isolatedMsi: boolean;
   readonly latency: Latency;
+  readonly pci: TopologyPci | null;
+  readonly numaNode: number | null;
   driver: string | null = null;
   /** There while a VFIO driver is bound. */
   vfio: VfioDevice | null = null;
@@ -26,6 +28,8 @@ export class Device {
     this.coherent = from.coherent;
     this.isolatedMsi = from.isolatedMsi;
     this.latency = from.latency;
+    this.pci = from.pci;
+    this.numaNode = from.numaNode;
     group?.devices.push(this);
   }
 

@@ -117,7 +117,14 @@ function deviceDirectory({ hasVfioCdev }: Machine, device: Device): Node {
   const { driver, group, iommu, vfio } = device;
   const vfioDirectory = (each: VfioDevice) =>
     directory({ dev: hasVfioCdev ? file(() => `${numberOf(each)}\n`) : undefined });
+  const line = (text: string | undefined) => (text === undefined ? undefined : file(() => `${text}\n`));
   return directory({
+    vendor: line(device.pci?.vendor),
+    device: line(device.pci?.device),
+    class: line(device.pci?.class),
+    subsystem_vendor: line(device.pci?.subsystemVendor),
+    subsystem_device: line(device.pci?.subsystemDevice),
+    numa_node: line(device.numaNode === null ? undefined : String(device.numaNode)),
     enable: device.isPci ? file(() => `${Number(isEnabled(device))}\n`) : undefined,
     driver: driver === null ? undefined : link(`../../../bus/${busOf(device)}/drivers/${driver}`),
     iommu: iommu === null ? undefined : link(`../../virtual/iommu/${iommu.name}`),

@@ -25,6 +25,15 @@ export interface Latency {
   readonly close: number;
 }
 
+/** What a PCI device shows of itself, in sysfs's words: "0x8086". */
+export interface TopologyPci {
+  readonly vendor: string;
+  readonly device: string;
+  readonly class: string;
+  readonly subsystemVendor: string;
+  readonly subsystemDevice: string;
+}
+
 export interface TopologyDevice {
   readonly device: string;
   /** Null, like `group`, for a device that no IOMMU translates for. */
@@ -37,6 +46,10 @@ export interface TopologyDevice {
   readonly coherent: boolean;
   readonly isolatedMsi: boolean;
   readonly latency: Latency;
+  /** Null: it shows nothing of itself. */
+  readonly pci: TopologyPci | null;
+  /** Null: the firmware does not tell. */
+  readonly numaNode: number | null;
 }
 
 /** A simulated host. */
@@ -97,6 +110,8 @@ export function parseTopology(value: unknown): Topology {
       isTruncated: rest["regions-truncated"],
       isolatedMsi: rest["isolated-msi"],
       latency: rest["latency-ms"],
+      pci: rest.pci && pciIds(rest.pci),
+      numaNode: rest["numa-node"],
     })),
   };
 }
@@ -156,6 +171,24 @@ const iommu = z.strictObject({
 
 const milliseconds = z.int().min(0).max(3_600_000).default(0);
 
+const pciWord = z.string().regex(/^0x[0-9a-f]{4,6}$/, 'must be a number as sysfs prints it, "0x8086"');
+
+const pci = z.strictObject({
+  vendor: pciWord,
+  device: pciWord,
+  class: pciWord,
+  "subsystem-vendor": pciWord.default("0x0000"),
+  "subsystem-device": pciWord.default("0x0000"),
+});
+
+function pciIds({ vendor, device, class: kind, ...subsystem }: z.output<typeof pci>): TopologyPci {
+  return {
+    ...{ vendor, device, class: kind },
+    subsystemVendor: subsystem["subsystem-vendor"],
+    subsystemDevice: subsystem["subsystem-device"],
+  };
+}
+
 const device = z.strictObject({
   device: name,
   iommu: z.string().nullable().default(null),
@@ -166,6 +199,8 @@ const device = z.strictObject({
   "regions-truncated": z.boolean().default(false),
   coherent: z.boolean().default(true),
   "isolated-msi": z.boolean().default(true),
+  pci: pci.nullable().default(null),
+  "numa-node": z.int().min(0).max(1023).nullable().default(null),
   "latency-ms": z
     .strictObject({ bind: milliseconds, attach: milliseconds, detach: milliseconds, close: milliseconds })
     .prefault({}),

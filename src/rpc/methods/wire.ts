@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
-import type { Reserved } from "../../host/knowledge/knowledge.ts";
-import { reservedRanges } from "../../host/knowledge/reserved-ranges.ts";
+import type { Reserved } from "../../host/knowledge/reserved.ts";
+import { reservedRanges } from "../../host/knowledge/reserved.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
 import type { Region } from "../../host/platform/reserved-regions.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";

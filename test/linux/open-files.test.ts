@@ -1,0 +1,71 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { LinuxKernel } from "../../src/kernel/linux/linux-kernel.ts";
+
+// The compiled one: its threads run a compiled file. `npm test` builds it.
+const compiled = new URL("../../dist/kernel/linux/linux-kernel.js", import.meta.url).href;
+const { LinuxKernel: Compiled } = (await import(compiled)) as { LinuxKernel: new () => LinuxKernel };
+
+let folder: string;
+let kernel: LinuxKernel;
+beforeEach(() => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), "iovad-open-")));
+  kernel = new Compiled();
+});
+afterEach(async () => {
+  await kernel.shutdown();
+  rmSync(folder, { recursive: true });
+});
+
+/** A process with a file open; the function ends it. */
+async function opened(path: string) {
+  const process = spawn("sleep", ["600"], { stdio: ["ignore", openSync(path, "w"), "ignore"] });
+  await once(process, "spawn");
+  return {
+    pid: process.pid,
+    async end() {
+      process.kill();
+      await once(process, "exit");
+    },
+  };
+}
+
+describe("the files that other processes have open", () => {
+  it("are found by the beginning of their paths, with who has them", async () => {
+    const [one, two] = [await opened(join(folder, "one")), await opened(join(folder, "two"))];
+    const found = await kernel.openFiles(`${folder}/o`);
+    expect(found).toEqual([
+      { path: join(folder, "one"), pid: one.pid, uid: process.geteuid?.(), command: "sleep" },
+    ]);
+    expect((await kernel.openFiles(`${folder}/`)).map(({ pid }) => pid).sort()).toEqual(
+      [one.pid, two.pid].sort(),
+    );
+    await one.end();
+    expect(await kernel.openFiles(`${folder}/o`)).toEqual([]);
+    await two.end();
+  });
+
+  it("do not include this process's own", async () => {
+    const fd = openSync(join(folder, "own"), "w");
+    expect(await kernel.openFiles(folder)).toEqual([]);
+    closeSync(fd);
+  });
+
+  it("are looked for off the event loop: turns of the loop go by until they are found", async () => {
+    let turns = 0;
+    let isFound = false;
+    const search = kernel.openFiles(folder).then(() => {
+      isFound = true;
+    });
+    while (!isFound) {
+      await new Promise(setImmediate);
+      turns++;
+    }
+    await search;
+    expect(turns).toBeGreaterThan(1);
+  });
+});
