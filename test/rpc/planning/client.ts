@@ -42,6 +42,11 @@ export class Client {
     return error;
   }
 
+  /** A request that may be refused: `result` or `error`. */
+  attempt(name: string, params: object): Promise<Message> {
+    return this.#send(name, params);
+  }
+
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
     const call: Call = { ...bystander(), host: this.host, limits: this.limits };
