@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import type { Change } from "../../../src/host/changes.ts";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
@@ -15,11 +16,12 @@ export class Client {
   readonly host: Host;
   readonly kernel: SimulatedKernel;
   readonly limits: Limits;
+  readonly changes: Change[] = [];
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.kernel = new SimulatedKernel(parseTopology(topology));
-    this.host = new Host(this.kernel);
+    this.host = new Host(this.kernel, { observer: (change) => this.changes.push(change) });
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
