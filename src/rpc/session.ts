@@ -7,7 +7,7 @@ import { HostError } from "../host/errors.ts";
 import type { Account, Budget } from "./budget.ts";
 import type { Caller, Subscriber } from "./connection.ts";
 import { type Courier, Delivery } from "./delivery.ts";
-import type { Dialect } from "./dialect.ts";
+import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Line, Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
@@ -39,7 +39,7 @@ export class Session implements Subscriber {
   readonly dialect: Dialect;
   readonly #socket: Socket;
   readonly #services: SessionServices;
-  readonly #call: Call;
+  readonly #call: DialectCall;
   readonly #account: Account;
   readonly #reader: Reader;
   readonly #outbox: Outbox;
