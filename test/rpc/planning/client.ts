@@ -18,20 +18,18 @@ export class Client {
   readonly host: Host;
   readonly kernel: SimulatedKernel;
   readonly limits: Limits;
-<<<<<<< HEAD
-  readonly #events = new EventHub();
-=======
   readonly changes: Change[] = [];
->>>>>>> profile
+  readonly #events = new EventHub();
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.kernel = new SimulatedKernel(parseTopology(topology));
-<<<<<<< HEAD
-    this.host = new Host(this.kernel, observer: (change) => this.#events.publish(change) );
-=======
-    this.host = new Host(this.kernel, observer: (change) => this.changes.push(change) );
->>>>>>> profile
+    this.host = new Host(this.kernel, {
+      observer: (change) => {
+        this.changes.push(change);
+        this.#events.publish(change);
+      },
+    });
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
