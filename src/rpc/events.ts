@@ -2,7 +2,16 @@ import { z } from "zod";
 import type { Change, Changes } from "../host/changes.ts";
 import { toWireRanges } from "./methods/wire.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
-import { contextName, deviceName, ioasId, toWireRange, wireRange, wireRanges } from "./types.ts";
+import {
+  contextName,
+  deviceName,
+  ioasId,
+  toWireNamedRange,
+  toWireRange,
+  wireNamedRanges,
+  wireRange,
+  wireRanges,
+} from "./types.ts";
 
 /** One event: a notification that subscribers get. */
 export interface EventDefinition {
@@ -124,11 +133,11 @@ const CHANGE_EVENTS = {
   },
   ALLOW_LIST_CHANGED: {
     summary: "The kernel keeps other ranges usable in an IOAS, or with null none in particular.",
-    params: { ...ioas, "allow-list": wireRanges.nullable() },
+    params: { ...ioas, "allow-list": wireNamedRanges.nullable() },
     encode: ({ context, ioas, allowList }) => ({
       context,
       ioas,
-      "allow-list": allowList && toWireRanges(allowList),
+      "allow-list": allowList && Array.from(allowList, toWireNamedRange),
     }),
   },
   ALLOWED_RANGES_CHANGED: {
