@@ -54,3 +54,17 @@ describe("a line that stands still", () => {
     expect(await idle.stillWorks()).toBe(true);
   });
 });
+
+it("a session whose requests wait for their turns ends when the server closes, with the answers of those that ran", async () => {
+  server = await startServer({}, undefined, { closing: 50 });
+  const clients = await Promise.all(Array.from({ length: 5 }, () => server.connect()));
+  for (const client of clients) client.send(...Array.from({ length: 1000 }, (_, id) => request(id, "spin")));
+  for (const client of clients) expect((await client.next()).id).toBe(0);
+  await server.server.close();
+  const answered = await Promise.all(clients.map((client) => client.rest()));
+  const ids = answered.map((answers) => answers.map(({ id }) => id));
+  for (const list of ids) expect(list).toEqual(list.map((_, index) => index + 1));
+  const all = ids.reduce((sum, list) => sum + list.length + 1, 0);
+  expect(server.log.filter((name) => name === "spin")).toHaveLength(all);
+  expect(all).toBeLessThan(5000);
+});
