@@ -12,6 +12,7 @@ import { HeldDevices } from "./devices/held-devices.ts";
 import { Holdings } from "./devices/holdings.ts";
 import { Inventory } from "./devices/inventory.ts";
 import { Records } from "./devices/records.ts";
+import { Refusals } from "./devices/refusals.ts";
 import { ResvIoctl } from "./devices/resv-ioctl.ts";
 import { Turns } from "./devices/turns.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
@@ -63,7 +64,8 @@ export function assemble(
   const contexts = new Contexts(known);
   const verifier = new Verifier(known);
   const changing = new Changing({ devices, verifier });
-  const shared = { ...known, lasting, records, contexts, changing };
+  const refusals = new Refusals({ knowledge, records });
+  const shared = { ...known, lasting, records, refusals, contexts, changing };
   const resvIoctl = new ResvIoctl({ devices, resvIovaRangesIoctl });
   const binding = new Binding(shared);
   const attachments = new Attachments(shared);

@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type BoundSocket, listenAt } from "../../src/rpc/socket-path.ts";
+import { IS_LONG } from "../runs.ts";
 
 let directory: string;
 let path: string;
@@ -150,7 +151,7 @@ describe("listenAt", () => {
       const server = createServer((socket) => socket.on("error", () => {}).end("hello"));
       await listenAt(server, ${JSON.stringify(path)}).then(() => console.log("won"), (error) => console.log(error.message));
       process.stdin.once("data", () => process.exit()).resume();`;
-    for (let round = 0; round < (process.env.IOVAD_LONG ? 10 : 1); round++) {
+    for (let round = 0; round < (IS_LONG ? 10 : 1); round++) {
       await leaveStaleAtOnce();
       const children = Array.from({ length: 4 }, () =>
         spawn(process.execPath, ["--input-type=module", "-e", script], {
