@@ -6,6 +6,7 @@ import { type Dial, dial } from "./transport.ts";
 export type { Client } from "./client.ts";
 export { ConnectionError, type ConnectionFault, DaemonError, type ErrorClass } from "./errors.ts";
 export type { EventOptions, EventStream, StreamItem } from "./event-stream.ts";
+export { type FoldedEvent, fold } from "./fold.ts";
 export type {
   Arguments,
   DaemonEvent,

@@ -104,6 +104,8 @@ class Listened extends Simulation {
       })),
     });
     Object.defineProperty(this.kernel, "backend", { value: "linux" });
+    // Guests are of the machine, not of Linux.
+    this.kernel.passable = (fd) => fd;
     this.first = this.snapshot();
   }
 
