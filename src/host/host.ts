@@ -272,8 +272,9 @@ export class Host {
     context.ending ??= holdings
       .releaseAll(context, context.end)
       .then(() => contexts.close(context))
+      .then(() => (end.cause === "shutdown" ? [] : handedOver.givenWith(context)))
       // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
-      .then(() => handedOver.review(handedOver.givenWith(context)).catch(() => undefined));
+      .then((devices) => handedOver.review(devices).catch(() => undefined));
     return context.ending;
   }
 

@@ -47,7 +47,7 @@ const end = {
 };
 
 /** Every change that clients are told of. Of a device that is taken or given back, with what that changes of it. */
-const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
+const CHANGE_EVENTS = {
   DEVICE_ADDED: {
     summary: "A device with an IOMMU group has appeared.",
     params: wireDevice.shape,
@@ -155,7 +155,7 @@ const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
       ...{ gained: toWireRanges(gained), lost: toWireRanges(lost), cause },
     }),
   },
-};
+} satisfies { readonly [Name in EventName]: ChangeEvent<Name> };
 
 /** What a subscription tells of itself. */
 const OWN_EVENTS = {
@@ -163,6 +163,15 @@ const OWN_EVENTS = {
     summary: "This subscriber has read too slowly: it should subscribe again.",
     params: { count: z.int().positive().meta({ description: "How many events it has not got" }) },
   },
+};
+
+type Definitions = typeof CHANGE_EVENTS & typeof OWN_EVENTS;
+
+/** The params of each event, as they stand on the wire. */
+export type WireEvents = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends { params: infer Own extends z.ZodRawShape }
+    ? z.output<z.ZodObject<Own>> & z.output<z.ZodObject<typeof stamp>>
+    : never;
 };
 
 /** Every event that the daemon sends. */

@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type BoundSocket, listenAt } from "../../src/rpc/socket-path.ts";
+import { IS_LONG } from "../runs.ts";
 
 let directory: string;
 let path: string;

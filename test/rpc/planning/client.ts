@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { Change } from "../../../src/host/changes.ts";
-import { Host } from "../../../src/host/host.ts";
+import type { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import type { DialectCall } from "../../../src/rpc/dialect.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
+import { EventHub } from "../../../src/rpc/event-hub.ts";
 import type { Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
@@ -17,12 +18,20 @@ export class Client {
   readonly host: Host;
   readonly kernel: SimulatedKernel;
   readonly limits: Limits;
+<<<<<<< HEAD
+  readonly #events = new EventHub();
+=======
   readonly changes: Change[] = [];
+>>>>>>> profile
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.kernel = new SimulatedKernel(parseTopology(topology));
-    this.host = new Host(this.kernel, { observer: (change) => this.changes.push(change) });
+<<<<<<< HEAD
+    this.host = new Host(this.kernel, observer: (change) => this.#events.publish(change) );
+=======
+    this.host = new Host(this.kernel, observer: (change) => this.changes.push(change) );
+>>>>>>> profile
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
@@ -45,9 +54,14 @@ export class Client {
     return error;
   }
 
+  /** A request that may be refused: `result` or `error`. */
+  attempt(name: string, params: object): Promise<Message> {
+    return this.#send(name, params);
+  }
+
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const call: DialectCall = { ...bystander(), host: this.host, limits: this.limits };
+    const call: DialectCall = { ...bystander(), host: this.host, events: this.#events, limits: this.limits };
     try {
       const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
