@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { Change } from "../../../src/host/changes.ts";
-import type { Host } from "../../../src/host/host.ts";
+import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
@@ -18,20 +18,18 @@ export class Client {
   readonly host: Host;
   readonly kernel: SimulatedKernel;
   readonly limits: Limits;
-<<<<<<< HEAD
-  readonly #events = new EventHub();
-=======
   readonly changes: Change[] = [];
->>>>>>> profile
+  readonly #events = new EventHub();
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.kernel = new SimulatedKernel(parseTopology(topology));
-<<<<<<< HEAD
-    this.host = new Host(this.kernel, observer: (change) => this.#events.publish(change) );
-=======
-    this.host = new Host(this.kernel, observer: (change) => this.changes.push(change) );
->>>>>>> profile
+    this.host = new Host(this.kernel, {
+      observer: (change) => {
+        this.changes.push(change);
+        this.#events.publish(change);
+      },
+    });
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
