@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, write } from "node:fs";
+import { constants, fstatSync, openSync, type Stats, write } from "node:fs";
 import { Socket } from "node:net";
 
 /** Bytes that wait to be taken; what is beyond is dropped. */
@@ -15,6 +15,9 @@ const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
 ];
 const DEBUG = 7;
 
+/** Tries to write, and says how many bytes were taken, or what is in the way. Never throws. */
+type Write = (bytes: Buffer, done: (result: number | NodeJS.ErrnoException) => void) => void;
+
 /**
  * Where the log's lines go. Whatever becomes of them (a full disk, a closed pipe, a reader that has stopped), nobody waits
  * for it, nothing is thrown, and no thread is left in a write(2) that would keep the process from ending: what is not
@@ -24,8 +27,9 @@ export class LogSink {
   /** Lines that nobody has taken. */
   dropped = 0;
   readonly #isJournal: boolean;
-  readonly #write: (text: string, done: (written: number | NodeJS.ErrnoException) => void) => void;
-  #waiting: string[] = [];
+  readonly #write: Write;
+  #waiting: Buffer[] = [];
+  /** Of what waits, and of what is being written. */
   #bytes = 0;
   #isWriting = false;
   /** Dropped since the last line that was taken. */
@@ -39,14 +43,9 @@ export class LogSink {
 
   /** One line with its end, as pino makes it. */
   write(line: string): void {
-    if (this.#bytes + line.length > BACKLOG) {
-      this.#drop(1);
-      return;
-    }
-    const text = this.#isJournal ? `<${priorityOf(line)}>${line}` : line;
-    this.#waiting.push(text);
-    this.#bytes += text.length;
-    this.#next();
+    const text = Buffer.from(this.#isJournal ? `<${priorityOf(line)}>${line}` : line);
+    if (this.#bytes + text.length > BACKLOG) this.#drop(1);
+    else this.#add(text);
   }
 
   /** Resolves when everything has been taken or dropped, or after so many milliseconds. */
@@ -61,6 +60,12 @@ export class LogSink {
     });
   }
 
+  #add(text: Buffer): void {
+    this.#waiting.push(text);
+    this.#bytes += text.length;
+    this.#next();
+  }
+
   #next(): void {
     if (this.#isWriting) return;
     const lines = this.#waiting.splice(0);
@@ -69,23 +74,24 @@ export class LogSink {
       return;
     }
     this.#isWriting = true;
-    this.#send(lines.join(""), lines.length);
+    this.#send(Buffer.concat(lines), lines.length);
   }
 
-  #send(text: string, lines: number): void {
-    this.#write(text, (result) => {
-      if (typeof result !== "number") {
-        if (result.code === "EAGAIN") {
-          setTimeout(() => this.#send(text, lines), RETRY_MS).unref();
-          return;
-        }
-        this.#drop(lines);
-      } else if (result < Buffer.byteLength(text)) {
-        this.#send(Buffer.from(text).subarray(result).toString(), lines);
+  #send(bytes: Buffer, lines: number): void {
+    this.#write(bytes, (result) => {
+      if (typeof result !== "number" && result.code === "EAGAIN") {
+        setTimeout(() => this.#send(bytes, lines), RETRY_MS).unref();
         return;
-      } else this.#confess();
-      this.#bytes = this.#waiting.reduce((sum, line) => sum + line.length, 0);
+      }
+      const taken = typeof result === "number" ? result : bytes.length;
+      this.#bytes -= taken;
+      if (taken < bytes.length) {
+        this.#send(bytes.subarray(taken), lines);
+        return;
+      }
       this.#isWriting = false;
+      if (typeof result === "number") this.#confess();
+      else this.#drop(lines);
       this.#next();
     });
   }
@@ -95,7 +101,7 @@ export class LogSink {
     this.#unsaid += lines;
   }
 
-  /** The reader is back. */
+  /** The reader is back. It is told behind what has waited, however much that is. */
   #confess(): void {
     if (this.#unsaid === 0) return;
     const line = {
@@ -105,7 +111,8 @@ export class LogSink {
       msg: "log lines were dropped: nobody took them",
     };
     this.#unsaid = 0;
-    this.write(`${JSON.stringify(line)}\n`);
+    const text = `${JSON.stringify(line)}\n`;
+    this.#add(Buffer.from(this.#isJournal ? `<${priorityOf(text)}>${text}` : text));
   }
 }
 
@@ -126,33 +133,41 @@ function isJournal(fd: number, { JOURNAL_STREAM }: NodeJS.ProcessEnv): boolean {
   }
 }
 
-/**
- * A write that never blocks. The file is opened anew where that can be had: O_NONBLOCK on the descriptor that we were
- * given would be set for everybody who shares it. A socket cannot be opened, but is ours alone.
- */
-function writerFor(fd: number) {
-  type Done = (written: number | NodeJS.ErrnoException) => void;
-  const nowhere = (_text: string, done: Done) => done(Object.assign(new Error("closed"), { code: "EBADF" }));
-  let own: number;
+function writerFor(fd: number): Write {
   try {
     const kind = fstatSync(fd);
     if (kind.isSocket()) return socketWriter(fd);
+    if (kind.isFIFO() || kind.isCharacterDevice()) return impatientWriter(fd, kind);
     // A file on a disk is written off the event loop, and its offset is shared.
-    const isWaiting = kind.isFIFO() || kind.isCharacterDevice();
-    own = isWaiting ? openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK) : fd;
+    return fileWriter(fd);
   } catch {
-    return nowhere;
+    return (_bytes, done) => done(Object.assign(new Error("closed"), { code: "EBADF" }));
   }
-  if (own !== fd) process.once("exit", () => closeSync(own));
-  return (text: string, done: Done) => write(own, text, (error, written) => done(error ?? written));
 }
 
-function socketWriter(fd: number) {
+/**
+ * Of a pipe or a terminal, which may take nothing for as long as it likes. It is opened anew: O_NONBLOCK on the descriptor
+ * that we were given would be set for everybody who shares it. One that another user has made cannot be opened.
+ */
+function impatientWriter(fd: number, kind: Stats): Write {
+  try {
+    return fileWriter(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK));
+  } catch {
+    return kind.isFIFO() ? socketWriter(fd) : fileWriter(fd);
+  }
+}
+
+function fileWriter(fd: number): Write {
+  return (bytes, done) => write(fd, bytes, (error, written) => done(error ?? written));
+}
+
+/** A socket cannot be opened anew, but is ours alone; libuv never waits for one, nor for a pipe. */
+function socketWriter(fd: number): Write {
   const socket = new Socket({ fd, readable: false, writable: true });
   socket.on("error", () => {});
   socket.unref();
-  return (text: string, done: (written: number | NodeJS.ErrnoException) => void) => {
+  return (bytes, done) => {
     if (socket.destroyed) done(Object.assign(new Error("closed"), { code: "EPIPE" }));
-    else socket.write(text, (error) => done(error ?? Buffer.byteLength(text)));
+    else socket.write(bytes, (error) => done(error ?? bytes.length));
   };
 }

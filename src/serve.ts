@@ -52,6 +52,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     backend: kernel.backend,
     version: version(),
     log,
+    logLinesDropped: () => sink.dropped,
     limits,
     slices,
     courier: door.courier,

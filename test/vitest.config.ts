@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
+import { IS_LONG } from "./runs.ts";
 
 /** What the simulated kernel imitates besides (see test/conformance/platforms.ts): each kind of IOMMU, each size of page. */
 const OTHER_PLATFORMS = ["vtd48", "amd", "virtio", "smmu", "smmu-16k", "smmu-64k"];
@@ -16,7 +17,8 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
-    testTimeout: 30_000,
+    // For a machine that is busy with something else: a test that hangs is found all the same.
+    testTimeout: IS_LONG ? 900_000 : 180_000,
     // Files share processes: starting one takes longer than most files do.
     isolate: false,
     maxWorkers: "100%",

@@ -1,4 +1,5 @@
-import { isJSONRPCRequest, isJSONRPCResponse, type JSONRPCResponse } from "json-rpc-2.0";
+import type { JSONRPCResponse } from "json-rpc-2.0";
+import { isJSONRPCRequest, isJSONRPCResponse } from "json-rpc-2.0/dist/models.js";
 import type { Line } from "../rpc/framing.ts";
 
 /** What the daemon says without being asked. */

@@ -17,19 +17,18 @@ async function main(): Promise<number> {
 
 async function demonstrate(options: DemoOptions): Promise<number> {
   const daemon = await startDaemon(options);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => daemon.kill("SIGTERM"));
   const client = await connect(options);
   print(`iovad serves a simulated ${options.host} host.`);
   await converse(client, print);
   await client.close();
   if (options.once) daemon.kill("SIGTERM");
-  else {
+  else
     print(`The daemon stays up. From another terminal:
 
   echo '{"jsonrpc":"2.0","id":1,"method":"query-devices"}' | socat -t5 - UNIX-CONNECT:${options.socket}
 
 Ctrl-C ends it.`);
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => daemon.kill("SIGTERM"));
-  }
   return ended(daemon);
 }
 

@@ -92,6 +92,11 @@ export class Directory {
     return new Map(devices.map((record) => [record, usersOf([record.platform], found)]));
   }
 
+  /** The records of devices, as they were last looked at. */
+  recordsOf(devices: readonly PlatformDevice[]): DeviceRecord[] {
+    return devices.flatMap(({ device }) => this.#parts.records.get(device) ?? []);
+  }
+
   /** What keeps the devices from guests until somebody changes the host; as they were last looked at. */
   lastingBlockers(devices: readonly PlatformDevice[]): Blocker[] {
     const blockers = devices.flatMap(({ device }) => this.#parts.records.get(device)?.blockers ?? []);

@@ -87,6 +87,11 @@ export class Host {
     return this.#directory.all(slice);
   }
 
+  /** The records of devices, as they were last looked at. */
+  recordsOf(devices: readonly PlatformDevice[]): DeviceRecord[] {
+    return this.#directory.recordsOf(devices);
+  }
+
   /** Costs as much as the device's group has devices. */
   device(device: string, slice: Slice = this.#ownSlice()): Promise<DeviceRecord> {
     return this.#directory.one(device, slice);

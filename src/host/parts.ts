@@ -12,6 +12,7 @@ import { HeldDevices } from "./devices/held-devices.ts";
 import { Holdings } from "./devices/holdings.ts";
 import { Inventory } from "./devices/inventory.ts";
 import { Records } from "./devices/records.ts";
+import { Refusals } from "./devices/refusals.ts";
 import { ResvIoctl } from "./devices/resv-ioctl.ts";
 import { Turns } from "./devices/turns.ts";
 import type { CacheCounters } from "./knowledge/cache-counters.ts";
@@ -61,7 +62,20 @@ export function assemble(
   const contexts = new Contexts(kernel, counters, tell, limits);
   const verifier = new Verifier(census, knowledge, tell);
   const changing = new Changing(devices, verifier);
-  const shared = { kernel, platform, census, knowledge, devices, handedOver, records, turns, tell, now };
+  const refusals = new Refusals(knowledge, records);
+  const shared = {
+    kernel,
+    platform,
+    census,
+    knowledge,
+    devices,
+    handedOver,
+    records,
+    refusals,
+    turns,
+    tell,
+    now,
+  };
   const resvIoctl = new ResvIoctl(devices, resvIovaRangesIoctl ?? null);
   const binding = new Binding({ ...shared, users, lasting });
   const attachments = new Attachments({ ...shared, contexts, changing });

@@ -1,7 +1,6 @@
 import { formatAddress, U64_MAX } from "./address.ts";
 import { alignDown, alignUp, assertAlignment } from "./align.ts";
 import type { Range } from "./range.ts";
-import type { RangeSet } from "./range-set.ts";
 
 export interface FreeRangeRequest {
   /** Bytes, from 1 to 2^64: the latter asks for the whole address space. */
@@ -16,12 +15,20 @@ export interface FreeRangeRequest {
   readonly direction?: "up" | "down" | undefined;
 }
 
+/** What is searched: disjoint ranges in ascending order. */
+interface Ranges {
+  readonly size: number;
+  at(index: number): Range;
+  /** Of the first range that does not end below `address`; `size` when all do. */
+  indexFrom(address: bigint): number;
+}
+
 /**
  * The lowest or the highest place of `size` bytes inside `set`, or null when there is none. Bounds that cross
  * leave no place.
  * @throws RangeError for a size, alignment or bound out of its limits
  */
-export function findFree(set: RangeSet, request: FreeRangeRequest): Range | null {
+export function findFree(set: Ranges, request: FreeRangeRequest): Range | null {
   const { size, alignment = 1n, notBelow = 0n, notAbove = U64_MAX, direction = "up" } = request;
   // A length less one is a u64 for every size, the whole address space included.
   const reach = size - 1n;

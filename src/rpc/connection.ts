@@ -1,7 +1,7 @@
 import type { Role } from "../access/policy.ts";
 import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
-import type { Dialect } from "./dialect.ts";
+import type { EventWording } from "./wire-event.ts";
 
 /** Who is at the other end of a connection, and what it may do. */
 export interface Caller {
@@ -15,7 +15,7 @@ export interface Connection {
   /** Unique in the life of the daemon. */
   readonly id: number;
   readonly peer: Caller;
-  readonly dialect: Dialect;
+  readonly dialect: EventWording;
   /**
    * Runs `callback` once when the connection is over and its last request has settled, unless the function that is
    * returned is called before.

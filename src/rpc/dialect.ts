@@ -1,6 +1,7 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import type { Reader } from "./framing.ts";
-import type { DaemonInfo, Method } from "./method.ts";
+import type { Call, DaemonInfo, Method } from "./method.ts";
+import type { EventWording } from "./wire-event.ts";
 
 /** What a client wants: a method, by name, with params that nobody has looked at yet. */
 export interface Request {
@@ -26,21 +27,8 @@ export interface Batch {
   readonly messages: readonly unknown[];
 }
 
-/** An event as subscribers get it. */
-export interface WireEvent {
-  readonly method: string;
-  /** With its sequence and timestamp. */
-  readonly params: Readonly<Record<string, unknown>> & {
-    readonly timestamp: { readonly seconds: number; readonly microseconds: number };
-  };
-  /** The params as JSON. */
-  readonly text: string;
-}
-
 /** How messages look on the wire: the one place that knows. What they mean is the same in every dialect. */
-export interface Dialect {
-  /** Connections of one name write events alike. */
-  readonly name: string;
+export interface Dialect extends EventWording {
   /** Methods of its own, and those that it words in its own way. */
   readonly methods: ReadonlyMap<string, Method>;
   /** Cuts what comes over a connection into messages of at most so many bytes. */
@@ -53,5 +41,7 @@ export interface Dialect {
   answer(id: unknown, result: string): string;
   /** `id`: undefined when it could not be made out. */
   error(id: unknown, error: JSONRPCError): string;
-  event(event: WireEvent): string;
 }
+
+/** A call over a connection of which the dispatcher knows the dialect. */
+export type DialectCall = Call & { readonly connection: { readonly dialect: Dialect } };

@@ -2,7 +2,7 @@ import type { JSONRPCError } from "json-rpc-2.0";
 import type { Logger } from "pino";
 import { limitExceeded } from "../host/errors.ts";
 import type { ControlLog } from "./control-log.ts";
-import type { Batch, Dialect, Fault, Request } from "./dialect.ts";
+import type { Batch, Dialect, DialectCall, Fault, Request } from "./dialect.ts";
 import { encode, KeptTexts } from "./encode.ts";
 import {
   invalidRequest,
@@ -15,7 +15,7 @@ import {
 } from "./errors.ts";
 import { execute } from "./execute.ts";
 import { type Line, NOT_UTF8 } from "./framing.ts";
-import type { Call, Method } from "./method.ts";
+import type { Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
 import { topLevelId } from "./top-level-id.ts";
 
@@ -39,7 +39,7 @@ export class Dispatcher {
    * Answers one line. Never throws and never rejects. `counted` is told of every answer of a batch, since they wait for
    * the last one; what it throws ends the batch.
    */
-  answer(line: Line, call: Call, counted: (bytes: number) => void): Answer {
+  answer(line: Line, call: DialectCall, counted: (bytes: number) => void): Answer {
     const { dialect } = call.connection;
     const message = this.#parse(line, call);
     if (message.kind === "batch") return this.#batch(message, call, counted);
@@ -47,7 +47,7 @@ export class Dispatcher {
   }
 
   /** Answers a line that is one too many: nothing of it runs. */
-  refuse(line: Line, call: Call): string | undefined {
+  refuse(line: Line, call: DialectCall): string | undefined {
     const { dialect } = call.connection;
     const message = this.#parse(line, call);
     if (message.kind === "request" && !message.isAnswered) return undefined;
@@ -55,7 +55,7 @@ export class Dispatcher {
     return dialect.error(id, toErrorObject(tooManyInFlight(call.limits["max-in-flight"])));
   }
 
-  #parse(line: Line, { connection, limits }: Call): Request | Fault | Batch {
+  #parse(line: Line, { connection, limits }: DialectCall): Request | Fault | Batch {
     if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
     if (typeof line !== "string")
       return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
@@ -73,29 +73,34 @@ export class Dispatcher {
     return connection.dialect.read(message);
   }
 
-  #request({ id, isAnswered, method: name, params }: Request, call: Call): Answer {
+  /** What needs no waiting makes no promise and no function: most requests are small, and there are many. */
+  #request(request: Request, call: DialectCall): Answer {
     const { dialect } = call.connection;
-    const failed = (error: unknown) => {
-      if (!isExpected(error))
-        this.#log.error({ err: error, method: name }, "a call failed by a fault of ours");
-      return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
-    };
-    const answered = (text: string) => (isAnswered ? dialect.answer(id, text) : undefined);
     try {
-      const method = dialect.methods.get(name) ?? this.#methods.get(name);
-      if (!method) throw methodNotFound(name, [...dialect.methods.keys(), ...this.#methods.keys()]);
-      const result = execute(method, params, call, this.#controlLog);
-      if (result instanceof Promise) {
-        return result.then((settled) => this.#encode(settled, call)).then(answered, failed);
-      }
-      const text = this.#encode(result, call);
-      return text instanceof Promise ? text.then(answered, failed) : answered(text);
+      const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
+      if (!method) throw methodNotFound(request.method, [...dialect.methods.keys(), ...this.#methods.keys()]);
+      const result = execute(method, request.params, call, this.#controlLog);
+      const text = result instanceof Promise ? this.#encodeLater(result, call) : this.#encode(result, call);
+      if (typeof text === "string") return answered(dialect, request, text);
+      return text.then(
+        (settled) => answered(dialect, request, settled),
+        (error) => this.#failed(dialect, request, error),
+      );
     } catch (error) {
-      return failed(error);
+      return this.#failed(dialect, request, error);
     }
   }
 
-  #encode(result: unknown, { slice }: Call): string | Promise<string> {
+  #failed(dialect: Dialect, { id, isAnswered, method }: Request, error: unknown): string | undefined {
+    if (!isExpected(error)) this.#log.error({ err: error, method }, "a call failed by a fault of ours");
+    return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
+  }
+
+  async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
+    return this.#encode(await result, call);
+  }
+
+  #encode(result: unknown, { slice }: DialectCall): string | Promise<string> {
     const kept = typeof result === "object" && result !== null ? this.#texts.of(result) : undefined;
     return kept ?? encode(result, slice);
   }
@@ -103,7 +108,7 @@ export class Dispatcher {
   /** One after the other and answered in order; between two of them others have their turns. */
   async #batch(
     { messages }: Batch,
-    call: Call,
+    call: DialectCall,
     counted: (bytes: number) => void,
   ): Promise<string | undefined> {
     const { connection, limits, slice } = call;
@@ -123,12 +128,16 @@ export class Dispatcher {
     return answers.length === 0 ? undefined : `[${answers.join(",")}]`;
   }
 
-  #element(dialect: Dialect, message: unknown, call: Call): Answer {
+  #element(dialect: Dialect, message: unknown, call: DialectCall): Answer {
     const read = dialect.read(message);
     if (read.kind === "request") return this.#request(read, call);
     if (read.kind === "fault") return dialect.error(read.id, read.error);
     return dialect.error(undefined, invalidRequest("expected an object"));
   }
+}
+
+function answered(dialect: Dialect, { id, isAnswered }: Request, text: string): string | undefined {
+  return isAnswered ? dialect.answer(id, text) : undefined;
 }
 
 function fault(id: unknown, error: JSONRPCError): Fault {

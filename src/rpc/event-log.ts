@@ -1,5 +1,5 @@
 import type { Limits } from "../limits.ts";
-import type { Dialect, WireEvent } from "./dialect.ts";
+import type { EventWording, WireEvent } from "./wire-event.ts";
 
 /** An event in the log. */
 export interface LoggedEvent extends WireEvent {
@@ -91,7 +91,7 @@ export class EventLog {
    * The lines of about so many bytes of events behind `sequence`, and the last event that they cover. `names`: only of
    * these; null: of all, and then all who are at the same place share the same bytes.
    */
-  piece(sequence: number, dialect: Dialect, bytes: number, names: ReadonlySet<string> | null): Piece {
+  piece(sequence: number, dialect: EventWording, bytes: number, names: ReadonlySet<string> | null): Piece {
     const place = `${dialect.name} ${sequence} ${bytes}`;
     const shared = names === null ? this.#pieces.get(place) : undefined;
     if (shared) return shared;
@@ -107,7 +107,7 @@ export class EventLog {
     return piece;
   }
 
-  #line(entry: Entry, dialect: Dialect): string {
+  #line(entry: Entry, dialect: EventWording): string {
     const known = entry.lines.get(dialect.name);
     if (known !== undefined) return known;
     const line = `${dialect.event(entry)}\n`;

@@ -19,6 +19,8 @@ export interface DaemonInfo {
   readonly startedAt: Date;
   /** How many connections are open now. */
   connections(): number;
+  /** How many lines of its log nobody has taken. */
+  logLinesDropped(): number;
 }
 
 /** What a handler gets beside its params. */

@@ -70,13 +70,14 @@ async function parseWhole(
   if (!inner || !hasLists(inner)) return parseLeaf(type, value, path, faults);
   if (inner instanceof z.ZodArray) return parseList(inner, value, path, faults, slice);
   if (!(inner instanceof z.ZodObject) || !isObject(value)) return parseLeaf(inner, value, path, faults);
-  refuseUnknown(inner, value, path, faults);
   const parsed: Record<string, unknown> = {};
   for (const [name, member] of Object.entries(inner.shape)) {
     if (faults.areEnough) return undefined;
     const made = await parseWhole(member, value[name], [...path, name], faults, slice);
     if (made !== undefined) parsed[name] = made;
   }
+  // Last: a version that is not known says more than the members that came with it.
+  refuseUnknown(inner, value, path, faults);
   return parsed;
 }
 

@@ -22,6 +22,7 @@ export const wireBlocker = z
       "no-cdev",
       "no-isolated-msi",
       "no-coherent-dma",
+      "unsupported-page-size",
       "held",
       "handed-over",
       "in-use",

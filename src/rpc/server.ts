@@ -40,6 +40,8 @@ export interface RpcServerOptions {
   /** Of the daemon, as `--version` prints it. */
   readonly version: string;
   readonly log: Logger;
+  /** How many lines of the log nobody has taken; none when left out. */
+  readonly logLinesDropped?: DaemonInfo["logLinesDropped"];
   /** May change while the server serves. */
   readonly limits?: Limits;
   /** How the event loop is shared, with whoever else has much to do on it. */
@@ -80,6 +82,7 @@ export class RpcServer {
       instance: events.instance,
       startedAt: new Date(),
       connections: () => this.#sessions.size,
+      logLinesDropped: options.logLinesDropped ?? (() => 0),
     };
     this.#services = {
       ...{ daemon, host, events, methods, limits: this.#limits, log },

@@ -7,7 +7,7 @@ import { HostError } from "../host/errors.ts";
 import type { Account, Budget } from "./budget.ts";
 import type { Caller, Subscriber } from "./connection.ts";
 import { type Courier, Delivery } from "./delivery.ts";
-import type { Dialect } from "./dialect.ts";
+import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Line, Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
@@ -39,7 +39,7 @@ export class Session implements Subscriber {
   readonly dialect: Dialect;
   readonly #socket: Socket;
   readonly #services: SessionServices;
-  readonly #call: Call;
+  readonly #call: DialectCall;
   readonly #account: Account;
   readonly #reader: Reader;
   readonly #outbox: Outbox;
@@ -57,6 +57,8 @@ export class Session implements Subscriber {
   #isCutOff = false;
   /** When requests that have come and not begun are dropped by a session that closes. */
   #closesAt = Number.POSITIVE_INFINITY;
+  /** Bytes of the answers of a batch so far. */
+  #inBatch = 0;
   /** What goes with the answer to the request under way. */
   #delivery: Delivery | undefined;
   /** What went with the last answer that had such. */
@@ -183,7 +185,8 @@ export class Session implements Subscriber {
     this.#isBusy = true;
     this.#outbox.gather();
     const inFlight = limits["max-in-flight"];
-    for (const [index, line] of lines.entries()) {
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as Line;
       if (slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) break;
       const answer =
@@ -211,17 +214,18 @@ export class Session implements Subscriber {
   }
 
   #answer(line: Line): ReturnType<Dispatcher["answer"]> {
-    const { dispatcher } = this.#services;
-    let waiting = 0;
-    const counted = (bytes: number) => {
-      waiting += bytes;
-      this.#account.add(bytes);
-      if (this.#isOver) throw new Error("the connection is over");
-    };
-    const answer = dispatcher.answer(line, this.#call, counted);
+    const answer = this.#services.dispatcher.answer(line, this.#call, this.#countInBatch);
     if (!(answer instanceof Promise)) return answer;
-    return answer.catch(() => undefined).finally(() => waiting > 0 && this.#account.add(-waiting));
+    return answer.catch(() => undefined).finally(() => this.#countInBatch(-this.#inBatch));
   }
+
+  /** Answers of a batch wait for its last one. Throws when the connection is over, which counting them may have done. */
+  readonly #countInBatch = (bytes: number): void => {
+    if (bytes === 0) return;
+    this.#inBatch += bytes;
+    this.#account.add(bytes);
+    if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
+  };
 
   /** Events that the request has caused come before its answer, and what begins with the answer after it. */
   #answered(answer: string | undefined): void {

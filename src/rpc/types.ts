@@ -112,6 +112,19 @@ export const deviceName = z
   })
   .meta({ id: "DeviceName", description: "The sysfs name of a device", examples: ["0000:00:05.0"] });
 
+/** A PCI device as lspci prints it where there is one domain: bus, device, function. */
+const WITHOUT_DOMAIN = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
+
+/** A device as clients may name it. */
+export const device = deviceName
+  .transform((name) => (WITHOUT_DOMAIN.test(name) ? `0000:${name}` : name))
+  .meta({
+    id: "DeviceInput",
+    description:
+      "The sysfs name of a device; a PCI device without its domain, as lspci prints it, is in domain 0000",
+    examples: ["0000:00:05.0", "00:05.0"],
+  });
+
 /** An address in an answer. */
 export const wireAddress = z
   .string()

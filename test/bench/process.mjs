@@ -7,9 +7,11 @@ const ROUNDS = 9;
 const CONNECTIONS = 500;
 const QUERY = `${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "query-version" })}\n`;
 
-function residentMiB(pid) {
-  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Math.round(kib / 1024);
+/** Of a process: MiB that are resident now, and that were at most. */
+export function memoryOf(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const mebibytes = (name) => Math.round(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)[1] / 1024);
+  return { resident: mebibytes("VmRSS"), most: mebibytes("VmHWM") };
 }
 
 /** Milliseconds from the start of the process to its first answer, and the same of `node -e 0`. */
@@ -38,14 +40,14 @@ export async function benchStart() {
 /** Resident MiB of the daemon: idle, with many connections that each have asked once, and after they have gone. */
 export async function benchMemory() {
   const daemon = await startDaemon({ options: ["--max-connections", String(CONNECTIONS + 1)] });
-  const idle = residentMiB(daemon.pid);
+  const idle = memoryOf(daemon.pid).resident;
   const connections = [];
   for (let i = 0; i < CONNECTIONS; i++) {
     const connection = await open(daemon.path);
     await connection.exchange(QUERY, 2);
     connections.push(connection);
   }
-  const connected = residentMiB(daemon.pid);
+  const connected = memoryOf(daemon.pid).resident;
   for (const connection of connections) connection.end();
   await daemon.stop();
   return { idle, [`with ${CONNECTIONS} connections`]: connected };

@@ -37,12 +37,16 @@ async function start(args) {
 
 export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
 
-/** The built daemon on a simulated host; by default one device behind a 39-bit IOMMU. */
+/**
+ * The built daemon on a simulated host; by default one device behind a 39-bit IOMMU. `options`: a list, or what makes one of
+ * the directory that the socket is in.
+ */
 export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
   start((path, directory) => {
     const file = join(directory, "topology.json");
     writeFileSync(file, JSON.stringify(topology));
-    return [here("../../dist/main.js"), "--socket", path, "--simulate", file, ...options];
+    const more = typeof options === "function" ? options(directory) : options;
+    return [here("../../dist/main.js"), "--socket", path, "--simulate", file, ...more];
   });
 
 /** A connection that sends text and resolves when `lines` more lines have come back. */

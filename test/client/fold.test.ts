@@ -10,6 +10,7 @@ import { toWireSnapshot, type WireSnapshot } from "../../src/rpc/records.ts";
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from "../../src/uapi/vfio.ts";
 import { perform as ask, operationOn } from "../host/operations.ts";
 import { AUDIO, DISK, GPU, NIC, Simulation } from "../host/simulation.ts";
+import { runs } from "../runs.ts";
 
 const DEVICES = [NIC, DISK, GPU, AUDIO];
 const PLUGGED = "0000:00:09.0";
@@ -205,7 +206,7 @@ describe("the first snapshot, with every event since folded in,", () => {
         await listened.close();
         listened.check();
       }),
-      { numRuns: process.env.IOVAD_LONG ? 10_000 : 300 },
+      { numRuns: runs(300, 10_000) },
     );
   });
 
@@ -246,7 +247,7 @@ describe("the first snapshot, with every event since folded in,", () => {
           await all;
         },
       ),
-      { numRuns: process.env.IOVAD_LONG ? 2_000 : 60 },
+      { numRuns: runs(60, 2_000) },
     );
   });
 });

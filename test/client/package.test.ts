@@ -21,7 +21,8 @@ it("the package's client loads nothing but json-rpc-2.0, and of the daemon only 
   const modules = [...loaded(resolve(ROOT, exports["."].default))];
   const others = modules.filter((module) => !/^(client\/|node:)/.test(module));
   expect(others.sort()).toEqual([
-    "json-rpc-2.0",
+    "json-rpc-2.0/dist/client.js",
+    "json-rpc-2.0/dist/models.js",
     "rpc/framing.js",
     "rpc/protocol.js",
     "uapi/socket.js",

@@ -5,10 +5,11 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ERROR_CODES } from "../../src/rpc/errors.ts";
 import { Daemon } from "../daemon/daemon.ts";
+import { runs } from "../runs.ts";
 import { fuzzedLine, type Methods } from "./lines.ts";
 
 /** `npm run fuzz` asks for more. */
-const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? 10_000);
+const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? runs(10_000));
 const SEED = Number(process.env.IOVAD_SEED ?? Date.now() % 2 ** 31);
 const CHUNK = 500;
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { HostError } from "../../src/host/errors.ts";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { runs } from "../runs.ts";
 import { assertModelEqualsKernel, DISK, GPU, MSI, NIC, refusal, Simulation, setOf } from "./simulation.ts";
 
 /** Three devices; the NIC and the disk share a group. */
@@ -326,7 +327,7 @@ describe("whatever runs while devices are unbound and bound again, in whatever o
           expect(simulation.openPaths()).toEqual([]);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

@@ -197,6 +197,17 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
       data: { errno: "EPERM", blockers: [{ reason: "no-isolated-msi" }] },
       advice: "allow_unsafe_interrupts",
     },
+    {
+      what: "an ATTACH with EINVAL while no sibling is elsewhere",
+      before: async ({ host, kernel }) => {
+        host.createIoas("default");
+        await host.hold(NIC, "default");
+        failNth(kernel, 0, "EINVAL", "ATTACH");
+      },
+      call: ({ host }) => host.attach(NIC, 1),
+      data: { errno: "EINVAL", blockers: [{ reason: "unsupported-page-size" }] },
+      advice: "a kernel with larger pages",
+    },
   ],
   ContextNotFound: [
     {
@@ -399,17 +410,6 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
       },
       call: ({ host }) => host.attach(NIC, 1),
       data: { errno: "ENOENT", operation: "VFIO_DEVICE_ATTACH_IOMMUFD_PT" },
-      advice: "dmesg",
-    },
-    {
-      what: "an ATTACH with EINVAL while no sibling is elsewhere",
-      before: async ({ host, kernel }) => {
-        host.createIoas("default");
-        await host.hold(NIC, "default");
-        failNth(kernel, 0, "EINVAL", "ATTACH");
-      },
-      call: ({ host }) => host.attach(NIC, 1),
-      data: { errno: "EINVAL" },
       advice: "dmesg",
     },
     ...(

@@ -4,6 +4,7 @@ import { describe, it } from "vitest";
 import { HostError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/host.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { runs } from "../runs.ts";
 import { AUDIO, assertModelEqualsKernel, DISK, GPU, NIC, Simulation, setOf } from "./simulation.ts";
 
 /** Each device has a region of its own, by which an IOAS's answer tells who is attached. */
@@ -161,7 +162,7 @@ describe("whatever runs at the same time, in whatever order its calls come throu
           assert.deepEqual(simulation.openPaths(), []);
         },
       ),
-      { numRuns: 600 },
+      { numRuns: runs(600) },
     );
   });
 
@@ -182,7 +183,7 @@ describe("whatever runs at the same time, in whatever order its calls come throu
           await scheduler.waitFor(Promise.all(requests));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

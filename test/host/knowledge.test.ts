@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Reserved } from "../../src/host/knowledge/reserved.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { runs } from "../runs.ts";
 import {
   AUDIO,
   DISK,
@@ -359,7 +360,7 @@ describe("a generation", () => {
           }
         }
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 });

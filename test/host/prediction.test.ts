@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { agrees, predict } from "../../src/host/knowledge/prediction.ts";
 import type { Reserved } from "../../src/host/knowledge/reserved.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { runs } from "../runs.ts";
 
 /*
  * The model: an address space of eight blocks, each an eighth of the real one, a set of them being the bits of a byte.
@@ -97,7 +98,7 @@ describe("the prediction", () => {
         const narrowest = answers.reduce((all, answer) => all & answer, ALL);
         assert.deepEqual([...ranges.subtract(uncertain)], [...toRanges(narrowest)]);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -126,7 +127,7 @@ describe("an answer of the kernel", () => {
           assert.equal(agrees(prediction, toRanges(answer)), answers.has(answer), answer.toString(2));
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -139,7 +140,7 @@ describe("an answer of the kernel", () => {
         if (answers.has(0)) assert(agreed);
         else if (prediction.aperturesKnown) assert(!agreed);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 

@@ -5,6 +5,7 @@ import { HostError } from "../../src/host/errors.ts";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { runs } from "../runs.ts";
 import { assertPredictionIsExact, CONTEXTS, operationOn, perform, range } from "./operations.ts";
 import { assertModelEqualsKernel } from "./simulation.ts";
 
@@ -46,7 +47,7 @@ const topology = fc
 
 describe("random sequences of operations", () => {
   it("leave the model equal to the kernel, with nothing open that it does not show", {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const sequence = fc.record({
       topology,
@@ -75,7 +76,7 @@ describe("random sequences of operations", () => {
         await host.close();
         assert.deepEqual(machine.openFds(), []);
       }),
-      { numRuns: 10_000 },
+      { numRuns: runs(500, 10_000) },
     );
   });
 });

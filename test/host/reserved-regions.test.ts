@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseReservedRegions, type Region } from "../../src/host/platform/reserved-regions.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { runs } from "../runs.ts";
 
 const U64_MAX = 0xffffffffffffffffn;
 
@@ -238,7 +239,7 @@ describe("whatever the text", () => {
         expect(keys).toEqual([...new Set(keys)].sort());
         expect(regions.every(({ start, last }) => start <= last)).toBe(true);
       }),
-      { numRuns: 1_000 },
+      { numRuns: runs(1_000) },
     );
   });
 
@@ -255,7 +256,7 @@ describe("whatever the text", () => {
         const expected = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, region]) => region);
         expect(parseReservedRegions(text)).toEqual({ regions: expected, truncated: false });
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 
@@ -268,7 +269,7 @@ describe("whatever the text", () => {
         expect(truncated).toBe(text.length === 4095);
         expect(shown.map(keyOf).filter((key) => !whole.has(key))).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

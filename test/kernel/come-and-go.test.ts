@@ -65,6 +65,13 @@ async function holdAndAttach(device: Device): Promise<void> {
   await client.call("attach-device", { device, ioas });
 }
 
+/** The same for the only device of the IOAS; resolves once its subscribers have heard of it, too. */
+async function holdAndAttachAlone(device: Device): Promise<void> {
+  const from = listener.heard.length;
+  await holdAndAttach(device);
+  await listener.until("ALLOWED_RANGES_CHANGED", { ioas }, from);
+}
+
 async function query(device: string): Promise<Record<string, unknown> | undefined> {
   const { devices } = await client.call("query-devices");
   return devices.find((each) => each.device === device);
@@ -84,7 +91,7 @@ const heardSince = (from: number) => listener.heard.slice(from).map(({ event }) 
 describe("a device whose driver is unbound while the daemon has it attached", () => {
   it("is given back, subscribers are told, and what was known of it is forgotten", async () => {
     await client.call("probe-device", { device: DEVICE });
-    await holdAndAttach(DEVICE);
+    await holdAndAttachAlone(DEVICE);
     const from = listener.heard.length;
     const milliseconds = await unbind(DEVICE);
     console.log(`the unbind of a held device took ${milliseconds} ms`);
@@ -146,7 +153,7 @@ describe("a device whose driver is unbound while the daemon has it attached", ()
 describe("a device that is taken out of the machine", () => {
   it("is given back, then removed, and is known again when it comes back", async () => {
     const path = `/sys/bus/pci/devices/${DEVICE}`;
-    await holdAndAttach(DEVICE);
+    await holdAndAttachAlone(DEVICE);
     const from = listener.heard.length;
     await write(DEVICE, `${path}/remove`, "1");
     await listener.until("DEVICE_REMOVED", { device: DEVICE }, from);

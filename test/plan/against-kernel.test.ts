@@ -7,6 +7,7 @@ import { deviceSource, ioasSource } from "../../src/plan/sources.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { finish } from "../../src/ranges/steps.ts";
 import { Simulation, type TestTopology } from "../host/simulation.ts";
+import { runs } from "../runs.ts";
 
 const DEVICES = ["0000:00:01.0", "0000:00:02.0", "0000:00:03.0", "0000:00:04.0"];
 
@@ -74,7 +75,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect(plan.alignment).toBe(actual.alignment);
         expect(RangeSet.from(attribute(plan.claims)).equals(actual.ranges.invert())).toBe(true);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 
@@ -92,7 +93,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const within = hull ? plan.ranges.intersect(RangeSet.from([hull])) : RangeSet.EMPTY;
         expect([...within.subtract(actual.ranges)]).toEqual([]);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 
@@ -110,7 +111,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         if (probe) expect(causes.filter(({ device }) => device === undefined)).toEqual([]);
         expect(before).toHaveLength(devices.length);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 
@@ -131,7 +132,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect([...plan.ranges]).toEqual([...answer.ranges]);
         expect(plan.alignment).toBe(answer.alignment);
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     );
   });
 });

@@ -7,6 +7,7 @@ import type { Plan } from "../../src/plan/plan.ts";
 import type { Range } from "../../src/ranges/range.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { finish } from "../../src/ranges/steps.ts";
+import { runs } from "../runs.ts";
 
 const GiB = 1n << 30n;
 const TiB = 1n << 40n;
@@ -76,7 +77,7 @@ describe("the largest memory that fits", () => {
         const plan = planWithout(taken, UNIT);
         expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan));
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 

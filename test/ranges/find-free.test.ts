@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { U64_MAX } from "../../src/ranges/address.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { runs } from "../runs.ts";
 import { Bitmap, rangesIn, UNIVERSES, WIDTH } from "./bitmap.ts";
 
 describe.each(UNIVERSES)("among 64 addresses $name", ({ base }) => {
@@ -31,7 +32,7 @@ describe.each(UNIVERSES)("among 64 addresses $name", ({ base }) => {
           places.at(direction === "down" ? -1 : 0) ?? null,
         );
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 });

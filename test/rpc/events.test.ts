@@ -6,10 +6,10 @@ import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts"
 import { parseTopology } from "../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
 import type { Subscriber } from "../../src/rpc/connection.ts";
+import type { DialectCall } from "../../src/rpc/dialect.ts";
 import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { EVENTS } from "../../src/rpc/events.ts";
-import type { Call } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { bystander, dispatcherOf, ROOT } from "./stub.ts";
 
@@ -107,7 +107,7 @@ function setUp(limits: Partial<Limits> = {}) {
   let connections = 0;
   const connect = () => {
     const connection = new FakeConnection(++connections);
-    const call: Call = { ...bystander(), host, events, connection, limits: all };
+    const call: DialectCall = { ...bystander(), host, events, connection, limits: all };
     const ask = async (method: string, params: object = {}): Promise<Message> => {
       const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
       const answer = JSON.parse((await rpc.answer(line, call, () => {})) as string);

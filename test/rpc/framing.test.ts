@@ -5,6 +5,7 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Line, LineReader, NOT_UTF8 } from "../../src/rpc/framing.ts";
+import { runs } from "../runs.ts";
 
 function read(chunks: readonly Uint8Array[], limit = 1024): Line[] {
   const reader = new LineReader(() => limit);
@@ -100,7 +101,7 @@ describe("LineReader", () => {
           expect(read(cut(stream, places), 12)).toEqual(model(stream, 12));
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { JsonReader } from "../../src/rpc/dialects/json-reader.ts";
 import { type Line, NOT_UTF8 } from "../../src/rpc/framing.ts";
+import { runs } from "../runs.ts";
 
 function read(chunks: readonly Uint8Array[], limit = 1024): Line[] {
   const reader = new JsonReader(() => limit);
@@ -68,7 +69,7 @@ describe("JsonReader", () => {
         const chunks = [0, ...cuts].map((from, i) => stream.subarray(from, cuts[i] ?? stream.length));
         expect(read(chunks, 2 ** 20)).toEqual(texts);
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

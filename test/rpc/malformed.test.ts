@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runs } from "../runs.ts";
 import { Client, type Message, request, startServer } from "./stub.ts";
 
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -18,7 +19,7 @@ const ANSWER = { jsonrpc: "2.0", id: 7, result: { value: ['€ "}\n', { a: [1, n
 const PREFIXES = Array.from(LINE, (_, length) => length);
 
 /** How often the method of LINE has run. */
-const runs = () => server.log.filter((name) => name === "echo").length;
+const calls = () => server.log.filter((name) => name === "echo").length;
 
 const invalid = (code: number, id: unknown = null) => ({
   jsonrpc: "2.0",
@@ -40,15 +41,15 @@ describe("a valid line", () => {
       client.write(LINE.subarray(0, length));
       // The witness is served after what has come before.
       expect(await witness.stillWorks()).toBe(true);
-      const before = runs();
+      const before = calls();
       client.write(LINE.subarray(length));
       expect(await client.next()).toEqual(ANSWER);
-      expect(runs()).toBe(before + 1);
+      expect(calls()).toBe(before + 1);
     }
   });
 
   it("of which only a prefix comes before the end is no JSON and does nothing", async () => {
-    const before = runs();
+    const before = calls();
     for (const length of PREFIXES) {
       const own = await server.connect();
       own.socket.end(LINE.subarray(0, length));
@@ -56,7 +57,7 @@ describe("a valid line", () => {
       const expected = length === 0 ? [] : [isWhole ? ANSWER : invalid(-32700)];
       expect(await own.rest()).toEqual(expected);
     }
-    expect(runs()).toBe(before + 1);
+    expect(calls()).toBe(before + 1);
   });
 
   it("that comes byte by byte is answered once", async () => {
@@ -85,7 +86,7 @@ describe("a valid line", () => {
           expect(await client.next()).toEqual({ jsonrpc: "2.0", id, result: { value: `€${id}` } });
         }
       }),
-      { numRuns: 20 },
+      { numRuns: runs(20) },
     );
   });
 
@@ -187,7 +188,7 @@ describe("a line that is JSON and no request", () => {
 
   it("has every member of every type, and only good ones are executed", async () => {
     const values = [null, true, false, 0, -1, 1.5, "", "echo", "2.0", [], {}];
-    const before = runs();
+    const before = calls();
     let executed = 0;
     for (const member of ["jsonrpc", "id", "method", "params"] as const) {
       for (const value of values) {
@@ -203,19 +204,19 @@ describe("a line that is JSON and no request", () => {
         expect([JSON.stringify(message), "result" in answer]).toEqual([JSON.stringify(message), isGood]);
       }
     }
-    expect(runs() - before).toBe(executed);
+    expect(calls() - before).toBe(executed);
     expect(await client.stillWorks()).toBe(true);
   });
 
   it.each(["param", "parms", "Params", "__proto__", "constructor", "toString", "extra", ""])(
     "has the member %j, which is named, and nothing is executed",
     async (name) => {
-      const before = runs();
+      const before = calls();
       client.write(`{"jsonrpc":"2.0","id":1,"method":"echo",${JSON.stringify(name)}:{}}\n`);
       const answer = await client.next();
       expect(answer).toEqual(invalid(-32600, 1));
       expect(answer.error.message).toContain(JSON.stringify(name));
-      expect(runs()).toBe(before);
+      expect(calls()).toBe(before);
       expect(await client.stillWorks()).toBe(true);
     },
   );

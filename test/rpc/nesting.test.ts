@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { nestsWithin } from "../../src/rpc/nesting.ts";
+import { runs } from "../runs.ts";
 
 function depth(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
@@ -33,7 +34,7 @@ describe("nestsWithin", () => {
       fc.property(fc.jsonValue({ maxDepth: 8 }), fc.integer({ min: 0, max: 8 }), (value, limit) => {
         expect(nestsWithin(JSON.stringify(value), limit)).toBe(depth(value) <= limit);
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000) },
     );
   });
 });

@@ -4,10 +4,11 @@ import { Ajv, type AnySchemaObject } from "ajv";
 import draft07 from "ajv/dist/refs/json-schema-draft-07.json" with { type: "json" };
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { EVENTS } from "../../src/rpc/events.ts";
 import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { schemaFiles } from "../../src/rpc/schema/files.ts";
-import { methodSchemas } from "../../src/rpc/schema/json-schema.ts";
+import { jsonSchema, methodSchemas } from "../../src/rpc/schema/json-schema.ts";
 import { openRpcDocument } from "../../src/rpc/schema/openrpc.ts";
 import { address, wireRanges } from "../../src/rpc/types.ts";
 
@@ -76,6 +77,23 @@ describe("the JSON Schemas", () => {
   });
 });
 
+describe("the event table", () => {
+  it("says in one sentence or two when each event comes", () => {
+    for (const { summary } of EVENTS) expect(summary).toMatch(/^[A-Z].*\.$/);
+  });
+
+  it.each(EVENTS.map((event) => [event.name, event] as const))(
+    "has a valid and strict schema of %s, whose every member is always there",
+    (_name, { params }) => {
+      const schema = jsonSchema(params);
+      const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+      expect(() => ajv.compile(schema)).not.toThrow();
+      expect(schema.required).toEqual(Object.keys(schema.properties ?? {}));
+      expect(schema.required).toEqual(expect.arrayContaining(["sequence", "timestamp"]));
+    },
+  );
+});
+
 describe("the OpenRPC document", () => {
   const validate = validateOpenRpc();
 
@@ -130,7 +148,7 @@ describe("the files under schemas/", () => {
     const checkedIn = readdirSync(root, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => `${parentPath}/${name}`.slice(root.pathname.length).replace(/^\//, ""));
-    const generated = schemaFiles(METHODS);
+    const generated = schemaFiles(METHODS, EVENTS);
     expect(checkedIn.sort(), "run npm run schemas").toEqual([...generated.keys()].sort());
     for (const [path, text] of generated) {
       expect(readFileSync(new URL(path, root), "utf8") === text, `${path}: run npm run schemas`).toBe(true);

@@ -9,11 +9,12 @@ import type { Host } from "../../src/host/host.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
 import type { Caller, Subscriber } from "../../src/rpc/connection.ts";
 import { ControlLog } from "../../src/rpc/control-log.ts";
+import type { DialectCall } from "../../src/rpc/dialect.ts";
 import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { Dispatcher } from "../../src/rpc/dispatcher.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
-import { type Call, type DaemonInfo, defineMethod, type Method } from "../../src/rpc/method.ts";
+import { type DaemonInfo, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { type Access, RpcServer } from "../../src/rpc/server.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
@@ -34,7 +35,7 @@ export function dispatcherOf(methods: readonly Method[], report: (error: unknown
 }
 
 /** What a handler gets of a daemon without a host, over a connection that nobody reads. */
-export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
+export function bystander(daemon: Partial<DaemonInfo> = {}): DialectCall {
   return {
     host: NO_HOST,
     daemon: {
@@ -45,6 +46,7 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): Call {
       instance: "00000000-0000-4000-8000-000000000000",
       startedAt: new Date(0),
       connections: () => 1,
+      logLinesDropped: () => 0,
       ...daemon,
     },
     connection: {

@@ -1,10 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { z } from "zod";
 import { U64_MAX } from "../../src/ranges/address.ts";
+import { METHODS } from "../../src/rpc/methods/index.ts";
 import {
   address,
   context,
   contextName,
+  device,
   deviceName,
   ioasId,
   range,
@@ -191,4 +194,28 @@ describe("names and ids", () => {
       expect(deviceName.safeParse(name).success).toBe(false);
     },
   );
+});
+
+describe("a device", () => {
+  it.each([
+    ["0000:00:05.0", "0000:00:05.0"],
+    ["00:05.0", "0000:00:05.0"],
+    ["0001:00:05.0", "0001:00:05.0"],
+    ["00:05.8", "00:05.8"],
+    ["arm-smmu-v3.0.auto", "arm-smmu-v3.0.auto"],
+  ])("may be named %s, and %s is meant", (given, meant) => {
+    expect(device.parse(given)).toBe(meant);
+  });
+
+  it("may be named so wherever one is", () => {
+    for (const { name, params } of METHODS) {
+      const { device, devices } = params.shape as Record<string, z.ZodType | undefined>;
+      if (device) expect(device.parse("00:05.0"), name).toBe("0000:00:05.0");
+      if (devices) expect(devices.parse(["00:05.0"]), name).toEqual(["0000:00:05.0"]);
+    }
+  });
+
+  it.each(["", "..", "a/b", "00:05.0 "])("may not be named %j", (given) => {
+    expect(device.safeParse(given).success).toBe(false);
+  });
 });

@@ -26,9 +26,13 @@ export class FakeDaemon {
     method: "greeting",
     params: { service: "iovad", protocol: 1 },
   });
+  /** Takes requests and answers none. */
+  isMute = false;
+  /** Sends no descriptors. */
+  isStingy = false;
   readonly #directory = mkdtempSync(join(tmpdir(), "iovad-"));
   readonly #server: Server;
-  #connections = 0;
+  readonly #sockets = new Set<Socket>();
   #devices = 0;
 
   constructor() {
@@ -45,7 +49,12 @@ export class FakeDaemon {
 
   /** How many clients are connected: each has a lease. */
   get connections(): number {
-    return this.#connections;
+    return this.#sockets.size;
+  }
+
+  /** Ends all connections. */
+  hangUp(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   stop(): void {
@@ -54,16 +63,17 @@ export class FakeDaemon {
   }
 
   async #serve(socket: Socket): Promise<void> {
-    this.#connections++;
-    socket.on("error", () => {}).on("close", () => this.#connections--);
+    this.#sockets.add(socket);
+    socket.on("error", () => {}).on("close", () => this.#sockets.delete(socket));
     socket.write(`${this.greeting}\n`);
     for await (const line of createInterface({ input: socket })) await this.#answer(socket, JSON.parse(line));
   }
 
   async #answer(socket: Socket, { id, method, params }: Request): Promise<void> {
     this.requests.push([method, params]);
+    if (this.isMute) return;
     const files: string[] = [];
-    if (method !== "create-context") files.push(IOMMUFD);
+    if (method !== "create-context" && !this.isStingy) files.push(IOMMUFD);
     if (method === "hand-over-device") files.push(CDEVS[this.#devices++] as string);
     const fds = files.map((file) => openSync(file, "r+"));
     const answer = { jsonrpc: "2.0", id, result: { ...params, fds } };

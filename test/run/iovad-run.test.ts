@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { CDEVS, FakeDaemon, IOMMUFD } from "./fake-daemon.ts";
 
@@ -26,7 +28,7 @@ afterEach(() => {
 /** iovad-run under way. */
 function start(...args: string[]): ChildProcess {
   const child = spawn(process.execPath, [MAIN, "--socket", daemon.path, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
   children.push(child);
   return child;
@@ -42,11 +44,30 @@ async function run(...args: string[]) {
   return { status, stdout, stderr };
 }
 
-const firstLine = async (child: ChildProcess): Promise<string> => {
+function linesOf(child: ChildProcess): AsyncIterator<string> {
   if (!child.stdout) throw new Error("no stdout");
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
-  return line;
-};
+  return createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+}
+
+const firstLine = async (child: ChildProcess): Promise<string> => (await linesOf(child).next()).value;
+
+/** As in proc(5): "T" is stopped, "gone" one that there is not. */
+function stateOf(pid: number): string {
+  try {
+    return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "";
+  } catch {
+    return "gone";
+  }
+}
+
+/** Whether a process has a TCP socket that listens. */
+function listens(pid: number): boolean {
+  const listening = readFileSync(`/proc/${pid}/net/tcp`, "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .flatMap(([, , , state, , , , , , inode]) => (state === "0A" ? [`socket:[${inode}]`] : []));
+  return openFiles(pid).some((file) => listening.includes(file));
+}
 
 const left = async () => {
   while (daemon.connections > 0) await nextTurn();
@@ -126,19 +147,93 @@ describe("iovad-run", () => {
   });
 
   it.each([
-    ["SIGTERM", "TERM"],
-    ["SIGINT", "INT"],
-    ["SIGHUP", "HUP"],
-  ] as const)("passes %s on to the command and goes on until that has ended", async (signal, name) => {
-    const script = `trap 'echo got it; exit 7' ${name}; echo ready; while :; do sleep 0.1; done`;
+    ...["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM"],
+    ...["PROF", "IO", "PWR", "STKFLT", "XCPU", "URG", "WINCH"],
+  ])("passes SIG%s on to the command and goes on until that has ended", async (name) => {
+    // What a shell may not name in a trap it has a number for.
+    const number = constants.signals[`SIG${name}` as NodeJS.Signals];
+    const script = `trap 'echo got it; exit 7' ${number}; echo ready; while :; do sleep 0.1; done`;
     const child = start("--", "sh", "-c", script);
-    if (!child.stdout) throw new Error("no stdout");
-    const output = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const output = linesOf(child);
     expect((await output.next()).value).toBe("ready");
-    child.kill(signal);
+    child.kill(`SIG${name}` as NodeJS.Signals);
     expect((await output.next()).value).toBe("got it");
     const [status] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
     expect(status).toBe(7);
+  });
+
+  it("stops with the command when it is to, and continues with it", async () => {
+    const child = start("--", "sh", "-c", "echo $$; exec sleep 60");
+    const pids = [child.pid as number, Number(await firstLine(child))];
+    for (const _twice of [1, 2]) {
+      child.kill("SIGTSTP");
+      while (pids.some((pid) => stateOf(pid) !== "T")) await nextTurn();
+      expect(daemon.connections).toBe(1);
+      child.kill("SIGCONT");
+      while (pids.some((pid) => stateOf(pid) === "T")) await nextTurn();
+    }
+    child.kill("SIGTERM");
+    const [status] = await once(child, "exit");
+    expect(status).toBe(128 + constants.signals.SIGTERM);
+  });
+
+  it("stops also with a command that would rather not", async () => {
+    const child = start("--", "sh", "-c", "trap '' TSTP; echo $$; while :; do sleep 0.1; done");
+    const command = Number(await firstLine(child));
+    child.kill("SIGTSTP");
+    while (stateOf(command) !== "T" || stateOf(child.pid as number) !== "T") await nextTurn();
+    child.kill("SIGCONT");
+    while (stateOf(command) === "T") await nextTurn();
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGUSR2", 140],
+  ] as const)("ends by %s while it has no command yet", async (signal, status) => {
+    daemon.isMute = true;
+    const child = start("--device", NIC, "--", "true");
+    while (daemon.requests.length === 0) await nextTurn();
+    child.kill("SIGWINCH");
+    child.kill(signal);
+    expect(await once(child, "exit")).toEqual([status, null]);
+    await left();
+  });
+
+  it("opens no debugger for SIGUSR1, with a command or without", async () => {
+    const child = start("--", "sh", "-c", "trap 'echo got it' USR1; echo ready; while :; do sleep 0.1; done");
+    const output = linesOf(child);
+    expect((await output.next()).value).toBe("ready");
+    for (const _each of [1, 2, 3]) {
+      child.kill("SIGUSR1");
+      expect((await output.next()).value).toBe("got it");
+    }
+    expect(listens(child.pid as number)).toBe(false);
+    child.kill("SIGKILL");
+  });
+
+  it("goes on with the command when iovad ends, and says that the lease has ended", async () => {
+    const child = start("--context", "vm7", "--", "sh", "-c", "echo ready; read line; exit 5");
+    const errors = child.stderr && createInterface({ input: child.stderr });
+    expect(await firstLine(child)).toBe("ready");
+    const said = once(errors as NonNullable<typeof errors>, "line");
+    daemon.hangUp();
+    expect((await said)[0]).toBe(
+      `iovad-run: ${daemon.path}: iovad has closed the connection; the lease of context "vm7" has ended, the command goes on`,
+    );
+    child.stdin?.end("go\n");
+    expect(await once(child, "exit")).toEqual([5, null]);
+  });
+
+  it("is not ended by readers of its output that go away", async () => {
+    const child = start("--", "sh", "-c", "echo ready; read line; exit 5");
+    expect(await firstLine(child)).toBe("ready");
+    child.stderr?.destroy();
+    daemon.hangUp();
+    await left();
+    child.stdin?.end("go\n");
+    expect(await once(child, "exit")).toEqual([5, null]);
   });
 
   it("tells a command that does not exist from one that cannot be run, as shells do", async () => {
@@ -154,6 +249,22 @@ describe("iovad-run", () => {
     await left();
   });
 
+  it.each(["KILL", "SIGTERM"])("has the command die with it when that is asked for: %s", async (signal) => {
+    const script = "exec sleep 60";
+    const child = start("--pdeathsig", signal, "--device", NIC, "--", "sh", "-c", `echo $$; ${script}`);
+    const command = Number(await firstLine(child));
+    expect(readlinkSync(`/proc/${command}/fd/4`)).toBe(CDEVS[0]);
+    child.kill("SIGKILL");
+    while (!["Z", "gone"].includes(stateOf(command))) await nextTurn();
+    await left();
+  });
+
+  it("tells of a command that cannot be run as shells do also when it is to die with it", async () => {
+    const { status, stderr } = await run("--pdeathsig", "TERM", "--", "/nowhere/at-all");
+    expect(stderr).toMatch(/^iovad-run: [^\n]*\/nowhere\/at-all[^\n]*\n$/);
+    expect(status).toBe(127);
+  });
+
   it("prints its help and its version", async () => {
     expect(await run("--help")).toMatchObject({ status: 0, stdout: expect.stringContaining("{iommufd}") });
     expect(await run("--version")).toEqual({ status: 0, stdout: "iovad-run 0.2.0\n", stderr: "" });
@@ -166,6 +277,7 @@ describe("iovad-run", () => {
     ["an option that does not exist", ["--devise", NIC, "--", "true"], "--devise"],
     ["an argument outside the command", ["true"], "true"],
     ["a placeholder without its device", ["--", "echo", `fd={device:${NIC}}`], `no --device ${NIC}`],
+    ["a signal that there is none", ["--pdeathsig", "SIGNAL", "--", "true"], "name of a signal"],
     ["a device given twice", ["--device", NIC, "--device", NIC, "--", "true"], "given twice"],
   ])("refuses %s with one line and status 2, and asks for nothing", async (_what, args, message) => {
     const { status, stdout, stderr } = await run(...args);
@@ -178,21 +290,33 @@ describe("iovad-run", () => {
 
 describe("what the daemon refuses", () => {
   it("is one line with the class, status 1, and no context is left", async () => {
-    const real = await Daemon.start({
-      topology: { devices: [] },
-    });
-    const { status, stderr } = spawnSync(
-      process.execPath,
-      [MAIN, "--socket", real.socket, "--device", NIC, "--", "true"],
-      { encoding: "utf8" },
-    );
-    expect(stderr).toBe("iovad-run: NotSupported: the simulated host has no descriptors to pass\n");
+    const real = await Daemon.start({ topology: { devices: [] } });
+    const args = [MAIN, "--socket", real.socket, "--device", NIC, "--", "true"];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(stderr).toMatch(/^iovad-run: DeviceNotFound: [^\n]*\n$/);
     expect(status).toBe(1);
-    const client = await real.client();
-    const names = async () => (await client.call("query-contexts")).contexts.map(({ context }) => context);
-    while ((await names()).length > 1);
-    expect(await names()).toEqual(["default"]);
+    await onlyDefault(await real.client());
     expect(await real.stop()).toBe(0);
+  });
+
+  it("is an answer that lacks its descriptors", async () => {
+    daemon.isStingy = true;
+    const { status, stderr } = await run("--device", NIC, "--", "true");
+    expect(stderr).toBe("iovad-run: iovad has answered hand-over-context with 0 descriptors instead of 1\n");
+    expect(status).toBe(1);
+    await left();
+  });
+
+  it("is a daemon that hangs up before it has answered", async () => {
+    daemon.isMute = true;
+    const child = start("--device", NIC, "--", "true");
+    let stderr = "";
+    child.stderr?.on("data", (chunk) => (stderr += chunk));
+    while (daemon.requests.length === 0) await nextTurn();
+    daemon.hangUp();
+    const [status] = await once(child, "close");
+    expect(stderr).toBe(`iovad-run: ${daemon.path}: iovad has closed the connection\n`);
+    expect(status).toBe(1);
   });
 
   it.each([
@@ -206,7 +330,7 @@ describe("what the daemon refuses", () => {
       "PermissionDenied: uid 7 has no role here",
     ],
     ["what is no iovad", '{"QMP":{}}', "is not iovad"],
-    ["what is not even JSON", "220 ready", "JSON"],
+    ["what is not even JSON", "220 ready", "is not iovad"],
   ])("is said of %s", async (_what, greeting, message) => {
     daemon.greeting = greeting;
     const { status, stderr } = await run("--", "true");
@@ -218,7 +342,35 @@ describe("what the daemon refuses", () => {
 
   it("is a socket that is not there: one line, status 1", async () => {
     const { status, stderr } = await run("--socket", `${daemon.path}.missing`, "--", "true");
-    expect(stderr).toBe(`iovad-run: ${daemon.path}.missing: connect: ENOENT\n`);
+    expect(stderr).toBe(
+      `iovad-run: ${daemon.path}.missing: ENOENT: there is no such socket; start iovad, or say where it listens\n`,
+    );
     expect(status).toBe(1);
   });
 });
+
+describe("with a simulated host", () => {
+  it("runs the command with placeholders, says so, and leaves nothing behind", async () => {
+    const device = "0000:00:05.0";
+    const real = await Daemon.start({
+      topology: { iommus: [{ name: "dmar0" }], devices: [{ device, iommu: "dmar0", driver: "vfio-pci" }] },
+    });
+    const show = "readlink /proc/$$/fd/3 /proc/$$/fd/4";
+    const args = [MAIN, "--socket", real.socket, "--device", device, "--", "sh", "-c", show];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect(stdout).toBe("/dev/null\n/dev/null\n");
+    expect(stderr).toMatch(/^iovad-run: iovad simulates its host: [^\n]*\n$/);
+    expect(status).toBe(0);
+    const client = await real.client();
+    await onlyDefault(client);
+    expect((await client.call("query-devices")).devices).toMatchObject([{ device, state: "observed" }]);
+    expect(await real.stop()).toBe(0);
+  });
+});
+
+/** Until the lease has ended. */
+async function onlyDefault(client: Client): Promise<void> {
+  const names = async () => (await client.call("query-contexts")).contexts.map(({ context }) => context);
+  while ((await names()).length > 1);
+  expect(await names()).toEqual(["default"]);
+}

@@ -8,6 +8,7 @@ import {
   vfio_iova_range,
 } from "../../src/uapi/vfio.ts";
 import { iovaRangesOf } from "../../src/uapi/vfio-capabilities.ts";
+import { runs } from "../runs.ts";
 
 interface Capability {
   readonly id: number;
@@ -104,7 +105,7 @@ describe("the ranges of a type1 answer", () => {
           expect(info.includes(vfio_iova_range.encode({ start, end: last }))).toBe(true);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: runs(2000) },
     );
   });
 });

@@ -10,11 +10,13 @@ import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Changing } from "./changing.ts";
 import { attachedUnseen, attachFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
+import type { Refusals } from "./refusals.ts";
 
 export interface AttachmentsParts {
   readonly devices: HeldDevices;
   readonly contexts: Contexts;
   readonly knowledge: Knowledge;
+  readonly refusals: Refusals;
   readonly changing: Changing;
   readonly tell: Tell;
   /** A clock in milliseconds. */
@@ -119,6 +121,7 @@ export class Attachments {
       throw (await this.#lost(error, ioas)) ?? this.#attachFailure(error, held, ioas);
     }
     change.hasEffect = true;
+    this.#parts.refusals.attached(held.platform);
     const milliseconds = now() - started;
     for (const each of [held, ...siblings]) {
       const { device } = each.platform;
@@ -139,11 +142,13 @@ export class Attachments {
   }
 
   #attachFailure(error: unknown, held: HeldDevice, ioas: Ioas): HostError {
-    const { devices, knowledge } = this.#parts;
+    const { devices, knowledge, refusals } = this.#parts;
     const { platform } = held;
     if (errnoOf(error) !== "EADDRINUSE") {
       const elsewhere = devices.attachedSiblings(held).find((sibling) => sibling.ioas !== ioas);
-      return attachFailure(error, platform.device, elsewhere?.platform.device);
+      // In a shared context a sibling may be attached elsewhere by somebody else, which is EINVAL as well.
+      if (ioas.context.shared && !elsewhere) return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+      return refusals.learn(platform, attachFailure(error, platform.device, elsewhere?.platform.device));
     }
     const conflicts = ioas.allowList
       ? conflictsIn(ioas.allowList, [{ platform, reserved: knowledge.reserved(platform) }])

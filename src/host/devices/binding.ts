@@ -7,16 +7,15 @@ import { kernelError } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
 import type { Backend } from "../knowledge/learnt.ts";
-import type { Blocker } from "../platform/blockers.ts";
 import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
 import { atOnce } from "../slice.ts";
 import { type BindEvidence, bindFailure, foreseenFailure, withoutIommu } from "./bind-failures.ts";
-import { changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
+import { attachFailure, changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
-import type { Records } from "./records.ts";
+import { isLearnt, type Refusals } from "./refusals.ts";
 
 export interface BindingParts {
   readonly kernel: Kernel;
@@ -26,11 +25,8 @@ export interface BindingParts {
   readonly knowledge: Knowledge;
   readonly lasting: LastingBlockers;
   readonly devices: HeldDevices;
-  readonly records: Records;
+  readonly refusals: Refusals;
 }
-
-/** Blockers that no file of the kernel shows. */
-const LEARNT: ReadonlySet<Blocker["reason"]> = new Set(["no-isolated-msi", "no-coherent-dma"]);
 
 /** Takes devices from the platform into an iommufd. Every failure closes what it opened and is a HostError. */
 export class Binding {
@@ -57,11 +53,14 @@ export class Binding {
     const vfio = this.open(device);
     try {
       const deviceId = await vfio.bind(iommufd.fd);
-      this.#parts.knowledge.refused(device, null);
+      this.#parts.refusals.bound(device);
       return { vfio, deviceId };
     } catch (error) {
       await vfio.close().catch(() => undefined);
-      throw this.#learn(device, bindFailure(error, device, await this.#evidence(device, iommufd)));
+      throw this.#parts.refusals.learn(
+        device,
+        bindFailure(error, device, await this.#evidence(device, iommufd)),
+      );
     }
   }
 
@@ -73,10 +72,10 @@ export class Binding {
     if (this.#isLegacy(device)) {
       try {
         const answer = await legacyProbe(this.#parts.kernel, device, () => this.#evidence(device));
-        this.#parts.knowledge.refused(device, null);
+        this.#parts.refusals.bound(device);
         return { ...answer, backend: "vfio-type1" };
       } catch (error) {
-        throw error instanceof HostError ? this.#learn(device, error) : error;
+        throw error instanceof HostError ? this.#parts.refusals.learn(device, error) : error;
       }
     }
     return { ...(await this.#probe(device)), backend: "iommufd" };
@@ -90,8 +89,9 @@ export class Binding {
       const { vfio } = await this.bind(device, iommufd);
       try {
         await vfio.attach(ioas).catch((error) => {
-          throw kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+          throw this.#parts.refusals.learn(device, attachFailure(error, device.device, undefined));
         });
+        this.#parts.refusals.attached(device);
         return await iommufd.iovaRanges(ioas).catch((error) => {
           throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");
         });
@@ -119,7 +119,7 @@ export class Binding {
     const openers = (await users.of(group)) ?? [];
     const isElsewhere = (held: HeldDevice | undefined) => held && held.context.open() !== iommufd;
     return {
-      blockers: lasting.of(device).filter(({ reason }) => !LEARNT.has(reason)),
+      blockers: lasting.of(device).filter((blocker) => !isLearnt(blocker)),
       heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(devices.get(name))),
       openers: openers.map(({ pid }) => pid),
       boundElsewhere: group
@@ -127,18 +127,6 @@ export class Binding {
         .filter((each) => platform.isEnabled(each))
         .map((each) => each.device),
     };
-  }
-
-  /** What only a refusal could teach is remembered, and shown from now on. */
-  #learn(device: PlatformDevice, failure: HostError): HostError {
-    const { knowledge, records } = this.#parts;
-    const blockers = (failure.data.blockers ?? []) as readonly Blocker[];
-    const learnt = blockers.find(({ reason }) => LEARNT.has(reason));
-    if (learnt) {
-      knowledge.refused(device, learnt);
-      records.refresh(device.group);
-    }
-    return failure;
   }
 
   #openIommufd(): Iommufd {

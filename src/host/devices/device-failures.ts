@@ -1,6 +1,8 @@
 import { HostError } from "../errors.ts";
 import { isAbsent, kernelError, systemCallError } from "../failures.ts";
+import type { Blocker } from "../platform/blockers.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
+import { blockedBy } from "./bind-failures.ts";
 
 export function deviceNotFound(device: string): HostError {
   return new HostError(
@@ -47,7 +49,10 @@ export function openDeviceFailure(error: unknown, device: PlatformDevice): HostE
   return kernelError(error, `open /dev/vfio/devices/${device.vfioDevice}`);
 }
 
-/** VFIO_DEVICE_ATTACH_IOMMUFD_PT, apart from EADDRINUSE (`drivers/iommu/iommufd/device.c: iommufd_device_change_pt`). */
+/**
+ * VFIO_DEVICE_ATTACH_IOMMUFD_PT, apart from EADDRINUSE (`drivers/iommu/iommufd/device.c: iommufd_device_change_pt`,
+ * `io_pagetable.c: iopt_table_add_domain`).
+ */
 export function attachFailure(
   error: unknown,
   device: string,
@@ -61,6 +66,7 @@ export function attachFailure(
       { errno: code, devices: [siblingElsewhere] },
     );
   }
+  if (code === "EINVAL") return blockedBy(unsupportedPageSize(device), code);
   if (code === "EBUSY") {
     return new HostError("DeviceBusy", `${device} is being reset, or its group is in use; try again`, {
       errno: code,
@@ -70,6 +76,17 @@ export function attachFailure(
     return new HostError("DeviceNotFound", `${device} has gone; release it`, { errno: code });
   }
   return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+}
+
+/** iopt_table_add_domain: mappings are made of the host's pages, and the IOMMU's may not be larger. */
+function unsupportedPageSize(device: string): Blocker {
+  return {
+    device,
+    reason: "unsupported-page-size",
+    transient: false,
+    detail:
+      "it can be bound and not attached, so most likely the smallest page of its IOMMU is larger than the host's; a kernel with larger pages can use it",
+  };
 }
 
 /** An attach that has succeeded, of which the kernel does not say what is left: the cause of that alone. */

@@ -13,6 +13,7 @@ export interface Blocker {
     | "no-cdev"
     | "no-isolated-msi"
     | "no-coherent-dma"
+    | "unsupported-page-size"
     | "held"
     | "handed-over"
     | "in-use"

@@ -125,9 +125,9 @@ export class Platform {
     return Number(this.#text(`${this.#path(device, group)}/enable`) ?? 0) > 0;
   }
 
-  /** Whether any device has an IOMMU group. */
+  /** Whether any device has an IOMMU group. Most often there is one of the lowest number (iommu_group_alloc: ida_alloc). */
   get hasGroups(): boolean {
-    return this.groups().length > 0;
+    return this.#kernel.exists(`${GROUPS}/0`) || this.groups().length > 0;
   }
 
   get hasIommufd(): boolean {

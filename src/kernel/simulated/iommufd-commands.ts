@@ -28,12 +28,19 @@ import { iommu_resv_iova_ranges } from "../../uapi/resv-iova-ranges.ts";
 import type { Field, Struct } from "../../uapi/struct.ts";
 import { Errno } from "./errno.ts";
 import { firstIntersecting, type Interval, insert } from "./intervals.ts";
-import type { Iommufd } from "./iommufd.ts";
-import { Ioas } from "./objects.ts";
+import { Ioas, type ObjectTable } from "./objects.ts";
 import type { Topology } from "./topology.ts";
 import type { UserMemory } from "./user-memory.ts";
 
 const U64_MAX = (1n << 64n) - 1n;
+
+/** What the commands work on: an open /dev/iommu. */
+interface Context {
+  readonly objects: ObjectTable;
+  readonly pageSize: number;
+  /** The value of IOMMU_OPTION_RLIMIT_MODE. */
+  rlimitMode: bigint;
+}
 
 /** One command, after its function in `drivers/iommu/iommufd/ioas.c` or `main.c` of Linux 6.12. */
 export interface Command {
@@ -41,7 +48,7 @@ export interface Command {
   /** Bytes of the struct; every struct here ends with its last mandatory member. */
   readonly size: number;
   /** Runs on the kernel's copy of the struct. Throws Errno. */
-  readonly execute: (context: Iommufd, struct: Buffer, memory: UserMemory) => void;
+  readonly execute: (context: Context, struct: Buffer, memory: UserMemory) => void;
 }
 
 /** `execute` changes the values it gets; they go back to the caller with `respond` (iommufd_ucmd_respond). */
@@ -49,7 +56,7 @@ function command<F extends Readonly<Record<string, Field<number> | Field<bigint>
   request: number,
   struct: Struct<F>,
   execute: (
-    context: Iommufd,
+    context: Context,
     values: ReturnType<Struct<F>["decode"]>,
     memory: UserMemory,
     respond: () => void,

@@ -124,7 +124,7 @@ function deviceDirectory({ hasVfioCdev }: Machine, device: Device): Node {
     class: line(device.pci?.class),
     subsystem_vendor: line(device.pci?.subsystemVendor),
     subsystem_device: line(device.pci?.subsystemDevice),
-    numa_node: line(String(device.numaNode ?? -1)),
+    numa_node: line(device.numaNode === null ? undefined : String(device.numaNode)),
     enable: device.isPci ? file(() => `${Number(isEnabled(device))}\n`) : undefined,
     driver: driver === null ? undefined : link(`../../../bus/${busOf(device)}/drivers/${driver}`),
     iommu: iommu === null ? undefined : link(`../../virtual/iommu/${iommu.name}`),

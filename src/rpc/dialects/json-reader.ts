@@ -44,7 +44,11 @@ export class JsonReader implements Reader {
     const lines: Line[] = [];
     let from = 0;
     for (let i = 0; i < chunk.length; i++) {
-      if (!this.#ends(chunk[i] as number, i === from && !this.isInside)) continue;
+      const byte = chunk[i] as number;
+      const isFirst = i === from && !this.isInside;
+      if (isFirst && byte <= BLANK) from = i + 1;
+      else if (isFirst) this.#isJunk = !OPEN.has(byte);
+      if (from > i || !this.#ends(byte)) continue;
       this.#hold(chunk.subarray(from, i + 1), lines);
       this.#complete(lines);
       from = i + 1;
@@ -64,17 +68,13 @@ export class JsonReader implements Reader {
     this.#bytes = 0;
   }
 
-  /** Whether the byte is the last of what is under way; `isFirst`: it is the first. */
-  #ends(byte: number, isFirst: boolean): boolean {
+  /** Whether the byte is the last of what is under way. */
+  #ends(byte: number): boolean {
     if (this.#isInString) {
       if (this.#isEscaped) this.#isEscaped = false;
       else if (byte === BACKSLASH) this.#isEscaped = true;
       else if (byte === QUOTE) this.#isInString = false;
       return false;
-    }
-    if (isFirst) {
-      if (byte <= BLANK) return true;
-      this.#isJunk = !OPEN.has(byte);
     }
     if (this.#isJunk) return byte === LF;
     if (byte === QUOTE) this.#isInString = true;

@@ -1,10 +1,11 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import { z } from "zod";
 import { suggestion } from "../../nearest.ts";
-import type { Dialect, Fault, Request, WireEvent } from "../dialect.ts";
+import type { Dialect, Fault, Request } from "../dialect.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import type { WireEvent } from "../wire-event.ts";
 import { JsonReader } from "./json-reader.ts";
 import { qmpSchema } from "./qmp-schema.ts";
 
@@ -48,9 +49,7 @@ export function qmp(): Dialect {
 
   return {
     name: "qmp",
-    methods: new Map(
-      [capabilities, qmpVersion, qmpCommands, queryQmpSchema].map((each) => [each.name, each]),
-    ),
+    methods: new Map([capabilities, ...OWN].map((each) => [each.name, each])),
 
     reader: (limit) => new JsonReader(limit),
 
@@ -119,13 +118,13 @@ const qmpVersion = defineMethod({
   handler: (_params, { daemon }) => versionOf(daemon),
 });
 
-const qmpCommands = defineMethod({
+const qmpCommands: Method = defineMethod({
   ...queryCommands,
   result: z.array(z.object({ name: z.string() })),
   handler: async (params, call) => {
     const { commands } = await queryCommands.handler(params, call);
-    const own = [...call.connection.dialect.methods.keys()].filter((name) => name !== NEGOTIATE);
-    return [...new Set([...commands.map(({ name }) => name), ...own])].map((name) => ({ name }));
+    const names = new Set([...commands, ...OWN].map(({ name }) => name));
+    return Array.from(names, (name) => ({ name }));
   },
 });
 
@@ -138,3 +137,6 @@ const queryQmpSchema: Method = defineMethod({
   errors: [],
   handler: (_params, { methods }) => qmpSchema(methods),
 });
+
+/** Beside the negotiation. */
+const OWN: readonly Method[] = [qmpVersion, qmpCommands, queryQmpSchema];

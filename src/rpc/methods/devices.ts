@@ -1,19 +1,19 @@
 import { z } from "zod";
 import { formatAddress } from "../../ranges/address.ts";
 import { defineMethod } from "../method.ts";
-import { context, contextName, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";
+import { context, contextName, device, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";
 import { reservedResult } from "./host.ts";
 import { ownContext, ownDevice, ownIoas, refuseForeignDevice } from "./ownership.ts";
 import { toWireRanges, toWireReserved } from "./wire.ts";
 
-const device = z.strictObject({ device: deviceName });
+const deviceParams = z.strictObject({ device });
 
 export const probeDevice = defineMethod({
   name: "probe-device",
   role: "control",
   summary:
     "Asks the kernel for one device's reserved ranges and aperture: binds it, attaches it alone, reads, lets it go. Resets the device.",
-  params: device,
+  params: deviceParams,
   result: reservedResult,
   errors: ["DeviceNotFound", "DeviceBusy", "DeviceNotReady", "DeviceBlocked", "NotSupported", "KernelError"],
   handler: async ({ device }, { host }) => {
@@ -26,7 +26,7 @@ export const holdDevice = defineMethod({
   name: "hold-device",
   role: "control",
   summary: "Binds a device into a context. Until it is released nobody else can use it.",
-  params: z.strictObject({ device: deviceName, context }),
+  params: z.strictObject({ device, context }),
   result: z.object({
     device: deviceName,
     context: contextName,
@@ -54,7 +54,7 @@ export const releaseDevice = defineMethod({
   name: "release-device",
   role: "control",
   summary: "Gives a device back. An attached one is detached.",
-  params: device,
+  params: deviceParams,
   result: z.object({ device: deviceName }),
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy"],
   handler: async ({ device }, call) => {
@@ -69,7 +69,7 @@ export const attachDevice = defineMethod({
   role: "control",
   summary:
     "Attaches a held device to an IOAS of its context. An attached one moves, its attached siblings with it.",
-  params: z.strictObject({ device: deviceName, ioas: ioasId }),
+  params: z.strictObject({ device, ioas: ioasId }),
   result: z.object({
     device: deviceName,
     context: contextName,
@@ -82,6 +82,7 @@ export const attachDevice = defineMethod({
     "PermissionDenied",
     "IoasNotFound",
     "DeviceBusy",
+    "DeviceBlocked",
     "RangeConflict",
     "DeviceNotFound",
     "KernelError",
@@ -105,7 +106,7 @@ export const detachDevice = defineMethod({
   name: "detach-device",
   role: "control",
   summary: "Detaches a device from its IOAS and keeps holding it.",
-  params: device,
+  params: deviceParams,
   result: z.object({
     device: deviceName,
     context: contextName,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { EVENTS } from "../events.ts";
 import { defineMethod } from "../method.ts";
 import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
-import { contextName, deviceName } from "../types.ts";
+import { contextName, device } from "../types.ts";
 
 const eventName = z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" });
 const eventNames = z.array(eventName).max(64).optional().meta({ description: "Only these; without it, all" });
@@ -69,7 +69,7 @@ export const queryEvents = defineMethod({
   params: z.strictObject({
     since: sequence.optional().meta({ description: "Only those behind this one" }),
     events: eventNames,
-    device: deviceName.optional().meta({ description: "Only those that name the device" }),
+    device: device.optional().meta({ description: "Only those that name the device" }),
     context: contextName.optional().meta({ description: "Only those that name the context" }),
     limit: z.int().positive().optional().meta({ description: "At most so many: the latest of them" }),
   }),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
-import { contextName, deviceName } from "../types.ts";
+import { contextName, device, deviceName } from "../types.ts";
 import { ownWholeContext } from "./ownership.ts";
 
 const fds = z.array(z.enum(["iommufd", "device"])).meta({
@@ -19,7 +19,7 @@ export const handOverDevice = defineMethod({
   role: "control",
   summary:
     "Passes the context's iommufd and the device's cdev, open and unbound, as file descriptors: what QEMU takes as fd=.",
-  params: z.strictObject({ device: deviceName, context: contextName }),
+  params: z.strictObject({ device, context: contextName }),
   result: z.object({ device: deviceName, context: contextName, fds, simulated }),
   errors: [
     "DeviceNotFound",

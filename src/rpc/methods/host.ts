@@ -3,11 +3,11 @@ import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { Host } from "../../host/host.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { group, toWireDevice, wireDevice } from "../records.ts";
-import { contextName, deviceName, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
+import { contextName, device, deviceName, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
 import { qemuRegions, toWireReserved } from "./wire.ts";
 
 const deviceParams = z.strictObject({
-  device: deviceName.optional(),
+  device: device.optional(),
   group: group.optional(),
   driver: z.string().max(255).nullable().optional().meta({ description: "null: bound to none" }),
   state: wireDevice.shape.state.optional(),
@@ -104,7 +104,7 @@ export const queryReservedRanges = defineMethod({
   name: "query-reserved-ranges",
   role: "observe",
   summary: "The IO virtual addresses that one device can never use, from the best source that costs nothing.",
-  params: z.strictObject({ device: deviceName }),
+  params: z.strictObject({ device }),
   result: reservedResult,
   errors: ["DeviceNotFound", "KernelError"],
   handler: async ({ device }, { host, slice }) => {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { LIMITS } from "../../limits.ts";
-import { address, deviceName, rangeList } from "../types.ts";
+import { address, rangeList } from "../types.ts";
 
 /** The version of the form in which a host describes itself. */
 export const PROFILE_VERSION = 1 as const;
@@ -16,27 +16,51 @@ export const alignment = address.refine((value) => value > 0n && (value & (value
   error: "expected a power of two",
 });
 
+const forPeople = (limit: "max-devices" | "max-causes", what: string) =>
+  z
+    .array(z.unknown())
+    .max(LIMITS[limit].max, { error: `at most ${LIMITS[limit].max} ${what}` })
+    .optional()
+    .meta({ description: "Not looked at" });
+
+/** What query-host-profile tells, as far as planning elsewhere goes by it, and what comes with it. */
+const profileMembers = {
+  "iova-alignment": alignment.nullable().optional(),
+  exact: z
+    .boolean()
+    .optional()
+    .meta({ description: "Whether the host vouches for the list; taken for false when left out" }),
+  hint: z.string().max(4096).optional(),
+  "schema-version": z.literal(PROFILE_VERSION, { error: otherVersion }).optional(),
+  instance: z.string().max(64).optional(),
+  sequence: z.int().nonnegative().optional(),
+  digest: z.string().max(64).optional(),
+  kernel: z.strictObject({ release: z.string() }).optional(),
+  devices: forPeople("max-devices", "devices"),
+  lists: forPeople("max-devices", "lists"),
+  excluded: forPeople("max-causes", "ranges"),
+};
+
+function otherVersion({ input }: { input?: unknown }): string {
+  const known = `this daemon knows profiles of version ${PROFILE_VERSION}`;
+  return typeof input === "number" && input > PROFILE_VERSION
+    ? `${known}, and this one is of version ${input}: update this daemon, or give the host's name and its list alone`
+    : `${known}; leave the member out, or give the profile as query-host-profile told it`;
+}
+
 /** Another host, as clients may describe it: a whole profile of query-host-profile, or just its name and list. */
 export const hostProfile = z
   .strictObject({
     host: hostName,
-    allowed: rangeList,
-    "iova-alignment": alignment.nullable().optional(),
-    exact: z
-      .boolean()
+    allowed: rangeList.optional().meta({ description: "What the host allows; instead of a profile" }),
+    profile: z
+      .strictObject({ host: hostName.optional(), allowed: rangeList, ...profileMembers })
       .optional()
-      .meta({ description: "Whether the host vouches for the list; taken for false when left out" }),
-    hint: z.string().max(4096).optional(),
-    "schema-version": z.literal(PROFILE_VERSION).optional(),
-    kernel: z.strictObject({ release: z.string() }).optional(),
-    devices: z
-      .array(deviceName)
-      .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
-      .optional(),
-    excluded: z
-      .array(z.unknown())
-      .max(LIMITS["max-causes"].max, { error: `at most ${LIMITS["max-causes"].max} ranges` })
-      .optional()
-      .meta({ description: "For people; not looked at" }),
+      .meta({ description: "What query-host-profile told there, whole; instead of all else but the name" }),
+    ...profileMembers,
   })
-  .meta({ id: "HostProfileInput", description: "What another host allows" });
+  .meta({
+    id: "HostProfileInput",
+    description:
+      "What another host allows: a profile of query-host-profile as it is, or its name and list alone",
+  });

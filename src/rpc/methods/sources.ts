@@ -10,14 +10,14 @@ import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/so
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams, quote } from "../errors.ts";
 import type { Call } from "../method.ts";
-import { contextName, deviceName, ioasId } from "../types.ts";
+import { contextName, device, ioasId } from "../types.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
 
 /** The members of params that say who restricts a layout. All given are combined. */
 export const sources = {
   devices: z
-    .array(deviceName)
+    .array(device)
     .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
     .optional()
     .meta({ description: "Devices of this host; one that is named twice counts once" }),
@@ -38,7 +38,8 @@ const FEWER_HOSTS = "give the intersection of several hosts' lists as one (inter
 
 const NO_SOURCE =
   "devices: give devices, an ioas or hosts; without any there is nothing that a promise could be about (query-devices lists the devices)";
-const NO_DEVICES = "this host has no device with an IOMMU group, so nothing that it could allow is known";
+const NO_DEVICES =
+  "this host has no device that a guest could get, so nothing that it could allow is known (query-devices tells why)";
 
 const sourcesObject = z.strictObject(sources);
 export type SourceParams = z.output<typeof sourcesObject>;
@@ -62,10 +63,11 @@ export async function planFor(params: SourceParams, call: Call): Promise<HostPla
   const blockers = call.host.lastingBlockers(chosen);
   const all: Source[] = ioas === undefined ? [] : [await spaceSource(context, ioas, call)];
   all.push(...(await deviceSources(chosen, blockers, call)));
-  for (const { host: name, allowed: list, exact = false, hint, ...rest } of hosts) {
+  for (const host of hosts) {
+    const { allowed: list = [], exact = false, hint, ...rest } = toldOf(host);
     const alignment = rest["iova-alignment"] ?? null;
     const allowed = await slice.run(RangeSet.fromInSteps(list));
-    all.push(await slice.run(hostSource({ host: name, allowed, alignment, exact, hint })));
+    all.push(await slice.run(hostSource({ host: host.host, allowed, alignment, exact, hint })));
   }
   return { ...(await slice.run(makePlan(all))), blockers };
 }
@@ -101,13 +103,34 @@ function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams
   }
   if (devices.length === 0 && ioas === undefined && hosts.length === 0) throw invalidParams(NO_SOURCE);
   refuseMoreThan(limits, "max-hosts", hosts.length, `hosts: ${hosts.length} hosts`, FEWER_HOSTS);
-  const lists = hosts.map(({ allowed }) => allowed);
+  for (const [i, host] of hosts.entries()) refuseContradiction(host, `hosts[${i}]`);
+  const lists = hosts.map((host) => toldOf(host).allowed ?? []);
   refuseTooManyRanges(limits, "hosts", lists, FEWER_HOSTS);
   const names = new Set<string>();
   for (const [i, { host }] of hosts.entries()) {
     if (names.size === names.add(host).size) {
       throw invalidParams(`hosts[${i}].host: ${quote(host)} stands there already; give each host once`);
     }
+  }
+}
+
+type RemoteParams = z.output<typeof hostProfile>;
+
+/** The host's word on itself, in whichever of its two forms. */
+function toldOf({ profile, ...members }: RemoteParams): Omit<RemoteParams, "host" | "profile"> {
+  return profile ?? members;
+}
+
+/** @throws JSONRPCErrorException -32602 for a host without a list, or with two words on one thing */
+function refuseContradiction({ host: _, profile, ...members }: RemoteParams, place: string): void {
+  const [other] = Object.keys(members);
+  if (profile === undefined && members.allowed === undefined) {
+    throw invalidParams(
+      `${place}.allowed: this member is required, or profile with what query-host-profile told`,
+    );
+  }
+  if (profile !== undefined && other !== undefined) {
+    throw invalidParams(`${place}.${other}: contradicts profile; give the profile and the host's name alone`);
   }
 }
 

@@ -31,6 +31,7 @@ export const queryStatus = defineMethod({
     contexts: count,
     "held-devices": count,
     connections: count,
+    "log-lines-dropped": count.meta({ description: "Lines of the daemon's log that nobody has taken" }),
     cache: z.object({ hits: count, misses: count, invalidations: count }),
     mismatches: count.meta({
       description:
@@ -51,6 +52,7 @@ export const queryStatus = defineMethod({
     contexts: host.contexts().length,
     "held-devices": host.heldCount,
     connections: daemon.connections(),
+    "log-lines-dropped": daemon.logLinesDropped(),
     cache: { ...host.cacheCounters },
     mismatches: host.mismatches,
   }),

@@ -1,11 +1,18 @@
+import type { EventDefinition } from "../events.ts";
 import type { Method } from "../method.ts";
-import { methodSchemas } from "./json-schema.ts";
+import { jsonSchema, methodSchemas } from "./json-schema.ts";
 import { openRpcDocument } from "./openrpc.ts";
 
 /** The generated files under schemas/, by their path there. */
-export function schemaFiles(methods: readonly Method[]): Map<string, string> {
+export function schemaFiles(
+  methods: readonly Method[],
+  events: readonly EventDefinition[],
+): Map<string, string> {
   const files = new Map([["openrpc.json", text(openRpcDocument(methods))]]);
   for (const method of methods) files.set(`methods/${method.name}.json`, text(methodSchemas(method)));
+  for (const { name, summary, params } of events) {
+    files.set(`events/${name}.json`, text({ summary, params: jsonSchema(params) }));
+  }
   return files;
 }
 

@@ -55,6 +55,22 @@ describe("planning refuses", () => {
       { hosts: [{ host: "a", allowed: list, "schema-version": 2 }] },
       "hosts[0].schema-version",
     ],
+    [
+      "predict-allowed-ranges",
+      { hosts: [{ host: "a", profile: { allowed: list, "schema-version": 2, a: 1, b: 1, c: 1 } }] },
+      "hosts[0].profile.schema-version: this daemon knows profiles of version 1, and this one is of version 2",
+    ],
+    ["predict-allowed-ranges", { hosts: [{ host: "a" }] }, "hosts[0].allowed: this member is required"],
+    [
+      "predict-allowed-ranges",
+      { hosts: [{ host: "a", allowed: list, profile: { allowed: list } }] },
+      "hosts[0].allowed: contradicts profile",
+    ],
+    [
+      "predict-allowed-ranges",
+      { hosts: [host, { host: "a", profile: { allowed: list } }] },
+      'hosts[1].host: "a" stands there already',
+    ],
     ["predict-allowed-ranges", { hosts: [{ host: "a", allowd: list }] }, 'unknown member "allowd"'],
     ["predict-allowed-ranges", {}, "devices: give devices, an ioas or hosts"],
     ["predict-allowed-ranges", { devices: [], hosts: [] }, "devices: give devices, an ioas or hosts"],

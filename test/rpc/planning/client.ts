@@ -4,9 +4,10 @@ import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
+import type { DialectCall } from "../../../src/rpc/dialect.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import { EventHub } from "../../../src/rpc/event-hub.ts";
-import type { Call, Method } from "../../../src/rpc/method.ts";
+import type { Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
 import { bystander, type Message } from "../stub.ts";
@@ -51,7 +52,12 @@ export class Client {
 
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const call: Call = { ...bystander(), host: this.host, events: this.#events, limits: this.limits };
+    const call: DialectCall = {
+      ...bystander(),
+      host: this.host,
+      events: this.#events,
+      limits: this.limits,
+    };
     try {
       const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { formatAddress } from "../../../src/ranges/address.ts";
 import type { Range } from "../../../src/ranges/range.ts";
 import { Bitmap, rangesAround, UNIVERSES, WIDTH } from "../../ranges/bitmap.ts";
+import { runs } from "../../runs.ts";
 import { Client } from "./client.ts";
 
 const GPU = "0000:41:00.0";
@@ -49,7 +50,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
           })),
         );
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -70,7 +71,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
           expect(merged).toEqual(wire(Bitmap.of(base, device === GPU ? first : second).ranges()));
         }
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
@@ -106,7 +107,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
         const expected = found === undefined ? null : wire([{ start, last: start + BigInt(size) - 1n }])[0];
         expect(answer.range).toEqual(expected);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
   });
 
@@ -132,7 +133,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
         }
         expect(answer.fits).toBe(conflicts.every(({ length }) => length === 0));
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 });

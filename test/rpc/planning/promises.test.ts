@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseTopology, type TopologyDevice } from "../../../src/kernel/simulated/topology.ts";
+import { DEFAULT_LIMITS } from "../../../src/limits.ts";
 import type { Message } from "../stub.ts";
 import { Client } from "./client.ts";
 
@@ -156,15 +157,27 @@ describe("a fleet", () => {
     }));
     const one = new Client({ iommus: [{ name: "dmar0" }], devices });
     for (const { device } of devices) await one.ask("probe-device", { device });
-    const { host: _, excluded, ...profile } = await one.ask("query-host-profile");
-    expect(excluded).toHaveLength(2);
-    const hosts = Array.from({ length: 1000 }, (_, n) => ({ ...profile, host: `node-${n}` }));
-    const params = { machine: { type: "q35", memory: 2 ** 40 }, hosts };
-    expect(JSON.stringify(params).length).toBeLessThan(2 ** 20);
+    const profile = await one.ask("query-host-profile");
+    expect(profile.devices).toHaveLength(8);
+    const machine = { type: "q35", memory: 2 ** 40 };
+    const fleet = (form: (host: string) => object) => ({
+      machine,
+      hosts: Array.from({ length: 1000 }, (_, n) => form(`node-${n}`)),
+    });
+    const { allowed, exact } = profile;
+    const params = fleet((host) => ({
+      ...{ host, allowed, exact },
+      "iova-alignment": profile["iova-alignment"],
+    }));
+    expect(JSON.stringify(params).length).toBeLessThan(DEFAULT_LIMITS["max-request"] / 2);
     const answer = await new Client({}).ask("check-layout", params);
     expect(answer).toMatchObject({ fits: false, exact: true });
     const ram = answer.windows.find(({ name }: Message) => name === "ram-above-4g");
     expect(ram.conflicts).toHaveLength(1);
     expect(ram.conflicts[0].causes).toHaveLength(1000);
+    // Whole, only the length of a line keeps them from it.
+    for (const form of [(host: string) => ({ ...profile, host }), (host: string) => ({ host, profile })]) {
+      expect(await new Client({}).ask("check-layout", fleet(form))).toEqual(answer);
+    }
   });
 });

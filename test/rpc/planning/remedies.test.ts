@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { runs } from "../../runs.ts";
 import type { Message } from "../stub.ts";
 import { Client } from "./client.ts";
 
@@ -197,7 +198,7 @@ describe("every remedy of a machine", () => {
           }
         },
       ),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
     for (const kind of ["amd-vcpu", "machine-version", "memory"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });

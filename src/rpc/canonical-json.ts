@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import type { Steps } from "../ranges/steps.ts";
+
+type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [name: string]: Json | undefined };
+
+/** How much text, in UTF-16 units, makes a step. */
+const STEP_LENGTH = 65_536;
+
+/**
+ * The one text of a JSON value, in pieces: members sorted by their names' UTF-16 units, no blanks (RFC 8785). For what
+ * goes over the wire here, all of whose numbers are integers.
+ */
+export function* canonicalJson(value: Json): Generator<string, void, undefined> {
+  if (value === null || typeof value !== "object") return yield JSON.stringify(value);
+  if (isList(value)) {
+    for (const [index, each] of value.entries()) {
+      yield index === 0 ? "[" : ",";
+      yield* canonicalJson(each);
+    }
+    return yield value.length === 0 ? "[]" : "]";
+  }
+  let before = "{";
+  for (const name of Object.keys(value).sort()) {
+    const member = value[name];
+    if (member === undefined) continue;
+    yield `${before}${JSON.stringify(name)}:`;
+    yield* canonicalJson(member);
+    before = ",";
+  }
+  yield before === "{" ? "{}" : "}";
+}
+
+/** SHA-256 of the canonical text, in lower-case hexadecimal. */
+export function* digestOf(value: Json): Steps<string> {
+  const hash = createHash("sha256");
+  let text = "";
+  for (const piece of canonicalJson(value)) {
+    text += piece;
+    if (text.length < STEP_LENGTH) continue;
+    hash.update(text);
+    text = "";
+    yield;
+  }
+  return hash.update(text).digest("hex");
+}
+
+function isList(value: object): value is readonly Json[] {
+  return Array.isArray(value);
+}

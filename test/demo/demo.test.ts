@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+
+/** The built demo. */
+const MAIN = new URL("../../dist/demo/main.js", import.meta.url).pathname;
+
+let directory: string;
+let socket: string;
+let child: ChildProcess | undefined;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "iovad-demo-"));
+  socket = join(directory, "s");
+});
+afterEach(() => {
+  child?.kill("SIGKILL");
+  rmSync(directory, { recursive: true });
+});
+
+function start(...args: string[]): ChildProcess {
+  child = spawn(process.execPath, [MAIN, "--socket", socket, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  return child;
+}
+
+async function run(...args: string[]) {
+  const demo = start(...args);
+  let [stdout, stderr] = ["", ""];
+  demo.stdout?.on("data", (chunk) => (stdout += chunk));
+  demo.stderr?.on("data", (chunk) => (stderr += chunk));
+  const [status] = await once(demo, "close");
+  return { status, stdout, stderr };
+}
+
+it.each(["intel", "amd", "arm"])("shows the main job on the host %s, and ends", async (host) => {
+  const { status, stdout, stderr } = await run("--once", "--host", host);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(stdout).toContain(`iovad serves a simulated ${host} host.`);
+  expect(stdout).toContain("→ query-allowed-ranges");
+  expect(stdout).toContain("→ destroy-ioas");
+  expect(existsSync(socket)).toBe(false);
+});
+
+it("prints its help, with the hosts there are", async () => {
+  const { status, stdout, stderr } = await run("--help");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  expect(stdout).toContain("amd, arm, intel");
+});
+
+it.each([
+  ["a host that there is none of", ["--host", "vax"], 'no simulated host "vax"'],
+  ["a path for a host", ["--host", "../hosts/intel"], "no simulated host"],
+  ["an option that there is none of", ["--hots", "intel"], "--hots"],
+  ["an argument too many", ["intel"], "intel"],
+])("refuses %s with one line and status 2", async (_what, args, message) => {
+  const { status, stdout, stderr } = await run(...args);
+  expect(stderr).toMatch(/^demo: [^\n]*\n$/);
+  expect(stderr).toContain(message);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+});
+
+it("says why its daemon cannot start, in one line", async () => {
+  const { status, stderr } = await run("--once", "--socket", "/dev/null/s");
+  expect(stderr).toMatch(/^demo: [^\n]*\/dev\/null[^\n]*\n$/);
+  expect(status).toBe(1);
+});
+
+it("ends without a word when its reader goes, and its daemon with it", async () => {
+  const demo = start();
+  let stderr = "";
+  demo.stderr?.on("data", (chunk) => (stderr += chunk));
+  if (!demo.stdout) throw new Error("no stdout");
+  await once(demo.stdout, "data");
+  demo.stdout.destroy();
+  const [status] = await once(demo, "close");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+it("stays up until it is told to end", async () => {
+  const demo = start();
+  let stdout = "";
+  for await (const chunk of demo.stdout ?? []) {
+    stdout += chunk;
+    if (stdout.includes("Ctrl-C ends it.")) break;
+  }
+  demo.kill("SIGINT");
+  expect(await once(demo, "exit")).toEqual([0, null]);
+  expect(existsSync(socket)).toBe(false);
+});

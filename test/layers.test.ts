@@ -1,0 +1,114 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, normalize } from "node:path/posix";
+import { expect, it } from "vitest";
+
+const ROOT = new URL("../src/", import.meta.url);
+
+/** What each folder and file of src/ may import beside itself. src/README.md says why. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  ranges: [],
+  uapi: [],
+  libc: [],
+  "nearest.ts": [],
+  "limits.ts": [],
+  "command-line.ts": [],
+  "debugger.ts": [],
+  access: [],
+  unix: ["libc", "uapi"],
+  kernel: ["libc", "ranges", "uapi"],
+  attribution: ["ranges"],
+  host: ["attribution", "kernel", "limits.ts", "ranges"],
+  plan: ["attribution", "host", "ranges"],
+  rpc: ["access", "attribution", "host", "limits.ts", "nearest.ts", "plan", "ranges"],
+  client: ["host", "libc", "rpc", "uapi", "unix"],
+  demo: ["client", "command-line.ts", "ranges"],
+  run: ["client", "command-line.ts", "debugger.ts"],
+  "settings.ts": ["access", "limits.ts", "uapi"],
+  "help.ts": ["settings.ts"],
+  "options.ts": ["access", "command-line.ts", "limits.ts", "settings.ts"],
+  "open-kernel.ts": ["kernel", "options.ts"],
+  "log.ts": ["host", "ranges"],
+  "log-sink.ts": [],
+  "capture.ts": ["host", "open-kernel.ts", "options.ts", "ranges"],
+  "serve.ts": [
+    ...[
+      "access",
+      "command-line.ts",
+      "host",
+      "limits.ts",
+      "log-sink.ts",
+      "log.ts",
+      "open-kernel.ts",
+      "options.ts",
+    ],
+    ...["rpc", "unix"],
+  ],
+  "main.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
+};
+
+/** Objects of the simulated kernel point at each other, as those of Linux do. */
+const ENTANGLED = /^kernel\/simulated\/(device|group|vfio-(device|group|container))\.ts$/;
+
+/** Which of our files each file imports, for its types or for what it does, at once or when it comes to it. */
+function imports(): Map<string, string[]> {
+  const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".ts"),
+  );
+  return new Map(
+    files.map((file) => {
+      const text = readFileSync(new URL(file, ROOT), "utf8");
+      const paths = [...text.matchAll(/(?:\bfrom|\bimport)[ (]"(\.[^"]+)"/g)].map(
+        ([, path]) => path as string,
+      );
+      return [file, paths.map((path) => normalize(`${dirname(file)}/${path}`))];
+    }),
+  );
+}
+
+/** The files that can be reached from themselves. */
+function circular(graph: ReadonlyMap<string, readonly string[]>): string[] {
+  const reaches = (goal: string, file: string, seen = new Set<string>()): boolean =>
+    (graph.get(file) ?? []).some((next) => {
+      if (next === goal) return true;
+      if (seen.has(next)) return false;
+      seen.add(next);
+      return reaches(goal, next, seen);
+    });
+  return [...graph.keys()].filter((file) => reaches(file, file));
+}
+
+const layerOf = (path: string) => path.split("/", 1)[0] as string;
+
+it("no layer imports what is above it", () => {
+  const upwards = [...imports()].flatMap(([file, paths]) => {
+    const layer = layerOf(file);
+    const allowed = [layer, ...(MAY_IMPORT[layer] ?? [])];
+    return paths.filter((path) => !allowed.includes(layerOf(path))).map((path) => `${file} imports ${path}`);
+  });
+  expect(upwards).toEqual([]);
+});
+
+it("what the layers may import makes no circle, and nothing in it is of the past", () => {
+  expect(circular(new Map(Object.entries(MAY_IMPORT)))).toEqual([]);
+  const used = new Map<string, Set<string>>(Object.keys(MAY_IMPORT).map((layer) => [layer, new Set()]));
+  for (const [file, paths] of imports()) {
+    for (const path of paths)
+      if (layerOf(path) !== layerOf(file)) used.get(layerOf(file))?.add(layerOf(path));
+  }
+  const expected = Object.entries(MAY_IMPORT).map(([layer, allowed]) => [layer, [...allowed].sort()]);
+  expect(Array.from(used, ([layer, imported]) => [layer, [...imported].sort()])).toEqual(expected);
+});
+
+it("no files import each other in a circle, not even for their types", () => {
+  expect(circular(imports()).filter((file) => !ENTANGLED.test(file))).toEqual([]);
+});
+
+it("a circle would be found", () => {
+  const graph = new Map([
+    ["a.ts", ["b.ts"]],
+    ["b.ts", ["c.ts", "d.ts"]],
+    ["c.ts", ["a.ts"]],
+    ["d.ts", []],
+  ]);
+  expect(circular(graph)).toEqual(["a.ts", "b.ts", "c.ts"]);
+});
