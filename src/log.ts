@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Change, Observer } from "./host/changes.ts";
 import type { DeviceRecord } from "./host/devices/device-record.ts";
+import { NamedRanges } from "./ranges/named-ranges.ts";
 import { formatRange, type Range } from "./ranges/range.ts";
 import { RangeSet } from "./ranges/range-set.ts";
 
@@ -24,6 +25,8 @@ function fields({ event, ...rest }: Change): Record<string, unknown> {
 function field(event: string, name: string, value: unknown): Record<string, unknown> {
   if (name === "milliseconds") return { ms: Math.round(Number(value)) };
   if (name === "record") return tellsOfRecord(event) ? summary(value as DeviceRecord) : {};
+  // Without the names, which clients make up.
+  if (value instanceof NamedRanges) return field(event, name, value.ranges);
   if (value instanceof RangeSet) return { [name]: Array.from(value, formatRange).join(" ") };
   if (name === "aperture" && value !== null) return { aperture: formatRange(value as Range) };
   return { [name]: value };

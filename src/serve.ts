@@ -23,8 +23,9 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
   // A fault of ours: the state is unknown, so end, and let the kernel take everything back.
+  const endIn = await alarm();
   process.on("uncaughtException", (err) => {
-    setTimeout(() => process.kill(process.pid, "SIGKILL"), 2 * LAST_WORDS).unref();
+    endIn?.(1);
     log.fatal({ err }, "internal fault");
     end(1);
   });
@@ -68,6 +69,14 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   });
   const { socket, qmpSocket } = options;
   log.info({ socket, qmpSocket, backend: kernel.backend, release: kernel.release }, "listening");
+}
+
+/** Undefined without native code, and then there are no threads that could keep the process from ending. */
+async function alarm() {
+  return import("./libc/alarm.ts").then(
+    ({ loadAlarm }) => loadAlarm(),
+    () => undefined,
+  );
 }
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */

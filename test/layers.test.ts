@@ -30,19 +30,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "log.ts": ["host", "ranges"],
   "log-sink.ts": [],
   "capture.ts": ["host", "open-kernel.ts", "options.ts", "ranges"],
-  "serve.ts": [
-    ...[
-      "access",
-      "command-line.ts",
-      "host",
-      "limits.ts",
-      "log-sink.ts",
-      "log.ts",
-      "open-kernel.ts",
-      "options.ts",
-    ],
-    ...["rpc", "unix"],
-  ],
+  "serve.ts": ["access", "command-line.ts", "host", "libc", "limits.ts", "log-sink.ts", "log.ts"].concat([
+    "open-kernel.ts",
+    "options.ts",
+    "rpc",
+    "unix",
+  ]),
   "main.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
 };
 

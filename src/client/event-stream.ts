@@ -38,7 +38,7 @@ export class EventStream<Name extends EventName = EventName>
   #position: Position | undefined;
   /** Events count only when it is live; what comes while it asks is looked at when the answer is there. */
   #state: "lost" | "asking" | "live" | "leaving" = "lost";
-  #held: DaemonEvent<Name>[] = [];
+  #held: Notification[] = [];
   #isOver = false;
   #failure: Error | undefined;
   #readers: (() => void)[] = [];
@@ -89,9 +89,8 @@ export class EventStream<Name extends EventName = EventName>
 
   /** A notification has come. */
   receive(notification: Notification): void {
-    const event = notification as DaemonEvent<Name>;
-    if (this.#state === "asking") this.#held.push(event);
-    else if (this.#state === "live") this.#take(event);
+    if (this.#state === "asking") this.#held.push(notification);
+    else if (this.#state === "live") this.#take(notification);
   }
 
   /** What waits can still be read; then comes the failure, or the end. */
@@ -126,17 +125,17 @@ export class EventStream<Name extends EventName = EventName>
       this.#wake();
     }
     this.#state = "live";
-    for (const event of this.#held.splice(0)) if (this.#state === "live") this.#take(event);
+    for (const each of this.#held.splice(0)) if (this.#state === "live") this.#take(each);
   }
 
-  #take(event: DaemonEvent<Name>): void {
-    const { sequence } = event.params;
+  #take(notification: Notification): void {
+    const { sequence } = notification.params as { sequence: number };
     // It had no room for what this client did not read, or there is none here.
-    if (event.method === "EVENTS_LOST" || this.#items.length >= this.#limit) void this.#leave();
+    if (notification.method === "EVENTS_LOST" || this.#items.length >= this.#limit) void this.#leave();
     // Of before the snapshot.
     else if (!this.#position || sequence > this.#position.sequence) {
       if (this.#position) this.#position = { ...this.#position, sequence };
-      this.#items.push(event);
+      this.#items.push(notification as DaemonEvent<Name>);
       this.#wake();
     }
   }

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { EVENTS } from "../rpc/events.ts";
+import type { WireEvents } from "../rpc/events.ts";
 import type { METHODS } from "../rpc/methods/index.ts";
 
 /** Types only: a client loads nothing of the daemon's. */
@@ -26,25 +26,13 @@ export type Result<Name extends MethodName> = z.input<MethodTable[Name]["result"
 export type Arguments<Name extends MethodName> =
   Record<never, never> extends Params<Name> ? [params?: Params<Name>] : [params: Params<Name>];
 
-type EventDefinition = (typeof EVENTS)[number];
-
-/** Every event that the daemon of this version sends. */
-export type EventName = EventDefinition["name"];
+/** Every event that the daemon of this version sends, but for what a stream keeps to itself. */
+export type EventName = Exclude<keyof WireEvents, "EVENTS_LOST">;
 
 /** One event as it comes. */
-export type DaemonEvent<Name extends string = EventName> = EventDefinition extends infer Each
-  ? Each extends { readonly name: infer N extends Name; readonly params: infer P extends z.ZodType }
-    ? { readonly method: N; readonly params: z.output<P> & Stamp }
-    : never
-  : never;
-
-/** Which event of the daemon's it is, and when it was. */
-export interface Stamp {
-  /** Grows by one with every event of the daemon, over all events. */
-  readonly sequence: number;
-  /** Wall clock, UTC. */
-  readonly timestamp: { readonly seconds: number; readonly microseconds: number };
-}
+export type DaemonEvent<Name extends EventName = EventName> = {
+  readonly [Each in Name]: { readonly method: Each; readonly params: WireEvents[Each] };
+}[Name];
 
 /** A place in the daemon's history of events. */
 export interface Position {

@@ -1,3 +1,4 @@
+import type { NamedRanges } from "../ranges/named-ranges.ts";
 import type { Range } from "../ranges/range.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
 import type { Lease } from "./contexts/lease.ts";
@@ -33,7 +34,7 @@ interface OtherChanges {
   IOAS_CREATED: { context: string; ioas: number };
   IOAS_DESTROYED: { context: string; ioas: number };
   /** Null: everything is allowed. */
-  ALLOW_LIST_CHANGED: { context: string; ioas: number; allowList: RangeSet | null };
+  ALLOW_LIST_CHANGED: { context: string; ioas: number; allowList: NamedRanges | null };
   ALLOWED_RANGES_CHANGED: {
     context: string;
     ioas: number;

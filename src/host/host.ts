@@ -1,4 +1,5 @@
 import type { Kernel } from "../kernel/kernel.ts";
+import { NamedRanges } from "../ranges/named-ranges.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
 import type { End } from "./changes.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
@@ -202,13 +203,14 @@ export class Host {
   }
 
   /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
-  async allowRanges(context: string, id: number, ranges: RangeSet): Promise<void> {
+  async allowRanges(context: string, id: number, ranges: RangeSet | NamedRanges): Promise<void> {
     const ioas = this.ioas(context, id);
     const { contexts, knowledge, tell } = this.#parts;
     const known = (platform: PlatformDevice) => ({ platform, reserved: knowledge.reserved(platform) });
     const devices = this.attached(ioas).map(known);
+    const list = ranges instanceof NamedRanges ? ranges : new NamedRanges(ranges);
     const lost = contexts.lost.bind(contexts);
-    await contexts.get(context).run(() => allowRanges(ioas, ranges, devices, lost, tell));
+    await contexts.get(context).run(() => allowRanges(ioas, list, devices, lost, tell));
   }
 
   async probe(device: string): Promise<KnownDevice> {
@@ -264,8 +266,9 @@ export class Host {
     context.ending ??= holdings
       .releaseAll(context, context.end)
       .then(() => contexts.close(context))
+      .then(() => (end.cause === "shutdown" ? [] : handedOver.givenWith(context)))
       // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
-      .then(() => handedOver.review(handedOver.givenWith(context)).catch(() => undefined));
+      .then((devices) => handedOver.review(devices).catch(() => undefined));
     return context.ending;
   }
 

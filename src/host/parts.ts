@@ -30,12 +30,12 @@ export interface HostOptions {
   /** A clock in milliseconds, for the durations in changes. */
   readonly now?: () => number;
   /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
-  readonly resvIovaRangesIoctl?: number;
+  readonly resvIovaRangesIoctl?: number | null;
 }
 
 export type Parts = ReturnType<typeof assemble>;
 
-/** What a host is made of, and which part knows which. */
+/** What a host is made of. Each part is given those that it works with, by name and as one object. */
 export function assemble(
   kernel: Kernel,
   platform: Platform,
@@ -43,43 +43,33 @@ export function assemble(
     observer = () => {},
     now = () => performance.now(),
     limits = DEFAULT_LIMITS,
-    resvIovaRangesIoctl,
+    resvIovaRangesIoctl = null,
   }: HostOptions,
 ) {
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   // All that happens goes through the records: they know what it changes, and for whom.
   const tell: Tell = (news) => records.tell(news);
   const turns = new Turns();
-  const users = new Users(kernel);
-  const devices = new HeldDevices(turns, limits);
-  const handedOver = new HandedOverDevices(platform, users, tell);
+  const outside = { kernel, platform, limits, observer, now, tell, counters, turns };
+  const users = new Users({ kernel });
+  const devices = new HeldDevices(outside);
+  const handedOver = new HandedOverDevices({ ...outside, users });
   const isOurs = (device: string) =>
     devices.get(device) !== undefined || handedOver.shown(device) !== undefined || turns.isBusy(device);
-  const census = new Census(platform, isOurs);
-  const knowledge = new Knowledge(platform, census, counters);
-  const lasting = new LastingBlockers(census, knowledge);
-  const records = new Records(census, lasting, devices, handedOver, observer);
-  const contexts = new Contexts(kernel, counters, tell, limits);
-  const verifier = new Verifier(census, knowledge, tell);
-  const changing = new Changing(devices, verifier);
-  const refusals = new Refusals(knowledge, records);
-  const shared = {
-    kernel,
-    platform,
-    census,
-    knowledge,
-    devices,
-    handedOver,
-    records,
-    refusals,
-    turns,
-    tell,
-    now,
-  };
-  const resvIoctl = new ResvIoctl(devices, resvIovaRangesIoctl ?? null);
-  const binding = new Binding({ ...shared, users, lasting });
-  const attachments = new Attachments({ ...shared, contexts, changing });
-  const holdings = new Holdings({ ...shared, binding, attachments, changing });
+  const census = new Census({ platform, isOurs });
+  const knowledge = new Knowledge({ ...outside, census });
+  const known = { ...outside, users, devices, handedOver, census, knowledge };
+  const lasting = new LastingBlockers(known);
+  const records = new Records({ ...known, lasting });
+  const contexts = new Contexts(known);
+  const verifier = new Verifier(known);
+  const changing = new Changing({ devices, verifier });
+  const refusals = new Refusals({ knowledge, records });
+  const shared = { ...known, lasting, records, refusals, contexts, changing };
+  const resvIoctl = new ResvIoctl({ devices, resvIovaRangesIoctl });
+  const binding = new Binding(shared);
+  const attachments = new Attachments(shared);
+  const holdings = new Holdings({ ...shared, binding, attachments });
   const handOvers = new HandOvers({ ...shared, binding });
   const inventory = new Inventory({ ...shared, holdings });
   return {

@@ -1,4 +1,4 @@
-import type { RangeSet } from "../ranges/range-set.ts";
+import type { NamedRanges } from "../ranges/named-ranges.ts";
 import type { Context } from "./contexts/context.ts";
 import type { Ioas } from "./contexts/ioas.ts";
 import type { Lease } from "./contexts/lease.ts";
@@ -17,7 +17,7 @@ export interface IoasRecord {
   readonly context: string;
   readonly ioas: number;
   readonly devices: readonly string[];
-  readonly allowList: RangeSet | null;
+  readonly allowList: NamedRanges | null;
   readonly discovered: boolean;
 }
 

@@ -2,7 +2,16 @@ import { z } from "zod";
 import type { Change, Changes } from "../host/changes.ts";
 import { toWireRanges } from "./methods/wire.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
-import { contextName, deviceName, ioasId, toWireRange, wireRange, wireRanges } from "./types.ts";
+import {
+  contextName,
+  deviceName,
+  ioasId,
+  toWireNamedRange,
+  toWireRange,
+  wireNamedRanges,
+  wireRange,
+  wireRanges,
+} from "./types.ts";
 
 /** One event: a notification that subscribers get. */
 export interface EventDefinition {
@@ -38,7 +47,7 @@ const end = {
 };
 
 /** Every change that clients are told of. Of a device that is taken or given back, with what that changes of it. */
-const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
+const CHANGE_EVENTS = {
   DEVICE_ADDED: {
     summary: "A device with an IOMMU group has appeared.",
     params: wireDevice.shape,
@@ -124,11 +133,11 @@ const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
   },
   ALLOW_LIST_CHANGED: {
     summary: "The kernel keeps other ranges usable in an IOAS, or with null none in particular.",
-    params: { ...ioas, "allow-list": wireRanges.nullable() },
+    params: { ...ioas, "allow-list": wireNamedRanges.nullable() },
     encode: ({ context, ioas, allowList }) => ({
       context,
       ioas,
-      "allow-list": allowList && toWireRanges(allowList),
+      "allow-list": allowList && Array.from(allowList, toWireNamedRange),
     }),
   },
   ALLOWED_RANGES_CHANGED: {
@@ -146,7 +155,7 @@ const CHANGE_EVENTS: { readonly [Name in EventName]: ChangeEvent<Name> } = {
       ...{ gained: toWireRanges(gained), lost: toWireRanges(lost), cause },
     }),
   },
-};
+} satisfies { readonly [Name in EventName]: ChangeEvent<Name> };
 
 /** What a subscription tells of itself. */
 const OWN_EVENTS = {
@@ -154,6 +163,15 @@ const OWN_EVENTS = {
     summary: "This subscriber has read too slowly: it should subscribe again.",
     params: { count: z.int().positive().meta({ description: "How many events it has not got" }) },
   },
+};
+
+type Definitions = typeof CHANGE_EVENTS & typeof OWN_EVENTS;
+
+/** The params of each event, as they stand on the wire. */
+export type WireEvents = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends { params: infer Own extends z.ZodRawShape }
+    ? z.output<z.ZodObject<Own>> & z.output<z.ZodObject<typeof stamp>>
+    : never;
 };
 
 /** Every event that the daemon sends. */

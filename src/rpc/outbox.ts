@@ -3,10 +3,19 @@ import type { Account } from "./budget.ts";
 
 /** Characters that are gathered for one write. */
 const WRITE_SIZE = 64 * 1024;
+/** Characters that the socket is given at a time: encoding 20 MiB at once would keep everybody waiting. */
+const PIECE = 256 * 1024;
+
+/** More than the socket is given at once. */
+interface Large {
+  readonly text: string;
+  /** Where what it was not given yet begins. */
+  at: number;
+}
 
 /**
- * What goes to one client, in order. Lines are gathered while a chunk of requests is answered, and leave in one write;
- * what the client has not taken yet is counted.
+ * What goes to one client, in order. Lines are gathered while a chunk of requests is answered, and leave in one write, or,
+ * when they are large, piece by piece as the client takes them. What it has not taken yet is counted.
  */
 export class Outbox {
   readonly #socket: Socket;
@@ -14,8 +23,12 @@ export class Outbox {
   #gathered = "";
   #isGathering = false;
   #written = 0;
+  /** Nothing is to be sent before all of it was. */
+  #large: Large | undefined;
   /** Ends a wait for the client to take what it was sent. */
   #wake = () => {};
+  /** Ends it if there is nothing more to wait for. */
+  #wakeIfDrained = () => {};
 
   constructor(socket: Socket, account: Account) {
     this.#socket = socket;
@@ -29,7 +42,7 @@ export class Outbox {
 
   /** Whether the client has so much to take that it should be asked for nothing more. */
   get isFull(): boolean {
-    return this.#socket.writableNeedDrain;
+    return this.#large !== undefined || this.#socket.writableNeedDrain;
   }
 
   /** Until {@link release}, lines wait for each other. */
@@ -49,7 +62,7 @@ export class Outbox {
     if (!this.#isGathering || this.#gathered.length >= WRITE_SIZE) this.#flush();
   }
 
-  /** Whole lines, as they are: many clients may share them. */
+  /** Whole lines, as they are: many clients may share them. Only when nothing waits for the client. */
   deliver(lines: Buffer): void {
     this.#flush();
     this.#write(lines, lines.length);
@@ -70,11 +83,14 @@ export class Outbox {
   drained(isToWait: () => boolean): Promise<void> {
     const socket = this.#socket;
     return new Promise((resolve) => {
+      this.#wakeIfDrained = () => {
+        if (!this.isFull) this.#wake();
+      };
       this.#wake = () => {
-        socket.off("drain", this.#wake).off("close", this.#wake);
+        socket.off("drain", this.#wakeIfDrained).off("close", this.#wake);
         resolve();
       };
-      socket.once("drain", this.#wake).once("close", this.#wake);
+      socket.on("drain", this.#wakeIfDrained).once("close", this.#wake);
       if (!isToWait()) this.#wake();
     });
   }
@@ -83,16 +99,58 @@ export class Outbox {
     this.#wake();
   }
 
-  /** Forgets what was gathered: nobody will take it. */
-  drop(): void {
+  /** Forgets what was gathered: nobody will take it. Returns whether all lines that were begun have been sent. */
+  drop(): boolean {
+    const isWhole = this.#large === undefined;
     this.#gathered = "";
+    this.#large = undefined;
+    return isWhole;
+  }
+
+  /** Gives the socket all that is left. */
+  finish(): void {
+    const { text, at } = this.#large ?? { text: "", at: 0 };
+    this.#large = undefined;
+    if (at < text.length) this.#socket.write(text.slice(at));
+    this.#flush();
   }
 
   #flush(): void {
     const text = this.#gathered;
-    if (text === "") return;
+    if (text === "" || this.#large) return;
     this.#gathered = "";
-    this.#write(text, text.length);
+    if (text.length <= PIECE) this.#write(text, text.length);
+    else this.#begin(text);
+  }
+
+  /** Counts as one until its last piece has gone: a piece of a string keeps all of it. */
+  #begin(text: string): void {
+    this.#account.add(text.length);
+    if (!this.#socket.writable) return;
+    this.#written += text.length;
+    const large = { text, at: 0 };
+    this.#large = large;
+    this.#continue(large);
+  }
+
+  #continue(large: Large): void {
+    if (this.#large !== large) return;
+    const { text, at } = large;
+    const end = endOfPiece(text, at + PIECE);
+    const isLast = end === text.length;
+    large.at = end;
+    this.#socket.write(text.slice(at, end), () => {
+      if (!isLast) {
+        setImmediate(() => this.#continue(large));
+        return;
+      }
+      this.#written -= text.length;
+      this.#account.add(-text.length);
+      if (this.#large !== large) return;
+      this.#large = undefined;
+      this.#flush();
+      this.#wakeIfDrained();
+    });
   }
 
   #write(data: string | Buffer, bytes: number): void {
@@ -105,4 +163,11 @@ export class Outbox {
       this.#account.add(-bytes);
     });
   }
+}
+
+/** At `end` or one before: a pair of surrogates is one character, and has no halves in UTF-8. */
+function endOfPiece(text: string, end: number): number {
+  if (end >= text.length) return text.length;
+  const last = text.charCodeAt(end - 1);
+  return last >= 0xd800 && last < 0xdc00 ? end - 1 : end;
 }

@@ -2,8 +2,8 @@ import { z } from "zod";
 import type { DeviceRecord, Holding } from "../host/devices/device-record.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import type { ContextRecord, IoasRecord, Snapshot } from "../host/snapshot.ts";
-import { toWireRanges, toWireRegion } from "./methods/wire.ts";
-import { contextName, deviceName, ioasId, wireRanges, wireRegion } from "./types.ts";
+import { toWireRegion } from "./methods/wire.ts";
+import { contextName, deviceName, ioasId, toWireNamedRange, wireNamedRanges, wireRegion } from "./types.ts";
 
 /** What a snapshot is made of: the form of devices, contexts and IO address spaces in answers and events. */
 
@@ -93,7 +93,7 @@ export const wireIoas = z
     context: contextName,
     ioas: ioasId,
     devices: z.array(deviceName),
-    "allow-list": wireRanges.nullable(),
+    "allow-list": wireNamedRanges.nullable(),
     discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
   })
   .meta({ id: "Ioas" });
@@ -153,7 +153,11 @@ export function toWireContext({ ioas, devices, ...context }: ContextRecord): Wir
 }
 
 export function toWireIoas({ allowList, devices, ...ioas }: IoasRecord): WireIoas {
-  return { ...ioas, devices: [...devices], "allow-list": allowList ? toWireRanges(allowList) : null };
+  return {
+    ...ioas,
+    devices: [...devices],
+    "allow-list": allowList ? Array.from(allowList, toWireNamedRange) : null,
+  };
 }
 
 /** Cheap when the devices have their forms already, as after toWireDevice() of each. */

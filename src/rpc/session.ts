@@ -171,10 +171,19 @@ export class Session implements Subscriber {
     this.#grewAt = performance.now();
     if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
     if (lines.length > 0) this.#work = this.#answerAll(lines);
+    else if (this.#call.slice.isOver) this.#work = this.#readLater();
+  }
+
+  /** Reading is work on the line under way: of a thousand such, others must not wait for all that has come. */
+  async #readLater(): Promise<void> {
+    this.#socket.pause();
+    await this.#call.slice.pass();
+    if (!this.#isOver) this.#socket.resume();
   }
 
   async #finish(before: Promise<void> | undefined): Promise<void> {
     await before;
+    if (this.#call.slice.isOver) await this.#call.slice.pass();
     const lines = this.#reader.finish();
     if (lines.length > 0) await this.#answerAll(lines);
     await this.#endOnceTaken();
@@ -262,17 +271,20 @@ export class Session implements Subscriber {
     if (this.#socket.destroyed) return;
     const patience = setTimeout(() => this.#socket.destroy(), this.#services.closing);
     this.#socket.once("close", () => clearTimeout(patience));
+    this.#outbox.finish();
     this.#socket.destroySoon();
   }
 
   /** More waits for this client than may: what does is dropped at once, and the client told why. */
   #cutOff(reason: HostError): void {
     this.#isCutOff = true;
-    this.#outbox.drop();
+    const isWhole = this.#outbox.drop();
     this.#reader.drop();
     this.#stopWaiting();
     this.#socket.removeAllListeners("data").removeAllListeners("end");
-    this.#services.refuse(this.#socket, this.dialect, reason);
+    // Words in the middle of another line would be none.
+    if (isWhole) this.#services.refuse(this.#socket, this.dialect, reason);
+    else this.#socket.destroy();
   }
 
   /** Neither for the client to read, nor for it to take descriptors. */

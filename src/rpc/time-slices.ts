@@ -72,14 +72,18 @@ export class TimeSlices {
     });
   }
 
+  /** For TimeSlice: by its clock. */
+  get now(): number {
+    return this.#now();
+  }
+
   /** For TimeSlice: what it has used since `since`, in this turn of the loop. */
-  charge(slice: TimeSlice, since: number): number {
+  charge(slice: TimeSlice, since: number): void {
     const now = this.#now();
     const used = Math.max(0, now - Math.max(since, this.#began ?? now));
     slice.worked += used;
     slice.account.in(this.#period).used += used;
     this.#userOf(slice).used += used;
-    return now;
   }
 
   #begin(): void {
@@ -130,27 +134,36 @@ export class TimeSlice {
   /** On what it is at, in milliseconds. */
   worked = 0;
   readonly #slices: TimeSlices;
-  #since = 0;
+  /** When it has begun to work: what others did before in the same turn is not its own. Undefined while it rests. */
+  #since: number | undefined;
 
   constructor(slices: TimeSlices, uid: number) {
     this.#slices = slices;
     this.uid = uid;
   }
 
+  /** Work asks it first when it begins. */
   get isOver(): boolean {
+    this.#since ??= this.#slices.now;
     return this.#slices.isOver;
   }
 
   /** Lets others go first. */
   async pass(): Promise<void> {
-    this.#since = this.#slices.charge(this, this.#since);
+    this.#charge();
     await this.#slices.wait(this);
+    this.#since = this.#slices.now;
   }
 
   /** At the end of what there was to do. */
   rest(): void {
-    this.#since = this.#slices.charge(this, this.#since);
+    this.#charge();
+    this.#since = undefined;
     this.worked = 0;
+  }
+
+  #charge(): void {
+    if (this.#since !== undefined) this.#slices.charge(this, this.#since);
   }
 
   /** `make` of every item, in order; others go first whenever a slice is over in between. */

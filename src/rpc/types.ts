@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { LIMITS } from "../limits.ts";
 import { formatAddress, parseAddress } from "../ranges/address.ts";
+import { MAX_NAME, type NamedRange } from "../ranges/named-ranges.ts";
 import type { Range } from "../ranges/range.ts";
 import { parseSize, SIZE } from "../ranges/size.ts";
 
@@ -67,13 +68,16 @@ function refuseSize({ input }: { input?: unknown }): string {
     : refuseAddress({ input });
 }
 
+/** Of a member that was refused itself there is nothing more to say. */
+function isOrdered({ start, last }: Range): boolean {
+  return typeof start !== "bigint" || typeof last !== "bigint" || start <= last;
+}
+const NOT_ORDERED = { error: "start lies above last (both are inclusive)" };
+
 /** A range as clients may write it. */
 export const range = z
   .strictObject({ start: address, last: address })
-  // Of a member that was refused itself there is nothing more to say.
-  .refine(({ start, last }) => typeof start !== "bigint" || typeof last !== "bigint" || start <= last, {
-    error: "start lies above last (both are inclusive)",
-  })
+  .refine(isOrdered, NOT_ORDERED)
   .meta({ id: "RangeInput", description: "Addresses from start to last, both inclusive; start <= last" });
 
 /** Ranges as clients may write them. */
@@ -81,6 +85,24 @@ export const rangeList = z
   .array(range)
   .max(LIMITS["max-ranges"].max)
   .meta({ id: "RangeListInput", description: "Ranges in any order; they may overlap and touch" });
+
+/** What a guest has in a range. */
+export const windowName = z.string().min(1).max(MAX_NAME);
+
+/** Ranges that may have names, as clients may write them. */
+export const namedRangeList = z
+  .array(
+    z
+      .strictObject({ start: address, last: address, name: windowName.optional() })
+      .refine(isOrdered, NOT_ORDERED)
+      .meta({ id: "NamedRangeInput", description: "As RangeInput, with a name for people and other hosts" }),
+  )
+  .max(LIMITS["max-ranges"].max)
+  .meta({
+    id: "NamedRangeListInput",
+    description:
+      'Ranges in any order; they may overlap and touch. What does becomes one range, with the names of its parts: by their starts, each once, joined by ", " and cut at 128 characters',
+  });
 
 /** The name of a context. */
 export const contextName = z
@@ -145,6 +167,14 @@ export const wireRanges = z
   .array(wireRange)
   .meta({ id: "RangeList", description: "Ranges, ascending; no two overlap or touch" });
 
+/** Ranges that may have names, in an answer. */
+export const wireNamedRanges = z
+  .array(wireRange.extend({ name: z.string().optional() }).meta({ id: "NamedRange" }))
+  .meta({
+    id: "NamedRangeList",
+    description: "Ranges, ascending; no two overlap or touch. Those that were given a name have it",
+  });
+
 /** A reserved region in an answer. */
 export const wireRegion = z
   .object({
@@ -176,6 +206,11 @@ export const wireCause = z
 export const wireExclusion = z
   .object({ start: wireAddress, last: wireAddress, causes: z.array(wireCause) })
   .meta({ id: "Exclusion", description: "An excluded range; every cause holds for the whole of it" });
+
+/** As {@link toWireRange}, with the name if there is one. */
+export function toWireNamedRange({ name, ...range }: NamedRange): z.output<typeof wireNamedRanges>[number] {
+  return name === undefined ? toWireRange(range) : { ...toWireRange(range), name };
+}
 
 /** A range in the form it has in answers. */
 export function toWireRange({ start, last }: Range): z.output<typeof wireRange> {

@@ -31,8 +31,15 @@ const step = fc.oneof(
     }),
   },
   {
-    weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("plug" as const), group: fc.integer({ min: 1, max: 5 }) }),
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("plug" as const),
+      group: fc.integer({ min: 1, max: 6 }),
+      driver: fc.constantFrom("vfio-pci", "vfio-pci", null),
+      regions: fc.constantFrom([], [], [DIRECT]),
+      /** At once, before the daemon has looked at what has come. */
+      isTaken: fc.boolean(),
+    }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("unplug" as const), device }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("hand-over" as const), device }) },
@@ -52,10 +59,11 @@ async function perform(simulation: Listened, step: Step): Promise<unknown> {
       await simulation.endGuest(step.device);
       return machine.setDriver(step.device, step.driver);
     case "plug": {
-      const entry = { device: PLUGGED, group: step.group, iommu: "iommu0", regions: [DIRECT] };
+      const { group, driver, regions, isTaken } = step;
+      const entry = { device: PLUGGED, iommu: "iommu0", group, driver, regions };
       const [parsed] = parseTopology({ iommus: [{ name: "iommu0" }], devices: [entry] }).devices;
       if (parsed && !machine.exists(`/sys/bus/pci/devices/${PLUGGED}`)) machine.addDevice(parsed);
-      return undefined;
+      return isTaken ? host.hold(PLUGGED, "default", 1000) : undefined;
     }
     case "unplug":
       await simulation.endGuest(step.device);

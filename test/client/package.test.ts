@@ -60,4 +60,7 @@ it("calls have the types of the method table", () => {
   expect(check).toBeTypeOf("function");
   expectTypeOf<Snapshot["params"]["devices"][number]["device"]>().toEqualTypeOf<string>();
   expectTypeOf<DaemonEvent["params"]["sequence"]>().toEqualTypeOf<number>();
+  expectTypeOf<DaemonEvent<"IOAS_CREATED">["params"]["ioas"]>().toEqualTypeOf<number>();
+  // @ts-expect-error: there is no such event
+  expectTypeOf<DaemonEvent<"DEVICE_AD">>().toBeObject();
 });

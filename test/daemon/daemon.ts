@@ -9,6 +9,22 @@ import { type Client, connect } from "../../src/client/index.ts";
 /** The built command. */
 export const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
 
+export interface DaemonStart {
+  /** Goes into a file for `--simulate`. */
+  readonly topology?: object;
+  readonly socket?: string;
+  readonly args?: readonly string[];
+  /** For Node.js itself. */
+  readonly nodeOptions?: readonly string[];
+  /** The descriptor that takes the log; nothing of it is known here then. */
+  readonly stderr?: number;
+}
+
+/** For nodeOptions: a module that runs before the daemon does. */
+export function preload(script: string): string[] {
+  return ["--import", `data:text/javascript,${encodeURIComponent(script)}`];
+}
+
 /** One line of the daemon's log. */
 export type LogLine = Record<string, unknown> & { msg: string };
 
@@ -33,17 +49,17 @@ export class Daemon {
     });
   }
 
-  /** Resolves when it listens. A topology goes into a file for `--simulate`. */
-  static async start(options: { topology?: object; socket?: string; args?: string[] } = {}): Promise<Daemon> {
+  /** Resolves when it listens. */
+  static async start(options: DaemonStart = {}): Promise<Daemon> {
     const directory = mkdtempSync(join(tmpdir(), "iovad-"));
     const socket = options.socket ?? join(directory, "iovad.sock");
-    const args = [MAIN, "--socket", socket, ...(options.args ?? [])];
+    const args = [...(options.nodeOptions ?? []), MAIN, "--socket", socket, ...(options.args ?? [])];
     if (options.topology) {
       const file = join(directory, "topology.json");
       writeFileSync(file, JSON.stringify(options.topology));
       args.push("--simulate", file);
     }
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", options.stderr ?? "pipe"] });
     const daemon = new Daemon(directory, child, socket);
     await daemon.#listening();
     return daemon;
@@ -75,7 +91,7 @@ export class Daemon {
 
   async #listening(): Promise<void> {
     const { stderr } = this.#process;
-    if (!stderr) throw new Error("no stderr");
+    if (!stderr) return this.#letsIn();
     const lines = createInterface({ input: stderr });
     await new Promise<void>((resolve, reject) => {
       lines.on("line", (line) => {
@@ -84,5 +100,34 @@ export class Daemon {
       });
       lines.on("close", () => reject(new Error(`the daemon has ended: ${JSON.stringify(this.log)}`)));
     });
+  }
+
+  /** Of one whose log goes elsewhere. */
+  async #letsIn(): Promise<void> {
+    for (;;) {
+      if (this.#process.exitCode !== null)
+        throw new Error(`the daemon has ended with status ${this.#process.exitCode}`);
+      try {
+        return (await connect({ socket: this.socket })).destroy();
+      } catch {
+        await new Promise(setImmediate);
+      }
+    }
+  }
+
+  /** Resolves when the log has a line with this message, behind the first so many. */
+  async logged(message: string, from = 0): Promise<LogLine> {
+    for (;;) {
+      const line = this.log.slice(from).find(({ msg }) => msg === message);
+      if (line) return line;
+      if (this.#process.exitCode !== null)
+        throw new Error(`the daemon has ended: ${JSON.stringify(this.log)}`);
+      await new Promise(setImmediate);
+    }
+  }
+
+  /** Resolves to the exit status when it has ended by itself, null when a signal has ended it. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
   }
 }

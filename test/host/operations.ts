@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Context } from "../../src/host/contexts/context.ts";
 import type { Host } from "../../src/host/host.ts";
-import { RangeSet } from "../../src/ranges/range-set.ts";
+import { NamedRanges } from "../../src/ranges/named-ranges.ts";
+import { finish } from "../../src/ranges/steps.ts";
 
 /** The contexts that operations are about; the first is always there. */
 export const CONTEXTS = ["default", "guest"];
@@ -15,6 +16,10 @@ const address = fc.oneof(
 export const range = fc
   .tuple(address, address)
   .map(([a, b]) => (a <= b ? { start: a, last: b } : { start: b, last: a }));
+
+const namedRange = fc
+  .tuple(range, fc.option(fc.constantFrom("ram", "rom"), { nil: undefined }))
+  .map(([range, name]) => ({ ...range, name }));
 
 /** What a client can ask of a host with these devices, as data. */
 export function operationOn(devices: readonly string[]) {
@@ -33,7 +38,7 @@ export function operationOn(devices: readonly string[]) {
         kind: fc.constant("allow" as const),
         context,
         nth,
-        ranges: fc.array(range, { maxLength: 2 }),
+        ranges: fc.array(namedRange, { maxLength: 2 }),
       }),
     },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("probe" as const), device }) },
@@ -67,7 +72,11 @@ export async function perform(host: Host, step: Operation): Promise<unknown> {
     case "destroy-ioas":
       return host.destroyIoas(step.context, ioasOf(host, step.context, step.nth));
     case "allow":
-      return host.allowRanges(step.context, ioasOf(host, step.context, step.nth), RangeSet.from(step.ranges));
+      return host.allowRanges(
+        step.context,
+        ioasOf(host, step.context, step.nth),
+        finish(NamedRanges.from(step.ranges)),
+      );
     case "probe":
       return host.probe(step.device);
     case "hold":

@@ -1,7 +1,16 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { constants } from "node:os";
+import {
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
@@ -285,6 +294,32 @@ describe("iovad-run", () => {
     expect(stderr).toContain(message);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
     expect(daemon.requests).toEqual([]);
+  });
+});
+
+describe("an installation without koffi", () => {
+  /** The built package with nothing beside it but what it cannot do without. */
+  function runWithout(...args: string[]) {
+    const directory = mkdtempSync(join(tmpdir(), "iovad-run-"));
+    cpSync(dirname(dirname(MAIN)), join(directory, "dist"), { recursive: true });
+    cpSync(new URL("../../package.json", import.meta.url), join(directory, "package.json"));
+    const needed = "node_modules/json-rpc-2.0";
+    cpSync(new URL(`../../${needed}`, import.meta.url), join(directory, needed), { recursive: true });
+    const main = join(directory, "dist/run/main.js");
+    const result = spawnSync(process.execPath, [main, ...args], { encoding: "utf8" });
+    rmSync(directory, { recursive: true });
+    return result;
+  }
+
+  it("prints its help and its version", () => {
+    expect(runWithout("--help")).toMatchObject({ status: 0, stderr: "" });
+    expect(runWithout("--version")).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("says in one line what is missing, and runs nothing", () => {
+    const { status, stdout, stderr } = runWithout("--socket", daemon.path, "--", "echo", "ran");
+    expect(stderr).toMatch(/^iovad-run: [^\n]*npm install koffi[^\n]*\n$/);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
   });
 });
 

@@ -13,19 +13,20 @@ import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
 
+export interface ContextsParts {
+  readonly kernel: Kernel;
+  readonly counters: CacheCounters;
+  readonly tell: Tell;
+  readonly limits: Limits;
+}
+
 /** The open iommufd contexts by name, and the IO address spaces in them. */
 export class Contexts {
-  readonly #kernel: Kernel;
-  readonly #counters: CacheCounters;
-  readonly #tell: Tell;
-  readonly #limits: Limits;
+  readonly #parts: ContextsParts;
   readonly #contexts = new Map<string, Context>();
 
-  constructor(kernel: Kernel, counters: CacheCounters, tell: Tell, limits: Limits) {
-    this.#kernel = kernel;
-    this.#counters = counters;
-    this.#tell = tell;
-    this.#limits = limits;
+  constructor(parts: ContextsParts) {
+    this.#parts = parts;
     this.#add(DEFAULT_CONTEXT, "persistent", null);
   }
 
@@ -52,14 +53,14 @@ export class Contexts {
         context: name,
       });
     }
-    if (this.#contexts.size >= this.#limits["max-contexts"]) {
+    if (this.#contexts.size >= this.#parts.limits["max-contexts"]) {
       throw limitExceeded(
         "max-contexts",
         `${this.#contexts.size} contexts are open, and no more are allowed; destroy one that is not needed`,
       );
     }
     const owners = this.all().map((each) => each.owner);
-    refuseBeyond(this.#limits, "max-contexts-per-uid", "contexts", owners, owner);
+    refuseBeyond(this.#parts.limits, "max-contexts-per-uid", "contexts", owners, owner);
     const context = this.#add(name, lease, owner);
     try {
       const iommufd = context.open();
@@ -69,7 +70,7 @@ export class Contexts {
       void context.close();
       throw error;
     }
-    this.#tell({ event: "CONTEXT_CREATED", context: name, lease });
+    this.#parts.tell({ event: "CONTEXT_CREATED", context: name, lease });
     return context;
   }
 
@@ -80,7 +81,7 @@ export class Contexts {
     this.#contexts.delete(context.name);
     context.isOver = true;
     const end = context.end ?? { cause: "request", uid: null };
-    this.#tell({ event: "CONTEXT_DESTROYED", context: context.name, ...end });
+    this.#parts.tell({ event: "CONTEXT_DESTROYED", context: context.name, ...end });
     context.onEnd();
   }
 
@@ -89,7 +90,7 @@ export class Contexts {
     const ioas = context.ioases.get(id);
     if (ioas) return ioas;
     // Where there cannot be any, opening the context says so, and what is missing.
-    if (!this.#kernel.exists("/dev/iommu")) context.open();
+    if (!this.#parts.kernel.exists("/dev/iommu")) context.open();
     throw ioasNotFound(context, id);
   }
 
@@ -99,7 +100,7 @@ export class Contexts {
    */
   anyIoas(context: Context, id: number): Ioas {
     if (!context.shared || context.ioases.has(id)) return this.ioas(context, id);
-    return new Ioas(id, context.open(), context, this.#counters);
+    return new Ioas(id, context.open(), context, this.#parts.counters);
   }
 
   /** The kernel's answer for an IOAS. Throws or rejects with HostError IoasNotFound, KernelError. */
@@ -114,13 +115,13 @@ export class Contexts {
   /** @throws HostError LimitExceeded, NotSupported, KernelError */
   createIoas(context: Context, owner: Owner): Ioas {
     const iommufd = context.open();
-    if (context.ioases.size >= this.#limits["max-ioases-per-context"]) {
+    if (context.ioases.size >= this.#parts.limits["max-ioases-per-context"]) {
       throw limitExceeded(
         "max-ioases-per-context",
         `context "${context.name}" has ${context.ioases.size} IOASes, and no more are allowed; destroy one`,
       );
     }
-    refuseBeyond(this.#limits, "max-ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
+    refuseBeyond(this.#parts.limits, "max-ioases-per-uid", "IOASes", this.#ioasOwners(), owner);
     let id: number;
     try {
       id = iommufd.allocIoas();
@@ -129,9 +130,9 @@ export class Contexts {
     }
     // The id was free, so another holder of a shared context has destroyed ours.
     if (context.ioases.has(id)) this.#remove(context, id);
-    const ioas = new Ioas(id, iommufd, context, this.#counters, owner);
+    const ioas = new Ioas(id, iommufd, context, this.#parts.counters, owner);
     context.ioases.set(id, ioas);
-    this.#tell({ event: "IOAS_CREATED", context: context.name, ioas: id });
+    this.#parts.tell({ event: "IOAS_CREATED", context: context.name, ioas: id });
     return ioas;
   }
 
@@ -159,7 +160,7 @@ export class Contexts {
 
   #remove(context: Context, id: number): void {
     context.ioases.delete(id);
-    this.#tell({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
+    this.#parts.tell({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
   }
 
   *#ioasOwners(): Generator<Owner> {
@@ -171,7 +172,7 @@ export class Contexts {
   #add(name: string, lease: Lease, owner: Owner): Context {
     const context = new Context(name, lease, owner, () => {
       try {
-        return Iommufd.open(this.#kernel);
+        return Iommufd.open(this.#parts.kernel);
       } catch (error) {
         throw openIommufdFailure(error);
       }

@@ -1,4 +1,5 @@
 import type { Iommufd, IovaRanges, Where } from "../../kernel/iommufd.ts";
+import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import { Queues } from "../queues.ts";
@@ -35,7 +36,7 @@ export class Ioas {
   /** The devices of this daemon that are attached. */
   readonly devices = new Set<string>();
   /** What IOMMU_IOAS_ALLOW_IOVAS was last given; null: everything is allowed. */
-  allowList: RangeSet | null = null;
+  allowList: NamedRanges | null = null;
   /** What listeners were told last; before the first attach it is everything. */
   #told: RangeSet = RangeSet.ALL;
   /** Looks for listeners so far, and the number of the one whose answer they were told last. */
@@ -135,18 +136,18 @@ export class Ioas {
 
   /**
    * IOMMU_IOAS_ALLOW_IOVAS; the answer for the IOAS does not depend on it. `changed` is called at once when there is
-   * another list than before. Throws SystemCallError.
+   * another list than before, or another name in it. Throws SystemCallError.
    */
-  async allow(ranges: RangeSet, changed: () => void): Promise<void> {
+  async allow(list: NamedRanges, changed: () => void): Promise<void> {
     // Who waits is in it, too: the id must be this IOAS's still when its turn comes.
     this.#calls++;
     try {
       // One at a time: of two in threads nobody could tell which list the kernel has kept.
       await this.#allowing.run("allow-list", async () => {
-        await this.#call((where) => this.#iommufd.allowIovas(this.id, ranges, where));
-        const before = this.allowList ?? RangeSet.EMPTY;
-        this.allowList = ranges.isEmpty ? null : ranges;
-        if (!ranges.equals(before)) changed();
+        await this.#call((where) => this.#iommufd.allowIovas(this.id, list.ranges, where));
+        const before = this.allowList ?? NamedRanges.EMPTY;
+        this.allowList = list.isEmpty ? null : list;
+        if (!list.equals(before)) changed();
       });
     } finally {
       this.#calls--;

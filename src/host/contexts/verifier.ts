@@ -14,17 +14,19 @@ export interface Cause {
   readonly device: string;
 }
 
+export interface VerifierParts {
+  readonly census: Census;
+  readonly knowledge: Knowledge;
+  readonly tell: Tell;
+}
+
 /** Reads an IOAS after every change, compares it with what the sources predict, and tells what has changed. */
 export class Verifier {
-  readonly #census: Census;
-  readonly #knowledge: Knowledge;
-  readonly #tell: Tell;
+  readonly #parts: VerifierParts;
   #mismatches = 0;
 
-  constructor(census: Census, knowledge: Knowledge, tell: Tell) {
-    this.#census = census;
-    this.#knowledge = knowledge;
-    this.#tell = tell;
+  constructor(parts: VerifierParts) {
+    this.#parts = parts;
   }
 
   /** How often the kernel's answer differed from the prediction beyond what an unknown aperture explains. */
@@ -34,8 +36,8 @@ export class Verifier {
 
   /** What the sources say of the devices in an IOAS. */
   predict(devices: Iterable<string>): Prediction {
-    const platformDevices = [...devices].flatMap((device) => this.#census.get(device) ?? []);
-    return predict(platformDevices.map((device) => this.#knowledge.reserved(device)));
+    const platformDevices = [...devices].flatMap((device) => this.#parts.census.get(device) ?? []);
+    return predict(platformDevices.map((device) => this.#parts.knowledge.reserved(device)));
   }
 
   /**
@@ -56,7 +58,7 @@ export class Verifier {
     if (!isChanging && !ioas.isChanging && ioas.generation === generation) {
       this.#compare(ioas, answer.ranges);
       if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
-        this.#knowledge.learn(alone, answer, "ioas");
+        this.#parts.knowledge.learn(alone, answer, "ioas");
     }
     const before = ioas.tell(look, answer.ranges);
     if (before) this.#announce(ioas, before, answer.ranges, cause);
@@ -67,7 +69,7 @@ export class Verifier {
     const prediction = this.predict(ioas.devices);
     if (agrees(prediction, actual)) return;
     this.#mismatches++;
-    this.#tell({
+    this.#parts.tell({
       event: "PREDICTION_MISSED",
       context: ioas.context.name,
       ioas: ioas.id,
@@ -77,7 +79,7 @@ export class Verifier {
   }
 
   #announce(ioas: Ioas, before: RangeSet, ranges: RangeSet, cause: Cause): void {
-    this.#tell({
+    this.#parts.tell({
       event: "ALLOWED_RANGES_CHANGED",
       context: ioas.context.name,
       ioas: ioas.id,

@@ -151,7 +151,7 @@ export class Attachments {
       return refusals.learn(platform, attachFailure(error, platform.device, elsewhere?.platform.device));
     }
     const conflicts = ioas.allowList
-      ? conflictsIn(ioas.allowList, [{ platform, reserved: knowledge.reserved(platform) }])
+      ? conflictsIn(ioas.allowList.ranges, [{ platform, reserved: knowledge.reserved(platform) }])
       : [];
     return new HostError(
       "RangeConflict",

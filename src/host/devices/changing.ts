@@ -12,14 +12,17 @@ export interface CauseNames {
 
 type Answers = ReadonlyMap<Ioas, PromiseSettledResult<IovaRanges>>;
 
+export interface ChangingParts {
+  readonly devices: HeldDevices;
+  readonly verifier: Verifier;
+}
+
 /** Operations on held devices that change what IO address spaces allow. */
 export class Changing {
-  readonly #devices: HeldDevices;
-  readonly #verifier: Verifier;
+  readonly #parts: ChangingParts;
 
-  constructor(devices: HeldDevices, verifier: Verifier) {
-    this.#devices = devices;
-    this.#verifier = verifier;
+  constructor(parts: ChangingParts) {
+    this.#parts = parts;
   }
 
   /**
@@ -37,7 +40,7 @@ export class Changing {
     let hasBegun = false;
     let result: T;
     try {
-      result = await this.#devices.operate(held, () => {
+      result = await this.#parts.devices.operate(held, () => {
         hasBegun = true;
         return operation(change);
       });
@@ -54,7 +57,7 @@ export class Changing {
   /** All at once: later, an id could be another object's. */
   async #look({ platform: { device } }: HeldDevice, event: string, change: IoasChange): Promise<Answers> {
     const looks = Array.from(change.ioases, (ioas) =>
-      this.#verifier.check(ioas, { event, device }, change.alone),
+      this.#parts.verifier.check(ioas, { event, device }, change.alone),
     );
     const answers = await Promise.allSettled(looks);
     return new Map(

@@ -1,4 +1,4 @@
-import type { Tell } from "../changes.ts";
+import type { End, Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Owner } from "../contexts/owners.ts";
 import { HostError } from "../errors.ts";
@@ -21,26 +21,28 @@ interface HandedOverDevice {
   readonly passage: Passage;
 }
 
+export interface HandedOverDevicesParts {
+  readonly platform: Platform;
+  readonly users: Users;
+  readonly tell: Tell;
+}
+
 /**
  * The devices that clients were given. Nobody tells when a guest ends, so whenever it matters the evidence is looked
  * at: a device is back when its descriptor is not on its way, nobody has it bound, and no process has it open.
  */
 export class HandedOverDevices {
-  readonly #platform: Platform;
-  readonly #users: Users;
-  readonly #tell: Tell;
+  readonly #parts: HandedOverDevicesParts;
   readonly #devices = new Map<string, HandedOverDevice>();
 
-  constructor(platform: Platform, users: Users, tell: Tell) {
-    this.#platform = platform;
-    this.#users = users;
-    this.#tell = tell;
+  constructor(parts: HandedOverDevicesParts) {
+    this.#parts = parts;
   }
 
   add(handedOver: HandedOverDevice): void {
     const { platform, context } = handedOver;
     this.#devices.set(platform.device, handedOver);
-    this.#tell({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
+    this.#parts.tell({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
   }
 
   /** As it was when the evidence was looked at last. */
@@ -72,7 +74,7 @@ export class HandedOverDevices {
     const handedOver = this.#devices.get(device);
     if (!handedOver) return;
     const context = handedOver.context.name;
-    const users = (await this.#users.of([handedOver.platform])) ?? [];
+    const users = (await this.#parts.users.of([handedOver.platform])) ?? [];
     throw new HostError(
       "DeviceBusy",
       `${device} was handed over with context "${context}"; it is free again when the process that has it ends`,
@@ -86,17 +88,18 @@ export class HandedOverDevices {
     if (this.#devices.get(device) !== handedOver) return;
     this.#devices.delete(device);
     const context = handedOver.context.name;
-    this.#tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, cause: "lease", uid: null });
+    const end: End = { cause: "lease", uid: null };
+    this.#parts.tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, ...end });
   }
 
   async #isOut({ platform, passage }: HandedOverDevice): Promise<boolean> {
     if (passage.isUnderWay) return true;
     const { device, vfioDevice } = platform;
     // Its driver cannot have been changed while anybody had it open (vfio_unregister_group_dev waits).
-    if (this.#platform.find(device)?.vfioDevice !== vfioDevice) return false;
+    if (this.#parts.platform.find(device)?.vfioDevice !== vfioDevice) return false;
     // Reading /proc is dear, and blind to other pid namespaces; sysfs is neither, as soon as the guest has bound it.
-    if (this.#platform.isEnabled(platform)) return true;
-    const users = await this.#users.of([platform]);
+    if (this.#parts.platform.isEnabled(platform)) return true;
+    const users = await this.#parts.users.of([platform]);
     return users === undefined || users.length > 0;
   }
 }

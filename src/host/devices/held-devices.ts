@@ -18,17 +18,20 @@ export interface HeldDevice {
   ioas: Ioas | null;
 }
 
+export interface HeldDevicesParts {
+  readonly turns: Turns;
+  readonly limits: Limits;
+}
+
 /** The devices that the daemon holds, by name. */
 export class HeldDevices {
-  readonly #turns: Turns;
-  readonly #limits: Limits;
+  readonly #parts: HeldDevicesParts;
   readonly #held = new Map<string, HeldDevice>();
   /** For whom devices are being bound: they count as held. */
   readonly #binding = new Map<string, Owner>();
 
-  constructor(turns: Turns, limits: Limits) {
-    this.#turns = turns;
-    this.#limits = limits;
+  constructor(parts: HeldDevicesParts) {
+    this.#parts = parts;
   }
 
   get size(): number {
@@ -50,7 +53,7 @@ export class HeldDevices {
     added: () => void,
   ): Promise<HeldDevice> {
     const owners = [...this.#held.values()].map((held) => held.owner).concat(...this.#binding.values());
-    refuseBeyond(this.#limits, "max-held-devices-per-uid", "devices", owners, owner);
+    refuseBeyond(this.#parts.limits, "max-held-devices-per-uid", "devices", owners, owner);
     this.#binding.set(device, owner);
     try {
       const held = await bind();
@@ -119,6 +122,6 @@ export class HeldDevices {
 
   /** Runs an operation on a held device in its turn. Rejects with HostError DeviceBusy when one is under way. */
   operate<T>({ platform }: HeldDevice, operation: () => Promise<T>): Promise<T> {
-    return this.#turns.take(platform.device, platform.group, operation);
+    return this.#parts.turns.take(platform.device, platform.group, operation);
   }
 }

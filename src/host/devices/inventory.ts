@@ -152,7 +152,8 @@ export class Inventory {
   #hear({ action, device }: DeviceEvent): void {
     const { census, knowledge } = this.#parts;
     // Whatever comes back under the name is a new one, also if nobody looks in between.
-    if (action === "remove" || action === "unbind") knowledge.forget(device);
+    const isKnown = census.get(device) !== undefined;
+    if (isKnown && (action === "remove" || action === "unbind")) knowledge.forget(device);
     if (action === "remove") census.forget(device);
     if (action === "lost") {
       knowledge.forgetAll();

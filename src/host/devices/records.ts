@@ -14,37 +14,31 @@ interface Common extends GroupView {
   readonly taken: readonly SeenDevice[];
 }
 
+export interface RecordsParts {
+  readonly census: Census;
+  readonly lasting: LastingBlockers;
+  readonly devices: HeldDevices;
+  readonly handedOver: HandedOverDevices;
+  readonly observer: Observer;
+}
+
 /**
  * The devices of the host as clients are shown them. A record becomes another one only together with the change that
  * tells of it, so that who folds the changes into an earlier snapshot has the records.
  */
 export class Records {
-  readonly #census: Census;
-  readonly #lasting: LastingBlockers;
-  readonly #devices: HeldDevices;
-  readonly #handedOver: HandedOverDevices;
-  readonly #observer: Observer;
+  readonly #parts: RecordsParts;
   readonly #records = new Map<string, DeviceRecord>();
   #isNews = false;
   #names: readonly string[] | undefined;
 
-  constructor(
-    census: Census,
-    lasting: LastingBlockers,
-    devices: HeldDevices,
-    handedOver: HandedOverDevices,
-    observer: Observer,
-  ) {
-    this.#census = census;
-    this.#lasting = lasting;
-    this.#devices = devices;
-    this.#handedOver = handedOver;
-    this.#observer = observer;
+  constructor(parts: RecordsParts) {
+    this.#parts = parts;
   }
 
   /** Makes the first records; what has been seen by now is no news. */
   begin(): void {
-    for (const group of this.#census.groups()) this.refresh(group);
+    for (const group of this.#parts.census.groups()) this.refresh(group);
     this.#isNews = true;
   }
 
@@ -70,20 +64,20 @@ export class Records {
         break;
       case "DEVICE_REMOVED":
         this.#set(news.device, undefined);
-        this.#observer(news);
+        this.#parts.observer(news);
         break;
       case "CONTEXT_DESTROYED":
-        this.#observer(news);
-        for (const group of this.#handedOver.groupsWithout(news.context)) this.refresh(group);
+        this.#parts.observer(news);
+        for (const group of this.#parts.handedOver.groupsWithout(news.context)) this.refresh(group);
         break;
       default:
-        this.#observer(news);
+        this.#parts.observer(news);
     }
   }
 
   /** Brings the records of a group up to date, and tells of what has changed. */
   refresh(group: number): void {
-    const devices = this.#census.group(group)?.devices;
+    const devices = this.#parts.census.group(group)?.devices;
     if (!devices) return;
     const common = this.#common(group);
     for (const seen of devices.values()) {
@@ -93,25 +87,30 @@ export class Records {
       if (before && isDeepStrictEqual(before, record)) continue;
       this.#set(device, record);
       if (!this.#isNews) continue;
-      this.#observer({ event: before ? "DEVICE_CHANGED" : "DEVICE_ADDED", device, record });
+      this.#parts.observer({ event: before ? "DEVICE_CHANGED" : "DEVICE_ADDED", device, record });
     }
   }
 
   /** Who folds the event knows of the holding and the blockers, and not of what sysfs shows by now. */
   #tellOfHolding(news: HoldingNews): void {
-    const seen = this.#census.get(news.device);
+    const seen = this.#parts.census.get(news.device);
     if (!seen) return;
+    // Taken before anybody has looked at what has come.
+    if (!this.#records.has(news.device)) this.refresh(seen.group);
     const record = this.#recordOf(seen, this.#common(seen.group));
     const { platform } = this.#records.get(news.device) ?? record;
     this.#set(news.device, { ...record, platform });
-    this.#observer({ ...news, record });
+    this.#parts.observer({ ...news, record });
     this.refresh(seen.group);
   }
 
   #recordOf(seen: SeenDevice, common: Common): DeviceRecord {
     const { isInUse: _, ...platform } = seen;
     const holding = this.#holdingOf(seen.device);
-    const blockers = [...this.#lasting.of(seen, common), ...transientBlockers(seen, holding, common.taken)];
+    const blockers = [
+      ...this.#parts.lasting.of(seen, common),
+      ...transientBlockers(seen, holding, common.taken),
+    ];
     return {
       platform,
       ...holding,
@@ -122,23 +121,25 @@ export class Records {
   }
 
   #holdingOf(device: string): Holding {
-    const held = this.#devices.get(device);
+    const held = this.#parts.devices.get(device);
     if (held) {
       const { context, owner, deviceId, ioas } = held;
       const state = ioas ? "attached" : "held";
       return { state, context: context.name, ioas: ioas?.id ?? null, deviceId, owner };
     }
-    const given = this.#handedOver.shown(device);
+    const given = this.#parts.handedOver.shown(device);
     if (!given) return UNHELD;
     const context = given.context.isOver ? null : given.context.name;
     return { ...UNHELD, state: "handed-over", context, owner: given.owner };
   }
 
   #common(group: number): Common {
-    const devices = [...(this.#census.group(group)?.devices.values() ?? [])];
+    const devices = [...(this.#parts.census.group(group)?.devices.values() ?? [])];
     const isTaken = ({ device, isInUse }: SeenDevice) =>
-      isInUse || this.#devices.get(device) !== undefined || this.#handedOver.shown(device) !== undefined;
-    return { ...this.#lasting.view(group), taken: devices.filter(isTaken) };
+      isInUse ||
+      this.#parts.devices.get(device) !== undefined ||
+      this.#parts.handedOver.shown(device) !== undefined;
+    return { ...this.#parts.lasting.view(group), taken: devices.filter(isTaken) };
   }
 
   #set(device: string, record: DeviceRecord | undefined): void {

@@ -10,12 +10,17 @@ const OF_ATTACH: ReadonlySet<Blocker["reason"]> = new Set(["unsupported-page-siz
 
 export const isLearnt = ({ reason }: Blocker) => OF_BIND.has(reason) || OF_ATTACH.has(reason);
 
+export interface RefusalsParts {
+  readonly knowledge: Knowledge;
+  readonly records: Records;
+}
+
 /** What only refusals could teach of devices is remembered, and shown from then on. */
 export class Refusals {
   readonly #knowledge: Knowledge;
   readonly #records: Records;
 
-  constructor(knowledge: Knowledge, records: Records) {
+  constructor({ knowledge, records }: RefusalsParts) {
     this.#knowledge = knowledge;
     this.#records = records;
   }

@@ -2,6 +2,12 @@ import type { RangeSet } from "../../ranges/range-set.ts";
 import { errnoOf } from "../failures.ts";
 import type { HeldDevices } from "./held-devices.ts";
 
+export interface ResvIoctlParts {
+  readonly devices: HeldDevices;
+  /** Its number; null, and nothing is ever issued. */
+  readonly resvIovaRangesIoctl: number | null;
+}
+
 /**
  * The proposed IOMMU_RESV_IOVA_RANGES, on kernels that have it. It is issued only by a number that somebody has chosen:
  * what mainline has in its place starts dirty tracking.
@@ -10,10 +16,9 @@ export class ResvIoctl {
   readonly #devices: HeldDevices;
   #number: number | null;
 
-  /** `number`: null, and nothing is ever issued. */
-  constructor(devices: HeldDevices, number: number | null) {
+  constructor({ devices, resvIovaRangesIoctl }: ResvIoctlParts) {
     this.#devices = devices;
-    this.#number = number;
+    this.#number = resvIovaRangesIoctl;
   }
 
   /** Whether it was asked for, and the kernel has not said that it does not know it. */

@@ -38,11 +38,11 @@ export class GroupFiles {
   }
 
   /** As {@link regions}, for a client. `cached`: kept from an earlier answer. */
-  answer(group: number): ReservedRegions & { readonly cached: boolean } {
+  answer(group: number): { readonly file: ReservedRegions; readonly cached: boolean } {
     const file = this.#file(group);
     const cached = file.isAnswered;
     file.isAnswered = true;
-    return { ...file, cached };
+    return { file, cached };
   }
 
   #file(group: number): GroupFile {

@@ -1,15 +1,28 @@
 import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Range } from "../../ranges/range.ts";
-import { RangeSet } from "../../ranges/range-set.ts";
+import type { RangeSet } from "../../ranges/range-set.ts";
 import { estimateAperture } from "../platform/aperture-estimate.ts";
 import type { Blocker } from "../platform/blockers.ts";
 import type { Census } from "../platform/census.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
-import type { Region } from "../platform/reserved-regions.ts";
+import type { ReservedRegions } from "../platform/reserved-regions.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import { GroupFiles } from "./group-files.ts";
 import { type Backend, type Learnt, LearntByDevice } from "./learnt.ts";
-import type { Reserved } from "./reserved.ts";
+import { apertureOf, byList, combine, enforcedOf, type Reserved } from "./reserved.ts";
+
+export interface KnowledgeParts {
+  readonly platform: Platform;
+  readonly census: Census;
+  readonly counters: CacheCounters;
+}
+
+/** What is known of a device, and what that was made of. */
+interface Kept {
+  readonly file: ReservedRegions;
+  readonly learnt: Learnt | undefined;
+  readonly reserved: Reserved;
+}
 
 /**
  * What the daemon knows of each device's reserved ranges: the group's `reserved_regions` file, and what the kernel
@@ -17,71 +30,42 @@ import type { Reserved } from "./reserved.ts";
  * or not at all, and what looks the same but is not is forgotten by its events.
  */
 export class Knowledge {
-  readonly #platform: Platform;
-  readonly #census: Census;
-  readonly #counters: CacheCounters;
+  readonly #parts: KnowledgeParts;
   readonly files: GroupFiles;
   readonly #learnt: LearntByDevice;
   /** How often what is known of a group, by its number, or of the devices behind an IOMMU, by its name, has changed. */
   readonly #changes = new Map<number | string, number>();
+  readonly #kept = new Map<string, Kept>();
+  readonly #estimates = new Map<string, Range | null>();
   /** How often each device was forgotten, and how often all were. */
   readonly #lives = new Map<string, number>();
   #purges = 0;
 
-  constructor(platform: Platform, census: Census, counters: CacheCounters) {
-    this.#platform = platform;
-    this.#census = census;
-    this.#counters = counters;
-    this.files = new GroupFiles(platform, census, (group) => this.#dropped(group, null));
+  constructor(parts: KnowledgeParts) {
+    this.#parts = parts;
+    this.files = new GroupFiles(parts.platform, parts.census, (group) => this.#dropped(group, null));
     this.#learnt = new LearntByDevice(({ device: { group, iommu } }) => this.#dropped(group, iommu));
   }
 
   /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
   reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
-    const { regions, truncated, cached } = this.files.answer(device.group);
-    const enforced = enforcedOf(regions);
+    const { file, cached } = this.files.answer(device.group);
     const learnt = this.#learnt.of(device);
+    const combined = this.#combined(device, file, learnt);
+    if (listed) return byList(combined, file, listed, learnt);
+    return cached ? combined : { ...combined, cached };
+  }
+
+  /** An IOAS is compared after every attach with what is known of all that are in it, so that is made once. */
+  #combined(device: PlatformDevice, file: ReservedRegions, learnt: Learnt | undefined): Reserved {
+    const generation = this.#generation(device);
+    const known = this.#kept.get(device.device);
+    if (known?.file === file && known.learnt === learnt && known.reserved.generation === generation)
+      return known.reserved;
     const aperture = learnt ? learnt.aperture : this.#estimate(device);
-    const alone = this.#isAlone(device);
-    const common = {
-      regions,
-      backend: learnt?.backend ?? null,
-      scope: "device" as const,
-      aperture,
-      apertureSource: learnt?.source ?? (aperture ? ("estimate" as const) : ("unknown" as const)),
-      alignment: learnt?.alignment ?? null,
-      cached,
-      generation: this.#generation(device),
-    };
-    if (listed) {
-      const excluded = listed.union(learnt?.ranges.invert() ?? RangeSet.EMPTY);
-      const own = ownRegions(regions, listed);
-      return {
-        ...common,
-        source: "resv-iova-ranges",
-        backend: "iommufd",
-        regions: own,
-        cached: false,
-        truncated: false,
-        excluded,
-        uncertain: RangeSet.EMPTY,
-      };
-    }
-    if (learnt) {
-      const excluded = learnt.ranges.invert();
-      const exact = { ...common, truncated: false, excluded, uncertain: RangeSet.EMPTY };
-      if (learnt.source === "ioas") return { ...exact, source: "sysfs", scope: "group" };
-      const scope = learnt.backend === "vfio-type1" && !alone ? "group" : "device";
-      return { ...exact, source: "probe", scope, regions: ownRegions(regions, excluded) };
-    }
-    return {
-      ...common,
-      source: "sysfs",
-      scope: "group",
-      truncated,
-      excluded: alone ? enforced : RangeSet.EMPTY,
-      uncertain: alone ? RangeSet.EMPTY : enforced,
-    };
+    const reserved = combine({ file, learnt, aperture, isAlone: this.#isAlone(device), generation });
+    this.#kept.set(device.device, { file, learnt, reserved });
+    return reserved;
   }
 
   /**
@@ -119,6 +103,7 @@ export class Knowledge {
   /** Forgets a device and the file of its group: whatever comes back under the name is another one. */
   forget(device: string): void {
     this.#lives.set(device, (this.#lives.get(device) ?? 0) + 1);
+    this.#kept.delete(device);
     this.files.forgetDevice(device);
     this.#learnt.forget(device);
   }
@@ -127,6 +112,7 @@ export class Knowledge {
   forgetAll(): void {
     this.#purges++;
     this.#learnt.forgetAll();
+    this.#estimates.clear();
     this.files.forgetAll();
   }
 
@@ -136,12 +122,22 @@ export class Knowledge {
   }
 
   #isAlone({ group }: PlatformDevice): boolean {
-    return (this.#census.group(group)?.devices.size ?? 0) <= 1;
+    return (this.#parts.census.group(group)?.devices.size ?? 0) <= 1;
   }
 
   /** Another device behind the same IOMMU, or what that says of itself: a guess that the kernel has not confirmed. */
   #estimate(device: PlatformDevice): Range | null {
-    return this.#learnt.apertureBehind(device.iommu) ?? estimateAperture(this.#platform.iommuTraits(device));
+    return this.#learnt.apertureBehind(device.iommu) ?? this.#ownEstimate(device);
+  }
+
+  /** What an IOMMU says of itself it says for as long as the kernel runs. */
+  #ownEstimate(device: PlatformDevice): Range | null {
+    if (device.iommu === null) return null;
+    const known = this.#estimates.get(device.iommu);
+    if (known !== undefined) return known;
+    const estimate = estimateAperture(this.#parts.platform.iommuTraits(device));
+    this.#estimates.set(device.iommu, estimate);
+    return estimate;
   }
 
   #generation({ group, iommu }: PlatformDevice): number {
@@ -149,7 +145,7 @@ export class Knowledge {
   }
 
   #dropped(group: number, iommu: string | null): void {
-    this.#counters.invalidations++;
+    this.#parts.counters.invalidations++;
     this.#changed(group, iommu);
   }
 
@@ -158,30 +154,4 @@ export class Knowledge {
     const key = iommu ?? group;
     this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1);
   }
-}
-
-function enforcedOf(regions: readonly Region[]): RangeSet {
-  return RangeSet.from(regions.filter((region) => region.enforced));
-}
-
-/** Those parts of the group's regions that the kernel does enforce for this device; relaxable ones leave no trace. */
-function ownRegions(regions: readonly Region[], excluded: RangeSet): Region[] {
-  return regions.flatMap((region) => {
-    if (!region.enforced) return [region];
-    return [...excluded.intersect(RangeSet.from([region]))].map((part) => ({ ...region, ...part }));
-  });
-}
-
-/**
- * The aperture behind an answer. Its ends are the ends of the answer, moved outwards over reserved regions that adjoin
- * them: whether the aperture cuts such a region nobody can see, and it makes no difference to what is excluded.
- */
-function apertureOf(allowed: RangeSet, regions: readonly Region[]): Range | null {
-  const hull = allowed.hull();
-  if (hull === null) return null;
-  const reach = allowed.union(enforcedOf(regions));
-  const outwards = [...reach].filter((range) => range.start <= hull.last && hull.start <= range.last);
-  const first = outwards[0] ?? hull;
-  const last = outwards.at(-1) ?? hull;
-  return { start: first.start, last: last.last };
 }

@@ -4,20 +4,23 @@ import type { PlatformDevice } from "../platform/platform.ts";
 import { isDirect } from "./group-files.ts";
 import type { Knowledge } from "./knowledge.ts";
 
+export interface LastingBlockersParts {
+  readonly census: Census;
+  readonly knowledge: Knowledge;
+}
+
 /** What stands in the way of devices until somebody changes the host: from what sysfs shows and binds have taught. */
 export class LastingBlockers {
-  readonly #census: Census;
-  readonly #knowledge: Knowledge;
+  readonly #parts: LastingBlockersParts;
 
-  constructor(census: Census, knowledge: Knowledge) {
-    this.#census = census;
-    this.#knowledge = knowledge;
+  constructor(parts: LastingBlockersParts) {
+    this.#parts = parts;
   }
 
   /** What all devices of a group have in common. */
   view(number: number): GroupView {
-    const devices = [...(this.#census.group(number)?.devices.values() ?? [])];
-    const { files } = this.#knowledge;
+    const devices = [...(this.#parts.census.group(number)?.devices.values() ?? [])];
+    const { files } = this.#parts.knowledge;
     const direct = files.regions(number).regions.filter(isDirect);
     return {
       number,
@@ -28,7 +31,7 @@ export class LastingBlockers {
 
   of(device: PlatformDevice, view = this.view(device.group)): Blocker[] {
     const seen = findBlockers(device, view);
-    const refusal = this.#knowledge.refusalOf(device);
+    const refusal = this.#parts.knowledge.refusalOf(device);
     return refusal ? [...seen, refusal] : seen;
   }
 }

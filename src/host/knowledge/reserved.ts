@@ -1,7 +1,7 @@
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import type { Region } from "../platform/reserved-regions.ts";
-import type { Backend } from "./learnt.ts";
+import type { Region, ReservedRegions } from "../platform/reserved-regions.ts";
+import type { Backend, Learnt } from "./learnt.ts";
 
 export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
 
@@ -36,7 +36,92 @@ export interface Reserved {
  * outside its aperture, known or estimated. The list for the owner of a stage-1 table.
  */
 export function reservedRanges({ excluded, regions, aperture }: Reserved): RangeSet {
-  const enforced = RangeSet.from(regions.filter((region) => region.enforced));
+  const enforced = enforcedOf(regions);
   const outside = aperture ? RangeSet.from([aperture]).invert() : RangeSet.EMPTY;
   return excluded.union(enforced).union(outside);
+}
+
+/** What is known of a device. `isAlone`: in its group. */
+interface Sources {
+  readonly file: ReservedRegions;
+  readonly learnt: Learnt | undefined;
+  readonly aperture: Range | null;
+  readonly isAlone: boolean;
+  readonly generation: number;
+}
+
+/** What the kernel has told of the device, and what it has not told, by its group's file. */
+export function combine({ file, learnt, aperture, isAlone, generation }: Sources): Reserved {
+  const { regions, truncated } = file;
+  const common = {
+    regions,
+    backend: learnt?.backend ?? null,
+    aperture,
+    apertureSource: learnt?.source ?? (aperture ? ("estimate" as const) : ("unknown" as const)),
+    alignment: learnt?.alignment ?? null,
+    cached: true,
+    generation,
+  };
+  if (learnt) {
+    const excluded = learnt.ranges.invert();
+    const exact = { ...common, truncated: false, excluded, uncertain: RangeSet.EMPTY };
+    if (learnt.source === "ioas") return { ...exact, source: "sysfs", scope: "group" };
+    const scope = learnt.backend === "vfio-type1" && !isAlone ? "group" : "device";
+    return { ...exact, source: "probe", scope, regions: ownRegions(regions, excluded) };
+  }
+  const enforced = enforcedOf(regions);
+  return {
+    ...common,
+    source: "sysfs",
+    scope: "group",
+    truncated,
+    excluded: isAlone ? enforced : RangeSet.EMPTY,
+    uncertain: isAlone ? RangeSet.EMPTY : enforced,
+  };
+}
+
+/** The same, with the IOMMU driver's own list for the device in the place of its group's file. */
+export function byList(
+  { aperture, apertureSource, alignment, generation }: Reserved,
+  file: ReservedRegions,
+  listed: RangeSet,
+  learnt: Learnt | undefined,
+): Reserved {
+  return {
+    ...{ aperture, apertureSource, alignment, generation },
+    source: "resv-iova-ranges",
+    backend: "iommufd",
+    scope: "device",
+    regions: ownRegions(file.regions, listed),
+    truncated: false,
+    excluded: listed.union(learnt?.ranges.invert() ?? RangeSet.EMPTY),
+    uncertain: RangeSet.EMPTY,
+    cached: false,
+  };
+}
+
+export function enforcedOf(regions: readonly Region[]): RangeSet {
+  return RangeSet.from(regions.filter((region) => region.enforced));
+}
+
+/** Those parts of the group's regions that the kernel does enforce for this device; relaxable ones leave no trace. */
+function ownRegions(regions: readonly Region[], excluded: RangeSet): Region[] {
+  return regions.flatMap((region) => {
+    if (!region.enforced) return [region];
+    return [...excluded.intersect(RangeSet.from([region]))].map((part) => ({ ...region, ...part }));
+  });
+}
+
+/**
+ * The aperture behind an answer. Its ends are the ends of the answer, moved outwards over reserved regions that adjoin
+ * them: whether the aperture cuts such a region nobody can see, and it makes no difference to what is excluded.
+ */
+export function apertureOf(allowed: RangeSet, regions: readonly Region[]): Range | null {
+  const hull = allowed.hull();
+  if (hull === null) return null;
+  const reach = allowed.union(enforcedOf(regions));
+  const outwards = [...reach].filter((range) => range.start <= hull.last && hull.start <= range.last);
+  const first = outwards[0] ?? hull;
+  const last = outwards.at(-1) ?? hull;
+  return { start: first.start, last: last.last };
 }

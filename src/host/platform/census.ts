@@ -16,23 +16,26 @@ export interface SeenDevice extends PlatformDevice {
   readonly isInUse: boolean;
 }
 
+export interface CensusParts {
+  readonly platform: Platform;
+  /** Whether the daemon has the device, or is working on it: then it is no news that it is bound. */
+  readonly isOurs: (device: string) => boolean;
+}
+
 /**
  * The devices of the host as they were seen last. Looking is dear where there are many, so it goes in steps, of a device
  * each; who asks about one device looks at its group.
  */
 export class Census {
-  readonly #platform: Platform;
-  readonly #isOurs: (device: string) => boolean;
+  readonly #parts: CensusParts;
   readonly #devices = new Map<string, SeenDevice>();
   readonly #groups = new Map<number, CountedGroup>();
   /** Those that are another device when they are seen next. */
   readonly #replaced = new Set<string>();
   readonly #missing = new Set<string>();
 
-  /** `isOurs`: whether the daemon has the device, or is working on it; then it is no news that it is bound. */
-  constructor(platform: Platform, isOurs: (device: string) => boolean) {
-    this.#platform = platform;
-    this.#isOurs = isOurs;
+  constructor(parts: CensusParts) {
+    this.#parts = parts;
   }
 
   get(device: string): SeenDevice | undefined {
@@ -72,25 +75,26 @@ export class Census {
 
   /** The number of the device's group at this moment. */
   groupOf(device: string): number | undefined {
-    const found = this.#platform.groupOf(device);
+    const found = this.#parts.platform.groupOf(device);
     if (found !== undefined) return found;
     // A group that has two devices of one name gives the second another (drivers/iommu/iommu.c: iommu_group_alloc_device).
     const seen = this.#devices.get(device);
-    return seen && this.#platform.isMember(device, seen.group) ? seen.group : undefined;
+    return seen && this.#parts.platform.isMember(device, seen.group) ? seen.group : undefined;
   }
 
   /** Looks at a group, device by device. */
   *look(number: number): Generator<undefined, void> {
-    for (const device of this.#platform.members(number)) {
+    for (const device of this.#parts.platform.members(number)) {
       const before = this.#replaced.has(device) ? undefined : this.#devices.get(device);
-      const read = this.#platform.read(device, number, before);
-      const isInUse = read.vfioDevice !== null && !this.#isOurs(device) && this.#platform.isEnabled(read);
+      const read = this.#parts.platform.read(device, number, before);
+      const isInUse =
+        read.vfioDevice !== null && !this.#parts.isOurs(device) && this.#parts.platform.isEnabled(read);
       this.#replaced.delete(device);
       this.#note({ ...read, isInUse });
       yield;
     }
     for (const device of [...(this.#groups.get(number)?.devices.keys() ?? [])]) {
-      if (this.#platform.isMember(device, number)) continue;
+      if (this.#parts.platform.isMember(device, number)) continue;
       this.#leave(device, number);
       this.#missing.add(device);
     }
@@ -98,7 +102,7 @@ export class Census {
 
   /** Whatever is seen next under the name is another device. */
   forget(device: string): void {
-    this.#replaced.add(device);
+    if (this.#devices.has(device)) this.#replaced.add(device);
   }
 
   forgetAll(): void {

@@ -8,6 +8,10 @@ export interface User {
   readonly command: string;
 }
 
+export interface UsersParts {
+  readonly kernel: Kernel;
+}
+
 const VFIO = "/dev/vfio/";
 
 /**
@@ -15,12 +19,12 @@ const VFIO = "/dev/vfio/";
  * it goes through every descriptor of the host, and whoever asks before it has begun shares what it finds.
  */
 export class Users {
-  readonly #kernel: Kernel;
+  readonly #parts: UsersParts;
   #last: Promise<unknown> = Promise.resolve();
   #next: Promise<ReadonlyMap<string, readonly FileUse[]>> | undefined;
 
-  constructor(kernel: Kernel) {
-    this.#kernel = kernel;
+  constructor(parts: UsersParts) {
+    this.#parts = parts;
   }
 
   /** Who has any of the devices open; where /proc cannot be read, undefined. */
@@ -45,7 +49,7 @@ export class Users {
       await last;
       this.#next = undefined;
       const uses = new Map<string, FileUse[]>();
-      for (const use of await this.#kernel.openFiles(VFIO))
+      for (const use of await this.#parts.kernel.openFiles(VFIO))
         uses.set(use.path, [...(uses.get(use.path) ?? []), use]);
       return uses;
     })();

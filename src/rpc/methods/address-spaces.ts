@@ -3,11 +3,21 @@ import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Allowed, Ioas } from "../../host/contexts/ioas.ts";
 import { ioasRecord } from "../../host/snapshot.ts";
 import { formatAddress } from "../../ranges/address.ts";
-import { RangeSet } from "../../ranges/range-set.ts";
+import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { invalidParams } from "../errors.ts";
 import { defineMethod } from "../method.ts";
 import { lease, toWireContext, toWireIoas, wireContext, wireIoas } from "../records.ts";
-import { context, contextName, deviceName, ioasId, rangeList, wireAddress, wireRanges } from "../types.ts";
+import {
+  context,
+  contextName,
+  deviceName,
+  ioasId,
+  namedRangeList,
+  toWireNamedRange,
+  wireAddress,
+  wireNamedRanges,
+  wireRanges,
+} from "../types.ts";
 import { ownContext, ownIoas, ownWholeContext } from "./ownership.ts";
 import { toWireRanges } from "./wire.ts";
 
@@ -170,11 +180,11 @@ export const allowRanges = defineMethod({
   role: "control",
   summary:
     "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
-  params: z.strictObject({ context, ioas: ioasId, ranges: rangeList }),
-  result: z.object({ context: contextName, ioas: ioasId, ranges: wireRanges }),
+  params: z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
+  result: z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
   errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "RangeConflict", "KernelError"],
   handler: async ({ context: name, ioas, ranges }, call) => {
-    const wanted = RangeSet.from(ranges);
+    const wanted = await call.slice.run(NamedRanges.from(ranges));
     for (const { start, last } of wanted) {
       if (start !== last) continue;
       throw invalidParams(
@@ -183,6 +193,6 @@ export const allowRanges = defineMethod({
     }
     ownIoas(name, ioas, call);
     await call.host.allowRanges(name, ioas, wanted);
-    return { context: name, ioas, ranges: toWireRanges(wanted) };
+    return { context: name, ioas, ranges: Array.from(wanted, toWireNamedRange) };
   },
 });

@@ -2,12 +2,12 @@ import { z } from "zod";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";
-import { address, size } from "../types.ts";
+import { address, size, windowName } from "../types.ts";
 import { machine } from "./machine-params.ts";
 
 const window = z
   .strictObject({
-    name: z.string().min(1).max(128),
+    name: windowName,
     start: address,
     last: address.optional(),
     size: size.optional().meta({ description: "Instead of last" }),

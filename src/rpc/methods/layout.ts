@@ -6,7 +6,7 @@ import { comparedWith, machineWindows } from "../../plan/machines.ts";
 import { parseMtree } from "../../plan/mtree.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
-import { RangeSet } from "../../ranges/range-set.ts";
+import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
@@ -26,7 +26,7 @@ const paramsType = z.strictObject({
   causes,
   enforce: z.boolean().default(false).meta({
     description:
-      "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does. Takes an ioas and the role control",
+      "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does, under their names. Takes an ioas and the role control",
   }),
 });
 type Params = z.output<typeof paramsType>;
@@ -98,7 +98,7 @@ export const checkLayoutMethod = defineMethod({
     const plan = await planFor(given, call);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
     const windows = windowsOf(params, pageSize, call.limits);
-    const promise = params.enforce ? promiseOf(windows) : RangeSet.EMPTY;
+    const promise = params.enforce ? await promiseOf(windows, call.slice) : NamedRanges.EMPTY;
     const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
     const fits = checked.fits && plan.blockers.length === 0;
     const remedies = await remediesFor(params, given, plan, checked, call);
@@ -152,9 +152,9 @@ function windowsFrom(member: string, make: () => Window[]): Window[] {
   throw invalidParams(`${member}: no RAM in it`);
 }
 
-/** What the kernel is to keep usable. @throws JSONRPCErrorException -32602 for what it would refuse or misread */
-function promiseOf(windows: readonly Window[]): RangeSet {
-  const promise = RangeSet.from(windows.filter(({ required }) => required));
+/** What the kernel is to keep usable. Rejects with JSONRPCErrorException -32602 for what it would refuse or misread */
+async function promiseOf(windows: readonly Window[], slice: TimeSlice): Promise<NamedRanges> {
+  const promise = await slice.run(NamedRanges.from(windows.filter(({ required }) => required)));
   if (promise.isEmpty) throw invalidParams("enforce: a layout without required windows asks for nothing");
   for (const { start, last } of promise) {
     if (start === last) {
@@ -165,7 +165,7 @@ function promiseOf(windows: readonly Window[]): RangeSet {
 }
 
 /** Rejects with HostError RangeConflict when the IOAS has changed since the check. */
-async function enforce({ context, ioas }: Params, promise: RangeSet, call: Call): Promise<void> {
+async function enforce({ context, ioas }: Params, promise: NamedRanges, call: Call): Promise<void> {
   const wanted = ownIoas(context ?? DEFAULT_CONTEXT, ioas as number, call);
   await call.host.allowRanges(context ?? DEFAULT_CONTEXT, wanted.id, promise);
 }

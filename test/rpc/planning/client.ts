@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import type { Change } from "../../../src/host/changes.ts";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
@@ -17,12 +18,18 @@ export class Client {
   readonly host: Host;
   readonly kernel: SimulatedKernel;
   readonly limits: Limits;
+  readonly changes: Change[] = [];
   readonly #events = new EventHub();
 
   constructor(topology: unknown, limits: Partial<Limits> = {}) {
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.kernel = new SimulatedKernel(parseTopology(topology));
-    this.host = new Host(this.kernel, { observer: (change) => this.#events.publish(change) });
+    this.host = new Host(this.kernel, {
+      observer: (change) => {
+        this.changes.push(change);
+        this.#events.publish(change);
+      },
+    });
   }
 
   /** One of the hosts in src/demo/hosts, which are real ones' files. */
@@ -52,12 +59,7 @@ export class Client {
 
   async #send(name: string, params: object): Promise<Message> {
     const method = methodNamed(name);
-    const call: DialectCall = {
-      ...bystander(),
-      host: this.host,
-      events: this.#events,
-      limits: this.limits,
-    };
+    const call: DialectCall = { ...bystander(), host: this.host, events: this.#events, limits: this.limits };
     try {
       const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
       return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };

@@ -164,7 +164,7 @@ describe("check-layout", () => {
     });
   });
 
-  it("enforces what the guest needs and no more", async () => {
+  it("enforces what the guest needs and no more, under its names", async () => {
     const client = Client.onDemoHost("amd");
     const { ioas } = await client.ask("create-ioas");
     const machine = { type: "q35", memory: 8 * GiB };
@@ -172,10 +172,19 @@ describe("check-layout", () => {
       fits: true,
       enforced: true,
     });
-    expect((await client.ask("query-ioas", { ioas })).ioas[0]["allow-list"]).toEqual([
-      { start: "0x0", last: "0x7fffffff" },
-      { start: "0x100000000", last: "0x27fffffff" },
+    const [{ "allow-list": list }] = (await client.ask("query-ioas", { ioas })).ioas;
+    expect(list).toEqual([
+      { start: "0x0", last: "0x7fffffff", name: "ram-below-4g" },
+      { start: "0x100000000", last: "0x27fffffff", name: "ram-above-4g" },
     ]);
+    // As it is, it is a layout for the host that the guest is to move to.
+    const elsewhere = [{ host: "b", allowed: [{ start: 0, last: "0xffffffff" }], exact: true }];
+    expect(await client.ask("check-layout", { layout: list, hosts: elsewhere })).toMatchObject({
+      windows: [
+        { name: "ram-below-4g", fits: true },
+        { name: "ram-above-4g", fits: false },
+      ],
+    });
   });
 });
 

@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect as dial } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Daemon } from "./daemon.ts";
+
+const TOPOLOGY = { devices: [] };
+const READ_AGAIN = "configuration read again";
+const FAULTY = "the configuration is faulty; nothing was changed";
+
+/** Where Node.js's inspector listens. */
+const INSPECTOR_PORT = 9229;
+
+let directory: string;
+let config: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "iovad-signals-"));
+  config = join(directory, "config.json");
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const write = (content: unknown) => writeFileSync(config, JSON.stringify(content));
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = dial(port, "127.0.0.1", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+/** Sends SIGHUP, and resolves to the line that tells what came of it. */
+function hangup(daemon: Daemon, outcome: string) {
+  const from = daemon.log.length;
+  process.kill(daemon.pid, "SIGHUP");
+  return daemon.logged(outcome, from);
+}
+
+describe.each(["SIGUSR1", "SIGUSR2"] as const)("%s", (signal) => {
+  it("does nothing: no debugger, no end", async () => {
+    expect(await isListening(INSPECTOR_PORT), "something of this host has the port").toBe(false);
+    const daemon = await Daemon.start({ topology: TOPOLOGY });
+    const client = await daemon.client();
+    for (let i = 0; i < 3; i++) {
+      process.kill(daemon.pid, signal);
+      expect(await client.call("query-version")).toMatchObject({ name: "iovad" });
+    }
+    expect(await isListening(INSPECTOR_PORT)).toBe(false);
+    expect(await daemon.stop()).toBe(0);
+    expect(JSON.stringify(daemon.log)).not.toContain("Debugger");
+  });
+});
+
+describe("SIGHUP", () => {
+  it("makes other limits, rules and another log level take effect", async () => {
+    write({});
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--config", config] });
+    const client = await daemon.client();
+    expect(statSync(daemon.socket).mode & 0o777).toBe(0o660);
+    await client.call("create-context", { context: "a" });
+    write({ "max-contexts": 2, "observe-user": [1], "log-level": "debug" });
+    expect(await hangup(daemon, READ_AGAIN)).toMatchObject({ config });
+    await expect(client.call("create-context", { context: "b" })).rejects.toMatchObject({
+      class: "LimitExceeded",
+      data: { limit: "max-contexts" },
+    });
+    expect(statSync(daemon.socket).mode & 0o777).toBe(0o666);
+    write({ "log-level": "error" });
+    process.kill(daemon.pid, "SIGHUP");
+    while ((statSync(daemon.socket).mode & 0o777) !== 0o660) await new Promise(setImmediate);
+    await client.call("create-context", { context: "b" });
+    expect(daemon.log.filter(({ msg, context }) => msg === "CONTEXT_CREATED" && context === "b")).toEqual([]);
+    expect(await daemon.stop()).toBe(0);
+    expect(daemon.log.some(({ msg }) => msg === "closed")).toBe(false);
+  });
+
+  it.each([
+    ["is not JSON", "{"],
+    ["has a value that is none", JSON.stringify({ "max-contexts": 0, "log-level": "error" })],
+    ["has an option that does not exist", JSON.stringify({ "max-contexts": 1, "max-contextz": 1 })],
+  ])("changes nothing with a file that %s, and says so", async (_what, content) => {
+    write({ "max-contexts": 2 });
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--config", config] });
+    const client = await daemon.client();
+    writeFileSync(config, content);
+    const { problems } = await hangup(daemon, FAULTY);
+    expect(problems).toEqual([expect.stringContaining(config)]);
+    await client.call("create-context", { context: "a" });
+    await expect(client.call("create-context", { context: "b" })).rejects.toMatchObject({
+      data: { limit: "max-contexts" },
+    });
+    expect(await daemon.stop()).toBe(0);
+    expect(daemon.log.some(({ msg }) => msg === "closed")).toBe(true);
+  });
+
+  it("changes nothing and ends nothing without --config", async () => {
+    const daemon = await Daemon.start({ topology: TOPOLOGY });
+    const client = await daemon.client();
+    await hangup(daemon, "there is no --config to read again");
+    expect(await client.call("query-version")).toMatchObject({ name: "iovad" });
+    expect(await daemon.stop()).toBe(0);
+  });
+});
