@@ -20,9 +20,10 @@ import { assemble, type HostOptions, type Parts } from "./parts.ts";
 export type { HostOptions } from "./parts.ts";
 
 import type { Blocker } from "./platform/blockers.ts";
+import { PhysicalMap } from "./platform/physical-map.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
 import type { User } from "./platform/users.ts";
-import { OwnSlice, type Slice } from "./slice.ts";
+import { inSlices, OwnSlice, type Slice } from "./slice.ts";
 import { type ContextRecord, contextRecord, type IoasRecord, ioasRecord, type Snapshot } from "./snapshot.ts";
 
 /**
@@ -122,6 +123,11 @@ export class Host {
   /** As {@link reserved}, of many devices for planning, as they were last looked at; the cache's counters do not move. */
   reservedOf(devices: readonly PlatformDevice[]): Promise<KnownDevice[]> {
     return Promise.all(devices.map((platform) => this.#known(platform)));
+  }
+
+  /** What the kernel shows at physical addresses, read now. */
+  physicalMap(slice: Slice = this.#ownSlice()): Promise<PhysicalMap> {
+    return inSlices(PhysicalMap.read(this.kernel), slice);
   }
 
   contexts(): Context[] {

@@ -31,7 +31,8 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<string> {
   let count = 0;
   const write = async (value: unknown): Promise<void> => {
     if (typeof value !== "object" || weigh(value, LARGE) < LARGE) {
-      pieces.push(JSON.stringify(value));
+      // Undefined, as an element of an array.
+      pieces.push(JSON.stringify(value) ?? "null");
       if (++count % PORTION === 0 && slice.isOver) await slice.pass();
     } else if (Array.isArray(value)) {
       let before = "[";

@@ -92,7 +92,7 @@ export class RpcServer {
       closing: options.closing ?? 2000,
       refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),
     };
-    this.#stuck = setInterval(() => this.#endStuck(), STUCK_MS).unref();
+    this.#stuck = setInterval(() => this.endStuck(performance.now()), STUCK_MS).unref();
   }
 
   /**
@@ -118,6 +118,12 @@ export class RpcServer {
     for (const session of this.#sessions) session.close();
     this.#refusals.close();
     await Promise.all([...closed, ...[...this.#sessions].map(({ over }) => over)]);
+  }
+
+  /** Ends the connections whose unfinished line stands still for too long at `now`, of performance.now(). */
+  endStuck(now: number): void {
+    const patience = this.#limits["max-partial-seconds"] * 1000;
+    for (const session of this.#sessions) session.endIfStuck(now, patience);
   }
 
   #accept(socket: Socket, dialect: Dialect): void {
@@ -162,10 +168,5 @@ export class RpcServer {
     const count = (this.#connectionsOf.get(uid) ?? 0) + by;
     if (count > 0) this.#connectionsOf.set(uid, count);
     else this.#connectionsOf.delete(uid);
-  }
-
-  #endStuck(): void {
-    const patience = this.#limits["max-partial-seconds"] * 1000;
-    for (const session of this.#sessions) session.endIfStuck(performance.now(), patience);
   }
 }

@@ -23,9 +23,9 @@ export function topLevelId(head: string): string | number | null {
   return null;
 }
 
-/** A number at the end of the head may go on behind it. */
+/** A number at the end of the head may go on behind it: `1.5e-` is the beginning of one. */
 function isWhole(head: string, number: string | undefined): boolean {
-  return number !== undefined && TOKEN.lastIndex < head.length;
+  return number !== undefined && /[\s,}\]]/.test(head.charAt(TOKEN.lastIndex));
 }
 
 function idOf(text: string | undefined, number: string | undefined): string | number | null {

@@ -204,7 +204,15 @@ export const wireCause = z
 
 /** An excluded range with its causes, in an answer. */
 export const wireExclusion = z
-  .object({ start: wireAddress, last: wireAddress, causes: z.array(wireCause) })
+  .object({
+    start: wireAddress,
+    last: wireAddress,
+    causes: z.array(wireCause),
+    hint: z.string().optional().meta({
+      description:
+        "Where a cause is reserved-elsewhere: what else the host shows at these addresses. For people; not a cause",
+    }),
+  })
   .meta({ id: "Exclusion", description: "An excluded range; every cause holds for the whole of it" });
 
 /** As {@link toWireRange}, with the name if there is one. */

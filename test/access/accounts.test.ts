@@ -51,3 +51,8 @@ it("root is in the files of this machine", () => {
   expect(accountsOf("/etc/passwd")("root")).toBe(0);
   expect(accountsOf("/etc/group")("root")).toBe(0);
 });
+
+it("a file that is not there has no names, and one that cannot be read is no such file", () => {
+  expect(accountsOf("/etc/no-such-file" as "/etc/group")("root")).toBe(undefined);
+  expect(() => accountsOf("/etc" as "/etc/group")("root")).toThrow("EISDIR");
+});

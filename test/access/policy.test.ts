@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { type AccessRules, accessPolicy, mayChange, type Peer, suffices } from "../../src/access/policy.ts";
+import {
+  type AccessRules,
+  accessPolicy,
+  hasRules,
+  mayChange,
+  type Peer,
+  suffices,
+} from "../../src/access/policy.ts";
 
 const DAEMON = 990;
 const SOCKET_GROUP = 991;
@@ -88,4 +95,9 @@ it("root and the owner may change an object, and everybody what is nobody's", ()
   expect(mayChange(1001, 1000)).toBe(false);
   expect(mayChange(1001, 0)).toBe(false);
   expect(mayChange(1001, null)).toBe(true);
+});
+
+it("there are rules as soon as one of them names one account", () => {
+  expect(hasRules(NO_RULES)).toBe(false);
+  for (const rule of Object.keys(NO_RULES)) expect(hasRules({ ...NO_RULES, [rule]: [42] })).toBe(true);
 });

@@ -25,7 +25,12 @@ async function start(args) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-bench-"));
   const path = join(directory, "socket");
   const child = spawn(process.execPath, args(path, directory), { stdio: ["ignore", "ignore", "pipe"] });
-  for await (const line of createInterface({ input: child.stderr })) if (line.includes('"listening"')) break;
+  let last = "";
+  for await (const line of createInterface({ input: child.stderr })) {
+    last = line;
+    if (line.includes('"listening"')) break;
+  }
+  if (!last.includes('"listening"')) throw new Error(`the server has ended: ${last}`);
   child.stderr.resume();
   const stop = async () => {
     child.kill("SIGTERM");

@@ -49,6 +49,12 @@ const ANYTHING: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
 );
 
+/** A list of one wrong thing many times, or of different ones. */
+const wrongThings = fc.oneof(
+  fc.tuple(ANYTHING, fc.nat(300)).map(([thing, count]) => Array(count).fill(thing)),
+  fc.array(ANYTHING, { maxLength: 20 }),
+);
+
 const HEX = fc.bigInt(0n, 2n ** 64n - 1n).map((value) => `0x${value.toString(16)}`);
 
 /** Values of a schema; now and then, at any place, something else. `known` are names that mean something. */
@@ -81,7 +87,10 @@ function proper(schema: Schema, known: readonly string[], root: Schema): fc.Arbi
         .map(([record, more]) => ({ ...record, ...more }));
     }
     case "array":
-      return fc.array(down(schema.items ?? {}), { maxLength: 5 });
+      return fc.oneof(
+        { weight: 9, arbitrary: fc.array(down(schema.items ?? {}), { maxLength: 5 }) },
+        { weight: 1, arbitrary: wrongThings },
+      );
     case "integer":
       return fc.oneof(fc.integer({ min: 0, max: 6 }), fc.maxSafeInteger());
     case "number":

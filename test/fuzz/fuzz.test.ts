@@ -1,12 +1,14 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ERROR_CODES } from "../../src/rpc/errors.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { runs } from "../runs.ts";
-import { fuzzedLine, type Methods } from "./lines.ts";
+import { fuzzedLine, inQmp, type Methods } from "./lines.ts";
 
 /** `npm run fuzz` asks for more. */
 const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? runs(10_000));
@@ -28,13 +30,16 @@ const TOPOLOGY = {
 /** Every code that a client may see. -32603 is a fault of the daemon. */
 const CODES = new Set([-32700, -32600, -32601, -32602, ...Object.values(ERROR_CODES)]);
 
+const directory = mkdtempSync(join(tmpdir(), "iovad-fuzz-"));
+const qmpSocket = join(directory, "qmp");
+
 let daemon: Daemon;
 let socket: Socket;
 let lines: Interface;
 let next: AsyncIterator<string>;
 
 beforeAll(async () => {
-  daemon = await Daemon.start({ topology: TOPOLOGY });
+  daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--qmp-socket", qmpSocket] });
   socket = connect(daemon.socket);
   lines = createInterface({ input: socket });
   next = lines[Symbol.asyncIterator]();
@@ -42,6 +47,7 @@ beforeAll(async () => {
 afterAll(async () => {
   socket.destroy();
   expect(await daemon.stop()).toBe(0);
+  rmSync(directory, { recursive: true });
   expect(daemon.log.filter(({ level }) => Number(level) >= 40)).toEqual([]);
 });
 
@@ -81,13 +87,35 @@ function residentMiB(): number {
   return Math.round(Number(kib) / 1024);
 }
 
+const KNOWN = [...DEVICES, "default", "guest", "ram", "q35"];
+
+async function methodsOfDaemon(): Promise<Methods> {
+  const asked = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"query-schema"}');
+  return (await answersTo([asked], "schema")).at(-1).result.methods;
+}
+
+/** Everything that comes back over a connection of its own, which ends behind the messages: one may have no end. */
+async function qmpAnswersTo(sent: readonly Buffer[]): Promise<Message[]> {
+  const client = connect({ path: qmpSocket, allowHalfOpen: true });
+  client.end(Buffer.concat([Buffer.from('{"execute":"qmp_capabilities"}'), ...sent]));
+  const answers: Message[] = [];
+  for await (const line of createInterface({ input: client })) answers.push(JSON.parse(line));
+  client.destroy();
+  return answers;
+}
+
+function expectGoodQmpAnswer(message: Message): void {
+  if ("event" in message || "QMP" in message) return;
+  const isAnswer = "return" in message !== "error" in message;
+  const classes = ["GenericError", "CommandNotFound", "DeviceNotFound"];
+  const isKnown = !("error" in message) || classes.includes(message.error.class);
+  if (!isAnswer || !isKnown || message.error?.data?.class === "InternalError") {
+    throw new Error(`no answer of QMP's: ${JSON.stringify(message).slice(0, 500)}`);
+  }
+}
+
 it(`survives ${LINES} fuzzed lines, seed ${SEED}`, { timeout: 3_600_000 }, async () => {
-  const schema = (
-    await answersTo([Buffer.from('{"jsonrpc":"2.0","id":1,"method":"query-schema"}')], "schema")
-  ).at(-1);
-  const methods: Methods = schema.result.methods;
-  const known = [...DEVICES, "default", "guest", "ram", "q35"];
-  const line = fuzzedLine(methods, known);
+  const line = fuzzedLine(await methodsOfDaemon(), KNOWN);
   let answers = 0;
   const resident: number[] = [];
   for (let chunk = 0; chunk * CHUNK < LINES; chunk++) {
@@ -108,4 +136,21 @@ it(`survives ${LINES} fuzzed lines, seed ${SEED}`, { timeout: 3_600_000 }, async
   );
   // The first half fills what has a limit; what the second adds to that leaks.
   expect(resident.at(-1)).toBeLessThan(1.25 * half);
+});
+
+it(`survives ${LINES / 5} fuzzed messages of QMP's, seed ${SEED}`, { timeout: 3_600_000 }, async () => {
+  const message = fuzzedLine(await methodsOfDaemon(), KNOWN, inQmp);
+  let answers = 0;
+  for (let chunk = 0; chunk * CHUNK < LINES / 5; chunk++) {
+    // Few at a time: what is damaged may take all behind it with it.
+    for (let part = 0; part < CHUNK / 10; part++) {
+      const sent = fc.sample(message, { seed: SEED + chunk * CHUNK + part, numRuns: 10 });
+      const got = await qmpAnswersTo(sent).catch((cause) => {
+        throw new Error(`IOVAD_SEED=${SEED}, part ${part} of chunk ${chunk}`, { cause });
+      });
+      got.forEach(expectGoodQmpAnswer);
+      answers += got.length;
+    }
+  }
+  expect(answers).toBeGreaterThan(LINES / 20);
 });

@@ -39,6 +39,12 @@ function request(methods: Methods, known: readonly string[]): fc.Arbitrary<objec
   return fc.oneof({ weight: 9, arbitrary: fc.oneof(...calls) }, { weight: 1, arbitrary: odd });
 }
 
+/** A message of QMP's dialect for one of JSON-RPC's. */
+export function inQmp(message: object): object {
+  const { method, params, id } = message as { method?: unknown; params?: unknown; id?: unknown };
+  return { execute: method, arguments: params, id };
+}
+
 /** A line with some bytes changed, cut out or put in; never with a line break, so that it stays one line. */
 function damage(line: Buffer, edits: readonly [at: number, kind: number, byte: number][]): Buffer {
   let bytes = [...line];
@@ -53,8 +59,12 @@ function damage(line: Buffer, edits: readonly [at: number, kind: number, byte: n
 }
 
 /** One line, without its end: a request, good or bad, a batch, a damaged line, nesting, or noise. */
-export function fuzzedLine(methods: Methods, known: readonly string[]): fc.Arbitrary<Buffer> {
-  const one = request(methods, known);
+export function fuzzedLine(
+  methods: Methods,
+  known: readonly string[],
+  worded: (message: object) => object = (message) => message,
+): fc.Arbitrary<Buffer> {
+  const one = request(methods, known).map(worded);
   const text = fc
     .oneof({ weight: 8, arbitrary: one }, { weight: 1, arbitrary: fc.array(one, { maxLength: 4 }) })
     .map((message) => Buffer.from(JSON.stringify(message)));

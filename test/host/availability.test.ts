@@ -126,6 +126,22 @@ describe("what a refused bind has taught", () => {
     expect(await reasons(simulation, device)).toEqual([]);
   });
 
+  it("is forgotten, and that is told, when a later probe succeeds", async () => {
+    const simulation = new Simulation({ devices: [{ device: NIC }] });
+    const { host, kernel, changes } = simulation;
+    kernel.before = (call) => {
+      if (call === "BIND") throw new SystemCallError("EPERM", call);
+    };
+    await refusal(() => host.probe(NIC));
+    kernel.before = () => {};
+    await host.probe(NIC);
+    expect(changes).toMatchObject([
+      { event: "DEVICE_CHANGED", record: { assignable: false } },
+      { event: "DEVICE_CHANGED", record: { assignable: true } },
+      { event: "DEVICE_PROBED" },
+    ]);
+  });
+
   it("is forgotten when a later bind succeeds", async () => {
     const simulation = new Simulation({ devices: [{ device: NIC }] });
     const { host, kernel } = simulation;

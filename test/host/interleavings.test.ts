@@ -133,7 +133,9 @@ async function begin(groups: readonly number[]): Promise<Simulation> {
 describe("whatever runs at the same time, in whatever order its calls come through the kernel,", () => {
   const groups = fc.tuple(...DEVICES.map(() => fc.nat(2)));
 
-  it("at rest the model equals the kernel, and every listener knows the ranges", async () => {
+  it("at rest the model equals the kernel, and every listener knows the ranges", {
+    timeout: 120_000,
+  }, async () => {
     await fc.assert(
       fc.asyncProperty(
         groups,
@@ -166,7 +168,7 @@ describe("whatever runs at the same time, in whatever order its calls come throu
     );
   });
 
-  it("the end of the host leaves nothing open", async () => {
+  it("the end of the host leaves nothing open", { timeout: 120_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(
         groups,

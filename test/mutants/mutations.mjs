@@ -40,6 +40,7 @@ export function mutationsOf(source) {
       if (HAVE_A_VALUE.has(node.type)) visit(node.expression);
       return;
     }
+    if (node.type === "IfStatement" && !node.alternate && isPause(node.consequent)) return;
     mutate(node);
     for (const [key, child] of Object.entries(node)) {
       if (key === "typeAnnotation" || key === "returnType") continue;
@@ -87,5 +88,8 @@ export function mutationsOf(source) {
 const isText = ({ left, right }) =>
   [left, right].some(({ type, value }) => type === "TemplateLiteral" || typeof value === "string");
 
-/** A `yield` lets others go on, and changes no result. */
-const isPause = ({ expression }) => expression.type === "YieldExpression" && !expression.argument;
+/** A `yield` lets others go on, as `await slice.pass()` does: how often, changes no result. */
+function isPause({ expression }) {
+  if (expression?.type === "YieldExpression") return !expression.argument;
+  return expression?.type === "AwaitExpression" && expression.argument.callee?.property?.name === "pass";
+}

@@ -55,8 +55,10 @@ describe("a topology", () => {
           "numa-node": 1,
         },
       ],
+      files: { "/proc/iomem": "text" },
     });
     expect(topology).toEqual({
+      files: new Map([["/proc/iomem", "text"]]),
       kernel: {
         release: "6.6.1",
         pageSize: 16384,
@@ -109,6 +111,7 @@ describe("a topology", () => {
       },
       iommus: [],
       devices: [],
+      files: new Map(),
     });
     const { iommus, devices } = parseTopology(device());
     expect(iommus).toEqual([
@@ -148,6 +151,8 @@ describe("a topology", () => {
 describe("a topology that is wrong", () => {
   const cases: [string, unknown, string][] = [
     ["not an object", [], "topology: "],
+    ["a file elsewhere", { files: { "/etc/passwd": "" } }, "files./etc/passwd: "],
+    ["a file that climbs out", { files: { "/proc/../dev/x": "" } }, "files./proc/../dev/x: "],
     ["an unknown member", { machine: 1 }, 'topology: Unrecognized key: "machine"'],
     ["an unknown member of a device", device({ drver: "x" }), 'devices[0]: Unrecognized key: "drver"'],
     ["a device's name with a slash", device({ device: "a/b" }), "devices[0].device: must be a name"],

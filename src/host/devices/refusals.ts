@@ -5,10 +5,12 @@ import type { PlatformDevice } from "../platform/platform.ts";
 import type { Records } from "./records.ts";
 
 /** Blockers that no file of the kernel shows: a refused bind teaches them, or a refused attach. */
-const OF_BIND: ReadonlySet<Blocker["reason"]> = new Set(["no-isolated-msi", "no-coherent-dma"]);
-const OF_ATTACH: ReadonlySet<Blocker["reason"]> = new Set(["unsupported-page-size"]);
+const OF_BIND = new Set<Blocker["reason"]>(["no-isolated-msi", "no-coherent-dma"]);
+const OF_ATTACH = new Set<Blocker["reason"]>(["unsupported-page-size"]);
 
-export const isLearnt = ({ reason }: Blocker) => OF_BIND.has(reason) || OF_ATTACH.has(reason);
+const LEARNT = new Set([...OF_BIND, ...OF_ATTACH]);
+
+export const isLearnt = ({ reason }: Blocker) => LEARNT.has(reason);
 
 export interface RefusalsParts {
   readonly knowledge: Knowledge;
@@ -17,12 +19,10 @@ export interface RefusalsParts {
 
 /** What only refusals could teach of devices is remembered, and shown from then on. */
 export class Refusals {
-  readonly #knowledge: Knowledge;
-  readonly #records: Records;
+  readonly #parts: RefusalsParts;
 
-  constructor({ knowledge, records }: RefusalsParts) {
-    this.#knowledge = knowledge;
-    this.#records = records;
+  constructor(parts: RefusalsParts) {
+    this.#parts = parts;
   }
 
   /** Returns the failure, for its caller to throw. */
@@ -30,20 +30,26 @@ export class Refusals {
     const blockers = (failure.data.blockers ?? []) as readonly Blocker[];
     const learnt = blockers.find(isLearnt);
     if (learnt) {
-      this.#knowledge.refused(device, learnt);
-      this.#records.refresh(device.group);
+      this.#parts.knowledge.refused(device, learnt);
+      this.#parts.records.refresh(device.group);
     }
     return failure;
   }
 
   /** The kernel has bound the device, which says nothing of attaching it. */
   bound(device: PlatformDevice): void {
-    const refusal = this.#knowledge.refusalOf(device);
-    if (refusal && OF_BIND.has(refusal.reason)) this.#knowledge.refused(device, null);
+    this.#forget(device, OF_BIND);
   }
 
-  /** The kernel has attached the device. */
+  /** The kernel has attached the device, and so has bound it. */
   attached(device: PlatformDevice): void {
-    this.#knowledge.refused(device, null);
+    this.#forget(device, LEARNT);
+  }
+
+  #forget(device: PlatformDevice, reasons: ReadonlySet<Blocker["reason"]>): void {
+    const refusal = this.#parts.knowledge.refusalOf(device);
+    if (!refusal || !reasons.has(refusal.reason)) return;
+    this.#parts.knowledge.refused(device, null);
+    this.#parts.records.refresh(device.group);
   }
 }

@@ -31,6 +31,26 @@ export function directoryOf<T>(
   return { kind: "directory", names: () => values.keys(), child };
 }
 
+/** A directory with more files in it, by their absolute paths; what it has itself stays as it is. */
+export function withFiles(own: Directory, files: ReadonlyMap<string, string>): Directory {
+  const below = new Map<string, Map<string, string>>();
+  for (const [path, text] of files) {
+    const [, name = "", rest = ""] = /^\/([^/]+)(.*)$/.exec(path) ?? [];
+    below.set(name, (below.get(name) ?? new Map()).set(rest, text));
+  }
+  if (below.size === 0) return own;
+  const child = (name: string) => {
+    const node = own.child(name);
+    const more = below.get(name);
+    if (more === undefined || (node !== undefined && node.kind !== "directory")) return node;
+    const text = more.get("");
+    return node === undefined && text !== undefined
+      ? file(() => text)
+      : withFiles(node ?? directory({}), more);
+  };
+  return { kind: "directory", names: () => new Set([...own.names(), ...below.keys()]), child };
+}
+
 export const file = (text: () => string): Node => ({ kind: "file", text });
 export const link = (target: string): Node => ({ kind: "link", target });
 

@@ -11,6 +11,8 @@ const VFIO_DRIVER = /(^|[-_])vfio([-_]|$)/;
 /** The simulated host: its devices and groups, and the drivers they are bound to. */
 export class Machine {
   readonly kernel: Topology["kernel"];
+  /** See Topology. */
+  readonly files: Topology["files"];
   /** The VFIO devices by name. */
   readonly vfioDevices = new Map<string, VfioDevice>();
   /** By the number of the IOMMU group, which is the name of the node. */
@@ -25,6 +27,7 @@ export class Machine {
 
   constructor(topology: Topology) {
     this.kernel = topology.kernel;
+    this.files = topology.files;
     this.#iommus = new Map(topology.iommus.map((iommu) => [iommu.name, iommu]));
     for (const entry of topology.devices) this.add(entry);
   }

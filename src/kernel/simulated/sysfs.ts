@@ -1,5 +1,5 @@
 import type { Device } from "./device.ts";
-import { directory, directoryOf, file, link, type Node } from "./file-tree.ts";
+import { directory, directoryOf, file, link, type Node, withFiles } from "./file-tree.ts";
 import type { Machine } from "./machine.ts";
 import { reservedRegionsText } from "./resv-regions.ts";
 import type { TopologyIommu } from "./topology.ts";
@@ -21,7 +21,7 @@ export function fileSystemOf(machine: Machine) {
   const parents = new Set(devices.map(parentOf));
   const under = (parent: string) => devices.filter((device) => parentOf(device) === parent);
 
-  return directory({
+  const own = directory({
     dev: lazily(() => devNodes(machine)),
     proc: directory({ devices: file(() => characterDevices(machine)) }),
     sys: directory({
@@ -57,6 +57,7 @@ export function fileSystemOf(machine: Machine) {
       }),
     }),
   });
+  return withFiles(own, machine.files);
 }
 
 /** /dev: devtmpfs has a directory only while something is in it. */

@@ -66,6 +66,8 @@ export interface Topology {
   };
   readonly iommus: readonly TopologyIommu[];
   readonly devices: readonly TopologyDevice[];
+  /** What else is to be read in /proc and /sys: texts by absolute path. */
+  readonly files: ReadonlyMap<string, string>;
 }
 
 /** A topology file is wrong: `message` names the first place and what is wrong there, `problems` all of them. */
@@ -87,9 +89,10 @@ export class TopologyError extends Error {
 export function parseTopology(value: unknown): Topology {
   const parsed = file.safeParse(value);
   if (!parsed.success) throw new TopologyError(parsed.error.issues.map(problem));
-  const { kernel, iommus, devices } = parsed.data;
+  const { kernel, iommus, devices, files } = parsed.data;
   const groups = freeGroups(devices.map(({ group }) => group));
   return {
+    files: new Map(Object.entries(files)),
     kernel: {
       release: kernel.release,
       pageSize: kernel["page-size"],
@@ -221,6 +224,14 @@ const file = z
     kernel: kernel.prefault({}),
     iommus: z.array(iommu).default([]),
     devices: z.array(device).default([]),
+    files: z
+      .record(
+        z
+          .string()
+          .regex(/^\/(proc|sys)(\/(?!\.{1,2}(\/|$))[\w:.@+,-]+)+$/, "must be a path in /proc or /sys"),
+        z.string(),
+      )
+      .default({}),
   })
   .superRefine(({ iommus, devices }, context) => {
     const complain = (path: (string | number)[], message: string) =>

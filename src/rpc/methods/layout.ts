@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
@@ -12,6 +13,7 @@ import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
+import { hintsFor } from "./hints.ts";
 import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
 import { causes, toWireWorth, worth } from "./planning.ts";
@@ -108,7 +110,7 @@ export const checkLayoutMethod = defineMethod({
       fits,
       ...toWireWorth(plan),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
-      windows: await toWireWindows(checked.windows, call.slice),
+      windows: await toWireWindows(checked.windows, call),
       remedies: remedies.map(toWireRemedy),
       enforced,
       ...(params.machine ? { "compared-with": [...comparedWith(params.machine.type)] } : {}),
@@ -170,10 +172,16 @@ async function enforce({ context, ioas }: Params, promise: NamedRanges, call: Ca
   await call.host.allowRanges(context ?? DEFAULT_CONTEXT, wanted.id, promise);
 }
 
-async function toWireWindows(windows: readonly CheckedWindow[], slice: TimeSlice) {
+async function toWireWindows(windows: readonly CheckedWindow[], call: Call) {
+  const { slice } = call;
+  const hints = await hintsFor(
+    windows.flatMap(({ conflicts }) => conflicts),
+    call,
+  );
+  const toWire = (conflict: Exclusion) => toWireExclusion(conflict, hints.get(conflict));
   const all = [];
   for (const { name, start, last, required, fits, misaligned, conflicts: found } of windows) {
-    const conflicts = await slice.run(mapInSteps(found, toWireExclusion));
+    const conflicts = await slice.run(mapInSteps(found, toWire));
     all.push({ name, ...toWireRange({ start, last }), required, fits, misaligned, conflicts });
     if (slice.isOver) await slice.pass();
   }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Exclusion } from "../../attribution/attribution.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
@@ -17,6 +18,7 @@ import {
   wireRange,
   wireRanges,
 } from "../types.ts";
+import { hintsFor } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { alignment } from "./profile-type.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
@@ -59,17 +61,19 @@ export function toWireExactness({ exact, hint }: Plan) {
 export async function excludedBy(
   plan: Plan,
   within: RangeSet,
-  { limits, slice }: Call,
+  call: Call,
 ): Promise<z.input<typeof wireExclusion>[]> {
+  const { limits, slice } = call;
   const spend = causeBudget(limits, FEWER_CAUSES);
-  const all: z.input<typeof wireExclusion>[] = [];
+  const all: Exclusion[] = [];
   for (const exclusion of exclusions(plan, within)) {
     if (exclusion) {
       spend(exclusion);
-      all.push(toWireExclusion(exclusion));
+      all.push(exclusion);
     } else if (slice.isOver) await slice.pass();
   }
-  return all;
+  const hints = await hintsFor(all, call);
+  return slice.map(all, (exclusion) => toWireExclusion(exclusion, hints.get(exclusion)));
 }
 
 export const predictAllowedRanges = defineMethod({

@@ -25,11 +25,15 @@ export function toWireRegion({ start, last, type, enforced }: Region): z.input<t
   return { ...toWireRange({ start, last }), type, enforced };
 }
 
-export function toWireExclusion({ start, last, causes }: Exclusion): z.input<typeof wireExclusion> {
+export function toWireExclusion(
+  { start, last, causes }: Exclusion,
+  hint?: string,
+): z.input<typeof wireExclusion> {
   return {
     start: formatAddress(start),
     last: formatAddress(last),
     causes: causes as z.input<typeof wireCause>[],
+    ...(hint === undefined ? {} : { hint }),
   };
 }
 

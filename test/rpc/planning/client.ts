@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { Change } from "../../../src/host/changes.ts";
-import type { Host } from "../../../src/host/host.ts";
+import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";

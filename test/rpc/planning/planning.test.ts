@@ -207,6 +207,35 @@ describe("predict-allowed-ranges", () => {
     ]);
   });
 
+  it("tells what else lies where nobody accounts for it, as a hint, and nowhere else", async () => {
+    const device = "0000:01:00.0";
+    const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
+    const client = new Client({
+      iommus: [{ name: "iommu0" }],
+      devices: [{ device, iommu: "iommu0", driver: "vfio-pci", regions: [msi] }],
+      files: { "/proc/iomem": "fee00000-fee00fff : Local APIC\n" },
+    });
+    const { ioas } = await client.ask("create-ioas");
+    await client.ask("hold-device", { device });
+    await client.ask("attach-device", { device, ioas });
+    const layout = [{ name: "apic", start: "0xfee00800", last: "0xfeffffff" }];
+    const range = { start: "0xfee00000", last: "0xfee00fff" };
+    const told = async () => [
+      (await client.ask("predict-allowed-ranges", { ioas })).excluded[0],
+      (await client.ask("explain-range", { ...range, ioas })).excluded[0],
+      (await client.ask("check-layout", { layout, ioas })).windows[0].conflicts[0],
+    ];
+    for (const { causes, hint } of await told()) {
+      expect(causes).toMatchObject([{ kind: "region", device }]);
+      expect(hint).toBeUndefined();
+    }
+    client.host.ioas("default", ioas).devices.clear(); // As when another process had attached it.
+    for (const { causes, hint } of await told()) {
+      expect(causes).toEqual([{ kind: "reserved-elsewhere" }]);
+      expect(hint).toBe('a hint, not a cause: /proc/iomem shows there "Local APIC"');
+    }
+  });
+
   it("takes a group's regions for each of its devices until a probe has told them apart, and is not exact", async () => {
     const region = { start: "0x1000", last: "0x1fff", type: "reserved" };
     const client = new Client({

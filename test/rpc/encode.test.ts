@@ -1,0 +1,64 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { encode, KeptTexts } from "../../src/rpc/encode.ts";
+import { TimeSlices } from "../../src/rpc/time-slices.ts";
+
+const slice = () => new TimeSlices().slice(0);
+
+it("puts small results into words at once, as JSON.stringify does", () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 3 }), (value) => {
+      expect(encode(value, slice())).toBe(JSON.stringify(value));
+    }),
+  );
+});
+
+it("puts large results into the same words piece by piece", async () => {
+  const member = fc.oneof(fc.jsonValue(), fc.constant(undefined), fc.double(), fc.string({ unit: "binary" }));
+  const record = fc.dictionary(fc.string(), member);
+  await fc.assert(
+    fc.asyncProperty(fc.array(record, { minLength: 1, maxLength: 5 }), record, async (records, around) => {
+      const many = Array.from({ length: 1000 }, (_, index) => records[index % records.length]);
+      for (const large of [
+        many,
+        { ...around, many, last: 1 },
+        [many, [many, undefined]],
+        { a: { b: many } },
+      ]) {
+        expect(await encode(large, slice())).toBe(JSON.stringify(large));
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+it("lets others go first while it is at a large result", async () => {
+  let now = 0;
+  const slices = new TimeSlices(() => ++now);
+  const done: string[] = [];
+  const large = Array.from({ length: 20_000 }, (_, index) => ({ index }));
+  const text = encode(large, slices.slice(1));
+  expect(text).toBeInstanceOf(Promise);
+  const other = slices.slice(2);
+  await Promise.all([
+    Promise.resolve(text).then(() => done.push("large")),
+    other.pass().then(() => done.push("other")),
+  ]);
+  expect(done).toEqual(["other", "large"]);
+});
+
+it.each([
+  ["small", { value: 1n }],
+  ["large", [Array(3000).fill(0), { value: 1n }]],
+])("fails for a %s result that is no JSON", async (_size, result) => {
+  await expect((async () => encode(result, slice()))()).rejects.toThrow(TypeError);
+});
+
+it("keeps the text of what is frozen, and of nothing else", () => {
+  const texts = new KeptTexts();
+  const frozen = Object.freeze({ a: ["é"] });
+  expect(texts.of(frozen)).toBe('{"a":["é"]}');
+  frozen.a.push("a change that nobody sees");
+  expect(texts.of(frozen)).toBe('{"a":["é"]}');
+  expect(texts.of({ a: 1 })).toBeUndefined();
+});

@@ -1,0 +1,100 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import type { Dialect } from "../../src/rpc/dialect.ts";
+import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
+import { qmp } from "../../src/rpc/dialects/qmp.ts";
+import { EventLog } from "../../src/rpc/event-log.ts";
+
+const NOW = 1_700_000_000_123;
+const logOf = (given: Partial<typeof DEFAULT_LIMITS> = {}, sequence = 0) =>
+  new EventLog({ ...DEFAULT_LIMITS, ...given } as typeof DEFAULT_LIMITS, () => NOW, sequence);
+
+const event = fc.record({ method: fc.constantFrom("A", "B", "C"), size: fc.nat(80) });
+
+describe("EventLog", () => {
+  it("counts on from an earlier life", () => {
+    const log = logOf({}, 41);
+    expect([log.sequence, log.oldest, [...log.after(0)]]).toEqual([41, 42, []]);
+    log.add("A", { a: 1 });
+    expect([log.sequence, log.oldest]).toEqual([42, 42]);
+    expect([...log.after(0)].map(({ params }) => params)).toEqual([
+      { a: 1, sequence: 42, timestamp: { seconds: 1_700_000_000, microseconds: 123_000 } },
+    ]);
+  });
+
+  it("gives what a plain list of the last events gives, whatever it has forgotten", () => {
+    fc.assert(
+      fc.property(
+        fc.array(event, { maxLength: 60 }),
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 200, max: 3000 }),
+        fc.nat(70),
+        fc.integer({ min: 1, max: 2000 }),
+        (events, history, bytes, since, size) => {
+          const log = logOf({ "event-history": history, "max-event-history": bytes } as never);
+          let list: { method: string; sequence: number; text: string }[] = [];
+          const weight = () => list.reduce((sum, { text }) => sum + text.length, 0);
+          for (const [index, { method, size }] of events.entries()) {
+            const params = { text: "x".repeat(size) };
+            log.add(method, params);
+            list.push({ method, sequence: index + 1, text: JSON.stringify({ ...params, ...log.stamp() }) });
+            while (list.length > history || weight() > bytes) list = list.slice(1);
+          }
+          expect(log.oldest).toBe(list[0]?.sequence ?? events.length + 1);
+          const behind = list.filter(({ sequence }) => sequence > since);
+          expect([...log.after(since)].map(({ sequence, text }) => ({ sequence, text }))).toEqual(
+            behind.map(({ sequence, text }) => ({ sequence, text })),
+          );
+          expect(log.bytesAfter(since)).toBe(behind.reduce((sum, { text }) => sum + text.length, 0));
+          for (const dialect of [jsonRpc, qmp()]) {
+            for (const names of [null, new Set(["A"])]) {
+              const wanted = behind.filter(({ method }) => names?.has(method) ?? true);
+              expect(readAll(log, since, dialect, size, names)).toEqual(
+                wanted.map(({ sequence }) => sequence),
+              );
+            }
+          }
+        },
+      ),
+    );
+  });
+
+  it("makes a piece once for all who are at the same place", () => {
+    const log = logOf();
+    for (let i = 0; i < 10; i++) log.add("A", { i });
+    const piece = log.piece(3, jsonRpc, 1000, null);
+    expect(log.piece(3, jsonRpc, 1000, null)).toBe(piece);
+    log.add("A", { i: 10 });
+    expect(log.piece(3, jsonRpc, 1_000_000, null).last).toBe(11);
+  });
+
+  it("ends a piece with the event that fills it", () => {
+    const log = logOf();
+    for (let i = 0; i < 10; i++) log.add("A", { text: "x".repeat(100) });
+    const { lines, last } = log.piece(0, jsonRpc, 1, null);
+    expect([last, lines.toString().split("\n").length - 1]).toEqual([1, 1]);
+  });
+});
+
+/** The sequences of all events behind `since`, read piece by piece. */
+function readAll(
+  log: EventLog,
+  since: number,
+  dialect: Dialect,
+  size: number,
+  names: ReadonlySet<string> | null,
+): number[] {
+  let text = "";
+  for (let at = since; at < log.sequence; ) {
+    const { lines, last } = log.piece(at, dialect, size, names);
+    if (last === at) break;
+    text += lines;
+    at = last;
+  }
+  const lines = text.split("\n").slice(0, -1);
+  return lines.map((line) => {
+    const { params, data } = JSON.parse(line);
+    return (params ?? data).sequence;
+  });
+}
