@@ -16,6 +16,6 @@ export default defineConfig({
     maxWorkers: 1,
     bail: 1,
     reporters: ["dot"],
-    testTimeout: 30_000,
+    testTimeout: 120_000,
   },
 });
