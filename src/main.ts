@@ -1,6 +1,9 @@
 #!/usr/bin/env node
-// Node.js opens its inspector on SIGUSR1 to every local user, unless somebody else listens: before all that takes time.
-for (const signal of ["SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {});
+import { refuseDebugger } from "./debugger.ts";
+
+// Before all that takes time.
+refuseDebugger();
+process.on("SIGUSR2", () => {});
 
 /** Exit status: 0 after a signal, 1 when it cannot serve, 2 for a wrong command line. */
 async function main(): Promise<void> {

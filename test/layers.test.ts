@@ -36,7 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "rpc",
     "unix",
   ]),
-  "main.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
+  "main.ts": ["capture.ts", "command-line.ts", "debugger.ts", "help.ts", "options.ts", "serve.ts"],
 };
 
 /** Objects of the simulated kernel point at each other, as those of Linux do. */

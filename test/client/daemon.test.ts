@@ -1,6 +1,6 @@
 import { closeSync, mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { type Client, connect, DaemonError } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
@@ -73,8 +73,17 @@ it("a simulated host hands over placeholders, which are the caller's and say so"
   await client.call("create-context", { context: "vm", lease: "connection" });
   const { result, fds } = await client.callForDescriptors("hand-over-device", { device: NIC, context: "vm" });
   expect(result).toEqual({ device: NIC, context: "vm", fds: ["iommufd", "device"], simulated: true });
-  expect(fds.map((fd) => readlinkSync(`/proc/self/fd/${fd}`))).toEqual(["/dev/null", "/dev/null"]);
+  const names = fds.map((fd) => basename(readlinkSync(`/proc/self/fd/${fd}`)));
+  expect(names).toEqual(["!dev!iommu (deleted)", "!dev!vfio!devices!vfio0 (deleted)"]);
+  const state = async () => (await client.call("query-devices", { device: NIC })).devices[0]?.state;
+  // The daemon sees who has what it has passed, as it does on a real host.
+  expect(await state()).toBe("handed-over");
+  const busy = client.call("hold-device", { device: NIC });
+  await expect(busy).rejects.toMatchObject({ class: "DeviceBusy", data: { processes: [process.pid] } });
   for (const fd of fds) closeSync(fd);
+  expect(await client.call("hold-device", { device: NIC })).toMatchObject({ device: NIC });
+  expect(await state()).toBe("held");
+  await client.call("release-device", { device: NIC });
 });
 
 it("events are taken up where they were when a stream begins again", async () => {

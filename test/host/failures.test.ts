@@ -198,11 +198,13 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
       advice: "allow_unsafe_interrupts",
     },
     {
-      what: "an ATTACH with EINVAL while no sibling is elsewhere",
+      what: "an ATTACH with EINVAL, twice, while no sibling is elsewhere",
       before: async ({ host, kernel }) => {
         host.createIoas("default");
         await host.hold(NIC, "default");
-        failNth(kernel, 0, "EINVAL", "ATTACH");
+        kernel.before = (call) => {
+          if (call === "ATTACH") throw new SystemCallError("EINVAL", call);
+        };
       },
       call: ({ host }) => host.attach(NIC, 1),
       data: { errno: "EINVAL", blockers: [{ reason: "unsupported-page-size" }] },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NIC, refusal, Simulation } from "./simulation.ts";
+import { failNth } from "./tampered-kernel.ts";
 
 /** A device behind an IOMMU whose smallest page is `page` bytes, in a host with pages of `hostPage`. */
 const host = (page: number, hostPage: number) =>
@@ -16,6 +17,15 @@ const blocked = {
   errorClass: "DeviceBlocked",
   data: { errno: "EINVAL", blockers: [{ device: NIC, reason: "unsupported-page-size", transient: false }] },
 };
+
+it("one refusal teaches nothing: a kernel that is short of memory may say EINVAL, too", async () => {
+  const simulation = host(4096, 4096);
+  const { id } = simulation.host.createIoas("default");
+  await simulation.host.hold(NIC, "default");
+  failNth(simulation.kernel, 0, "EINVAL", "ATTACH");
+  await simulation.host.attach(NIC, id);
+  expect(await reasons(simulation)).not.toContain("unsupported-page-size");
+});
 
 describe("an IOMMU whose smallest page is larger than the host's", () => {
   it("is found out by a probe, and remembered until the device changes", async () => {

@@ -165,10 +165,13 @@ describe("a device that is taken out of the machine", () => {
     ]);
     expect(await query(DEVICE)).toBeUndefined();
     await write(DEVICE, "/sys/bus/pci/rescan", "1");
-    await listener.until("DEVICE_ADDED", { device: DEVICE }, from);
-    expect(await query(DEVICE)).toMatchObject({ state: "observed" });
+    // Behind an SMMU, on some Linux, the group comes with the first driver, and nobody knows of a device without one.
+    const isKnown = existsSync(`${path}/iommu_group`);
+    if (isKnown) await listener.until("DEVICE_ADDED", { device: DEVICE }, from);
     await write(DEVICE, `${path}/driver_override`, "vfio-pci");
     await write(DEVICE, "/sys/bus/pci/drivers_probe");
+    if (!isKnown) await listener.until("DEVICE_ADDED", { device: DEVICE }, from);
+    expect(await query(DEVICE)).toMatchObject({ state: "observed" });
     expect(existsSync(`${path}/vfio-dev`)).toBe(true);
     await holdAndAttach(DEVICE);
     await client.call("release-device", { device: DEVICE });

@@ -10,7 +10,7 @@ import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Changing } from "./changing.ts";
 import { attachedUnseen, attachFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
-import type { Refusals } from "./refusals.ts";
+import { attachInsisting, type Refusals } from "./refusals.ts";
 
 export interface AttachmentsParts {
   readonly devices: HeldDevices;
@@ -116,7 +116,7 @@ export class Attachments {
       change.hasEffect = true;
     }
     try {
-      await held.vfio.attach(ioas.id);
+      await attachInsisting(held.vfio, ioas.id);
     } catch (error) {
       throw (await this.#lost(error, ioas)) ?? this.#attachFailure(error, held, ioas);
     }
@@ -147,7 +147,8 @@ export class Attachments {
     if (errnoOf(error) !== "EADDRINUSE") {
       const elsewhere = devices.attachedSiblings(held).find((sibling) => sibling.ioas !== ioas);
       // In a shared context a sibling may be attached elsewhere by somebody else, which is EINVAL as well.
-      if (ioas.context.shared && !elsewhere) return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+      const isUnclear = ioas.context.shared && errnoOf(error) === "EINVAL" && !elsewhere;
+      if (isUnclear) return kernelError(error, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
       return refusals.learn(platform, attachFailure(error, platform.device, elsewhere?.platform.device));
     }
     const conflicts = ioas.allowList

@@ -15,7 +15,7 @@ import { type BindEvidence, bindFailure, foreseenFailure, withoutIommu } from ".
 import { attachFailure, changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
-import { isLearnt, type Refusals } from "./refusals.ts";
+import { attachInsisting, isLearnt, type Refusals } from "./refusals.ts";
 
 export interface BindingParts {
   readonly kernel: Kernel;
@@ -88,7 +88,7 @@ export class Binding {
       const ioas = iommufd.allocIoas();
       const { vfio } = await this.bind(device, iommufd);
       try {
-        await vfio.attach(ioas).catch((error) => {
+        await attachInsisting(vfio, ioas).catch((error) => {
           throw this.#parts.refusals.learn(device, attachFailure(error, device.device, undefined));
         });
         this.#parts.refusals.attached(device);

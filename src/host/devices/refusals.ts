@@ -1,4 +1,6 @@
+import type { VfioDevice } from "../../kernel/vfio.ts";
 import type { HostError } from "../errors.ts";
+import { errnoOf } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Blocker } from "../platform/blockers.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
@@ -15,6 +17,19 @@ export const isLearnt = ({ reason }: Blocker) => LEARNT.has(reason);
 export interface RefusalsParts {
   readonly knowledge: Knowledge;
   readonly records: Records;
+}
+
+/**
+ * Attaches a device to the IOAS of that id, with a second try after EINVAL: a kernel short of memory may say so once (seen
+ * in the lab, with allocations made to fail), and only what it says again is about the device.
+ */
+export async function attachInsisting(vfio: VfioDevice, ioas: number): Promise<void> {
+  try {
+    await vfio.attach(ioas);
+  } catch (error) {
+    if (errnoOf(error) !== "EINVAL") throw error;
+    await vfio.attach(ioas);
+  }
 }
 
 /** What only refusals could teach of devices is remembered, and shown from then on. */

@@ -16,7 +16,7 @@ const UNSEEN: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /** Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). */
-function openFiles(prefix: string): FileUse[] {
+export function openFiles(prefix: string): FileUse[] {
   const pids = seen(() => readdirSync("/proc")) ?? [];
   return pids
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)

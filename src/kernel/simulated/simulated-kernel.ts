@@ -1,4 +1,3 @@
-import { closeSync, openSync } from "node:fs";
 import type { ErrnoName } from "../../uapi/errno.ts";
 import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
 import type { Device } from "./device.ts";
@@ -8,6 +7,7 @@ import { lookUp, type Node } from "./file-tree.ts";
 import { Iommufd } from "./iommufd.ts";
 import { Machine } from "./machine.ts";
 import type { OpenFile } from "./open-file.ts";
+import { Placeholders } from "./placeholders.ts";
 import { fileSystemOf } from "./sysfs.ts";
 import type { Topology, TopologyDevice } from "./topology.ts";
 import { UserMemory } from "./user-memory.ts";
@@ -18,9 +18,6 @@ import { VfioGroupFile } from "./vfio-group.ts";
 /** Above what a process may have open, so that a descriptor from here is never one of Linux's by mistake. */
 const FIRST_FD = 0x4000_0000;
 
-/** Answers no ioctl, and can be opened by everybody. */
-const PLACEHOLDER = "/dev/null";
-
 /**
  * A kernel in memory, with iommufd, VFIO cdevs, groups and containers, and sysfs of the host that a topology describes.
  * It takes the same numbers and bytes as Linux 6.12 and answers with the same bytes and errno.
@@ -28,13 +25,12 @@ const PLACEHOLDER = "/dev/null";
 export class SimulatedKernel implements Kernel {
   readonly backend = "simulated";
   readonly release: string;
-  /** What other processes have open. There are none but those that a test puts here. */
+  /** What other processes have open, beside what they were passed: what a test puts here. */
   readonly fileUses: FileUse[] = [];
   readonly #machine: Machine;
   #root: ReturnType<typeof fileSystemOf>;
   readonly #files = new Map<number, OpenFile>();
-  /** Linux's descriptors that stand for files of this kernel in other processes. */
-  readonly #placeholders = new Map<number, number>();
+  readonly #placeholders = new Placeholders(process.pid);
   readonly #underWay = new Set<Promise<unknown>>();
   #isListening = false;
 
@@ -62,12 +58,7 @@ export class SimulatedKernel implements Kernel {
   }
 
   passable(fd: number): number {
-    return systemCall("open", () => {
-      this.#file(fd);
-      const placeholder = this.#placeholders.get(fd) ?? openPlaceholder();
-      this.#placeholders.set(fd, placeholder);
-      return placeholder;
-    });
+    return systemCall("open", () => this.#placeholders.of(fd, this.#file(fd).path));
   }
 
   deviceNumber(fd: number): string {
@@ -82,9 +73,7 @@ export class SimulatedKernel implements Kernel {
   async close(fd: number): Promise<void> {
     const file = systemCall("close", () => this.#file(fd));
     this.#files.delete(fd);
-    const placeholder = this.#placeholders.get(fd);
-    this.#placeholders.delete(fd);
-    if (placeholder !== undefined) closeSync(placeholder);
+    this.#placeholders.close(fd);
     await this.#track(put(file));
   }
 
@@ -144,7 +133,7 @@ export class SimulatedKernel implements Kernel {
   }
 
   async openFiles(prefix: string): Promise<FileUse[]> {
-    return this.fileUses.filter(({ path }) => path.startsWith(prefix));
+    return [...this.fileUses, ...this.#placeholders.uses()].filter(({ path }) => path.startsWith(prefix));
   }
 
   exists(path: string): boolean {
@@ -244,14 +233,6 @@ export class SimulatedKernel implements Kernel {
 /** Drops a reference; the last one releases the file, which may take its time. */
 async function put(file: OpenFile): Promise<void> {
   if (file.put()) await file.takeTime("release", () => file.release());
-}
-
-function openPlaceholder(): number {
-  try {
-    return openSync(PLACEHOLDER, "r");
-  } catch (error) {
-    throw new Errno((error as { code: ErrnoName }).code);
-  }
 }
 
 function systemCall<T>(call: string, run: () => T): T {
