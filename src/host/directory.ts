@@ -85,11 +85,10 @@ export class Directory {
     throw devicesNotFound(wanted.filter((device) => !there.has(device)));
   }
 
-  /** Who else has each of the devices open; null where /proc cannot be read. Dear: see Users. */
-  async users(devices: readonly DeviceRecord[]): Promise<Map<DeviceRecord, User[]> | null> {
+  /** Tells of each device who else has it open; null where /proc cannot be read. Dear: see Users. */
+  async users(): Promise<((record: DeviceRecord) => User[]) | null> {
     const found = await this.#parts.users.all();
-    if (!found) return null;
-    return new Map(devices.map((record) => [record, usersOf([record.platform], found)]));
+    return found ? ({ platform }) => usersOf([platform], found) : null;
   }
 
   /** The records of devices, as they were last looked at. */

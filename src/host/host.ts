@@ -109,8 +109,8 @@ export class Host {
   }
 
   /** See Directory.users. */
-  users(devices: readonly DeviceRecord[]): Promise<Map<DeviceRecord, User[]> | null> {
-    return this.#directory.users(devices);
+  users(): Promise<((record: DeviceRecord) => User[]) | null> {
+    return this.#directory.users();
   }
 
   /** What is known of the ranges that the device takes out of an IOAS. */

@@ -40,9 +40,9 @@ export const queryDevices = defineMethod({
   errors: ["DeviceNotFound", "KernelError"],
   handler: async (params, { host, slice }) => {
     const matches = (await candidates(params, host, slice)).filter((record) => isMatch(record, params));
-    const users = params.users ? await host.users(matches) : null;
+    const users = params.users ? await host.users() : null;
     const devices = await slice.map(matches, (record) =>
-      users ? { ...toWireDevice(record), users: users.get(record) ?? [] } : toWireDevice(record),
+      users ? { ...toWireDevice(record), users: users(record) } : toWireDevice(record),
     );
     return { devices };
   },
