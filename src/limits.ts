@@ -22,10 +22,10 @@ export const LIMITS = {
   "max-in-flight": things("requests of a connection that wait to be answered", 4096),
   "max-buffered": bytes(
     "of partial lines, answers and events that wait, over all clients; who has most of it is cut off",
-    64 * MiB,
+    48 * MiB,
     MiB,
   ),
-  "max-buffered-per-uid": bytes("of the same, of one user", 32 * MiB, MiB),
+  "max-buffered-per-uid": bytes("of the same, of one user", 24 * MiB, MiB),
   "max-partial-seconds": {
     unit: "SECONDS",
     about: "that an unfinished line may stand still before its connection ends",
