@@ -58,15 +58,20 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     slices,
     courier: door.courier,
   });
-  await server.listen(options.socket, door.mode());
-  if (options.qmpSocket !== undefined) await server.listen(options.qmpSocket, door.mode(), qmp);
-  onHangup(reread, log, limits, door.admitBy);
+  const listening = (async () => {
+    await server.listen(options.socket, door.mode());
+    if (options.qmpSocket !== undefined) await server.listen(options.qmpSocket, door.mode(), qmp);
+  })();
+  // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
+    await listening;
     await server.close();
     await host.close();
     log.info("closed");
     end(0);
   });
+  await listening;
+  onHangup(reread, log, limits, door.admitBy);
   const { socket, qmpSocket } = options;
   log.info({ socket, qmpSocket, backend: kernel.backend, release: kernel.release }, "listening");
 }

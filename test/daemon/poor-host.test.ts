@@ -91,8 +91,9 @@ describe("with few open files", () => {
     const { status, stderr } = run("sh", ["-c", script, "sh", ...args]);
     if (status === 0) expect(stderr).toContain('"msg":"listening"');
     else {
-      expect(status).toBe(1);
-      expect(stderr).toMatch(/^iovad: too few open files [^\n]*\n$/);
+      // A signal that comes before anything is served ends it as it ends any process.
+      expect([1, 128 + 15]).toContain(status);
+      if (status === 1) expect(stderr).toMatch(/^iovad: too few open files [^\n]*\n$/);
     }
   });
 });
