@@ -82,8 +82,17 @@ const isHeld = async (device: string) => (await query(device))?.state !== "obser
 /** How many eventfds the daemon has open: each of its threads has some of its own. */
 function eventfds(): number {
   const directory = `/proc/${daemon.pid}/fd`;
-  const targets = readdirSync(directory).map((fd) => readlinkSync(`${directory}/${fd}`));
-  return targets.filter((target) => target === "anon_inode:[eventfd]").length;
+  return readdirSync(directory).filter((fd) => targetOf(`${directory}/${fd}`) === "anon_inode:[eventfd]")
+    .length;
+}
+
+/** Undefined for a descriptor that has been closed since the directory was read. */
+function targetOf(link: string): string | undefined {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return undefined;
+  }
 }
 
 const heardSince = (from: number) => listener.heard.slice(from).map(({ event }) => event);
