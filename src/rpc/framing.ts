@@ -28,8 +28,47 @@ export type Line = string | TooLong | typeof NOT_UTF8;
 const HEAD = 4096;
 
 const LF = 0x0a;
-const NONE = Buffer.alloc(0);
 const CR = "\r";
+
+const NONE = Buffer.alloc(0);
+
+/** The part of a message that has come so far. Grows by doubling: single bytes come in at a constant cost. */
+export class HeldBytes {
+  /** The bytes stand in its first `#size`. */
+  #buffer = NONE;
+  #size = 0;
+
+  /** How many bytes there are. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** How many bytes of memory they take, the room for more included. */
+  get capacity(): number {
+    return this.#buffer.length;
+  }
+
+  /** The bytes as they are now; {@link add} may change what is behind them. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.#size);
+  }
+
+  add(piece: Buffer): void {
+    const size = this.#size + piece.length;
+    if (size > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(size, 2 * this.#buffer.length));
+      this.#buffer.copy(larger, 0, 0, this.#size);
+      this.#buffer = larger;
+    }
+    piece.copy(this.#buffer, this.#size);
+    this.#size = size;
+  }
+
+  drop(): void {
+    this.#buffer = NONE;
+    this.#size = 0;
+  }
+}
 
 /**
  * Cuts a byte stream into lines. How the stream is cut into chunks changes nothing: neither the lines, nor the cost,
@@ -40,9 +79,8 @@ const CR = "\r";
  */
 export class LineReader implements Reader {
   readonly #limit: () => number;
-  /** The line under way, in its first `#bytes` bytes. Grows by doubling: single bytes come in at a constant cost. */
-  #held = NONE;
-  #bytes = 0;
+  /** The line under way. */
+  readonly #held = new HeldBytes();
   #skipping = false;
 
   /** `limit` in bytes, asked for at every line. */
@@ -52,18 +90,17 @@ export class LineReader implements Reader {
 
   /** Bytes that are kept for the line under way, the room for more of it included. */
   get held(): number {
-    return this.#held.length;
+    return this.#held.capacity;
   }
 
   /** Whether a line has begun and not ended. */
   get isInside(): boolean {
-    return this.#bytes > 0 || this.#skipping;
+    return this.#held.size > 0 || this.#skipping;
   }
 
   /** Forgets the line under way. */
   drop(): void {
-    this.#held = NONE;
-    this.#bytes = 0;
+    this.#held.drop();
   }
 
   /** The lines that `chunk` completes, and a TooLong for the one it makes too long. */
@@ -84,7 +121,7 @@ export class LineReader implements Reader {
 
   /** Lines, the last without its LF; the first continues what is held. */
   #pushLines(body: Buffer, lines: Line[]): void {
-    if (this.#bytes === 0 && !this.#skipping) {
+    if (!this.isInside) {
       this.#decodeMany(body, lines);
       return;
     }
@@ -96,26 +133,19 @@ export class LineReader implements Reader {
 
   #hold(piece: Buffer, lines: Line[]): void {
     if (this.#skipping || piece.length === 0) return;
-    const bytes = this.#bytes + piece.length;
-    if (bytes > this.#limit()) {
-      lines.push(headOf(Buffer.concat([this.#held.subarray(0, this.#bytes), piece]), this.#limit()));
-      this.#held = NONE;
-      this.#skipping = true;
+    const limit = this.#limit();
+    if (this.#held.size + piece.length <= limit) {
+      this.#held.add(piece);
       return;
     }
-    if (bytes > this.#held.length) {
-      const held = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#held.length));
-      this.#held.copy(held, 0, 0, this.#bytes);
-      this.#held = held;
-    }
-    piece.copy(this.#held, this.#bytes);
-    this.#bytes = bytes;
+    lines.push(headOf(Buffer.concat([this.#held.bytes, piece]), limit));
+    this.#held.drop();
+    this.#skipping = true;
   }
 
   #complete(lines: Line[]): void {
-    if (!this.#skipping) decode(this.#held.subarray(0, this.#bytes), lines);
-    this.#held = NONE;
-    this.#bytes = 0;
+    if (!this.#skipping) decode(this.#held.bytes, lines);
+    this.#held.drop();
     this.#skipping = false;
   }
 

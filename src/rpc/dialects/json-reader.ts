@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { headOf, type Line, NOT_UTF8, type Reader } from "../framing.ts";
+import { HeldBytes, headOf, type Line, NOT_UTF8, type Reader } from "../framing.ts";
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -7,7 +7,6 @@ const LF = 0x0a;
 const BLANK = 0x20;
 const OPEN = new Set([0x5b, 0x7b]);
 const CLOSE = new Set([0x5d, 0x7d]);
-const NONE = Buffer.alloc(0);
 
 /**
  * Cuts a byte stream into JSON values without a mark between them, as QMP's clients send them (QEMU's
@@ -16,9 +15,8 @@ const NONE = Buffer.alloc(0);
  */
 export class JsonReader implements Reader {
   readonly #limit: () => number;
-  /** The message under way, in its first `#bytes` bytes. */
-  #held = NONE;
-  #bytes = 0;
+  /** The message under way. */
+  readonly #held = new HeldBytes();
   #depth = 0;
   #isInString = false;
   #isEscaped = false;
@@ -33,11 +31,11 @@ export class JsonReader implements Reader {
   }
 
   get held(): number {
-    return this.#held.length;
+    return this.#held.capacity;
   }
 
   get isInside(): boolean {
-    return this.#bytes > 0 || this.#isSkipping;
+    return this.#held.size > 0 || this.#isSkipping;
   }
 
   push(chunk: Buffer): Line[] {
@@ -64,8 +62,7 @@ export class JsonReader implements Reader {
   }
 
   drop(): void {
-    this.#held = NONE;
-    this.#bytes = 0;
+    this.#held.drop();
   }
 
   /** Whether the byte is the last of what is under way. */
@@ -85,25 +82,18 @@ export class JsonReader implements Reader {
 
   #hold(piece: Buffer, lines: Line[]): void {
     if (this.#isSkipping || piece.length === 0) return;
-    const bytes = this.#bytes + piece.length;
     const limit = this.#limit();
-    if (bytes > limit) {
-      lines.push(headOf(Buffer.concat([this.#held.subarray(0, this.#bytes), piece]), limit));
-      this.drop();
-      this.#isSkipping = true;
+    if (this.#held.size + piece.length <= limit) {
+      this.#held.add(piece);
       return;
     }
-    if (bytes > this.#held.length) {
-      const held = Buffer.allocUnsafe(Math.max(bytes, 2 * this.#held.length));
-      this.#held.copy(held, 0, 0, this.#bytes);
-      this.#held = held;
-    }
-    piece.copy(this.#held, this.#bytes);
-    this.#bytes = bytes;
+    lines.push(headOf(Buffer.concat([this.#held.bytes, piece]), limit));
+    this.#held.drop();
+    this.#isSkipping = true;
   }
 
   #complete(lines: Line[]): void {
-    const bytes = this.#held.subarray(0, this.#bytes);
+    const { bytes } = this.#held;
     const text = isUtf8(bytes) ? bytes.toString() : NOT_UTF8;
     if (!this.#isSkipping && (text === NOT_UTF8 || text.trim() !== "")) lines.push(text);
     this.drop();
