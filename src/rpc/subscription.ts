@@ -3,7 +3,7 @@ import type { Subscriber } from "./connection.ts";
 import type { EventLog } from "./event-log.ts";
 
 /** Bytes that a client is sent at a time: what it has not taken is kept for it alone. */
-const PIECE = 16 * 1024;
+const PIECE = 4 * 1024;
 
 interface Told {
   /** There may be something to send, and the client takes it. */
