@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ["client", "command-line.ts", "picture"],
   ctl: ["client", "command-line.ts", "metrics", "nearest.ts", "picture", "ranges"],
   run: ["client", "command-line.ts", "debugger.ts"],
+  docs: ["ctl", "rpc", "run", "settings.ts"],
   "settings.ts": ["access", "limits.ts", "uapi"],
   "help.ts": ["settings.ts"],
   "options.ts": ["access", "command-line.ts", "limits.ts", "settings.ts"],
