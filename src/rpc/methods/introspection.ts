@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { suffices } from "../../access/policy.ts";
 import { EVENTS } from "../events.ts";
 import { defineMethod, type Method } from "../method.ts";
