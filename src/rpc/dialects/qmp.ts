@@ -135,7 +135,7 @@ const queryQmpSchema: Method = defineMethod({
   params: z.strictObject({}),
   result: z.array(z.record(z.string(), z.unknown())),
   errors: [],
-  handler: (_params, { methods }) => qmpSchema(methods),
+  handler: (_params, { methods, slice }) => qmpSchema(methods, slice),
 });
 
 /** Beside the negotiation. */
