@@ -1,5 +1,5 @@
 import type { JSONRPCError } from "json-rpc-2.0";
-import { z } from "zod";
+import * as z from "zod";
 import { suggestion } from "../../nearest.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { suffices } from "../../access/policy.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
