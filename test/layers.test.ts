@@ -23,6 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   client: ["host", "libc", "rpc", "uapi", "unix"],
   demo: ["client", "command-line.ts", "ranges"],
   run: ["client", "command-line.ts", "debugger.ts"],
+  package: [],
   "settings.ts": ["access", "limits.ts", "uapi"],
   "help.ts": ["settings.ts"],
   "options.ts": ["access", "command-line.ts", "limits.ts", "settings.ts"],
