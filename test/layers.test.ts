@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ["client", "command-line.ts", "picture"],
   ctl: ["client", "command-line.ts", "nearest.ts", "picture", "ranges"],
   run: ["client", "command-line.ts", "debugger.ts"],
+  package: [],
   "settings.ts": ["access", "limits.ts", "uapi"],
   "help.ts": ["settings.ts"],
   "options.ts": ["access", "command-line.ts", "limits.ts", "settings.ts"],
