@@ -44,6 +44,9 @@ export class NatsStore implements FleetStore {
   readonly #options: NatsOptions;
   readonly #random: () => number;
   readonly #buckets = new Map<string, Promise<KV>>();
+  /** What to tell when the connection is lost or found again. */
+  readonly #turns = new Set<() => void>();
+  #isConnected = true;
 
   private constructor(connection: NatsConnection, options: NatsOptions, random: () => number) {
     this.#connection = connection;
@@ -51,6 +54,15 @@ export class NatsStore implements FleetStore {
     this.#options = options;
     this.#random = random;
     this.place = places(options.servers);
+    void this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    for await (const { type } of this.#connection.status()) {
+      if (type !== "disconnect" && type !== "reconnect") continue;
+      this.#isConnected = type === "reconnect";
+      for (const turn of this.#turns) turn();
+    }
   }
 
   /** Rejects with StoreError. */
@@ -123,6 +135,7 @@ export class NatsStore implements FleetStore {
 
   /** What there is and what changes, until the thread is lost. */
   async *#watchOnce(signal: AbortSignal): AsyncIterable<StoreChange> {
+    this.#needConnection();
     const prefix = `$KV.${HOSTS}.`;
     const consumer = await this.#jetstream.consumers.getPushConsumer(`KV_${HOSTS}`, {
       filter_subjects: `${prefix}>`,
@@ -144,22 +157,20 @@ export class NatsStore implements FleetStore {
         }
       },
     });
+    const end = () => queue.end();
+    this.#turns.add(end);
+    void (async () => {
+      for await (const { type } of messages.status()) if (LOST.has(type)) end();
+      end();
+    })();
     try {
-      void this.#endWithThread(messages.status(), queue);
       yield { kind: "begin", now: new Date(created).getTime() };
       if (isEmpty) yield { kind: "settled" };
       yield* queue;
     } finally {
+      this.#turns.delete(end);
       messages.stop();
     }
-  }
-
-  async #endWithThread(statuses: AsyncIterable<{ type: string }>, queue: Queue<StoreChange>): Promise<void> {
-    void (async () => {
-      for await (const { type } of this.#connection.status()) if (type === "reconnect") queue.end();
-    })();
-    for await (const { type } of statuses) if (LOST.has(type)) queue.end();
-    queue.end();
   }
 
   async close(): Promise<void> {
@@ -193,12 +204,19 @@ export class NatsStore implements FleetStore {
   }
 
   async #do<T>(work: () => Promise<T>): Promise<T> {
+    this.#needConnection();
     try {
       return await work();
     } catch (error) {
       if (isTimeout(error)) await this.#elsewhere();
       throw this.#said(error);
     }
+  }
+
+  /** Instead of waiting for an answer that cannot come. */
+  #needConnection(): void {
+    if (!this.#isConnected)
+      throw new StoreError(`the connection to ${this.place} is lost; it is tried again`);
   }
 
   /** A server of a cluster that is cut off answers no more: another may. */
