@@ -46,7 +46,7 @@ async function runCommand(argv: readonly string[]): Promise<number> {
   });
   const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
   const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, process.env);
-  const invocation: Invocation = { args, options: values, out, daemon };
+  const invocation: Invocation = { args, options: values, out, daemon, commands: COMMANDS };
   return (await command.run(invocation)) ?? 0;
 }
 
