@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
 import { faultOf } from "./command-line.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";

@@ -28,7 +28,6 @@ const HEAP_GROWING_PERCENT = 75;
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const sink = new LogSink(2);
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
@@ -87,6 +86,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   onHangup(reread, log, limits, door.admitBy);
   const { socket, qmpSocket, metricsSocket } = options;
   log.info(

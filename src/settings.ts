@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { accountsOf, resolveAccount } from "./access/accounts.ts";
 import { LIMITS } from "./limits.ts";
 import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";

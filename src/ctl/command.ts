@@ -35,7 +35,7 @@ export interface Invocation<Options extends OptionDefinitions = OptionDefinition
   readonly errors: NodeJS.WriteStream;
   /** Where the daemon is, and how it is asked. */
   readonly daemon: Daemon;
-  /** All that there are. */
+  /** All there are, this one among them. */
   readonly commands: readonly CommandEntry[];
 }
 

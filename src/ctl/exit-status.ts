@@ -1,5 +1,6 @@
 import { ConnectionError, DaemonError } from "../client/index.ts";
 import { UsageError } from "../command-line.ts";
+import { StoreError } from "../fleet/stores/store.ts";
 
 /** What a script can tell from the exit status. */
 export const EXIT = { yes: 0, no: 1, usage: 2, noDaemon: 3, noPermission: 4 } as const;
@@ -26,6 +27,8 @@ export function exitStatusOf(error: unknown): number {
   if (error instanceof ConnectionError) {
     return error.code === "EACCES" || error.code === "EPERM" ? EXIT.noPermission : EXIT.noDaemon;
   }
+  // Of a fleet it is the store that is asked.
+  if (error instanceof StoreError) return EXIT.noDaemon;
   if (!(error instanceof DaemonError)) return EXIT.no;
   if (error.class === "PermissionDenied") return EXIT.noPermission;
   return MISUSED.has(error.class) ? EXIT.usage : EXIT.no;

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { completionScript } from "../ctl/shell-completion.ts";
+import { completionScript, SHELLS } from "../ctl/shell-completion.ts";
 import { generatedParts } from "./pages.ts";
 import { fill, withoutEmptyParagraphs } from "./scdoc.ts";
 
@@ -10,12 +10,8 @@ import { fill, withoutEmptyParagraphs } from "./scdoc.ts";
 const SOURCES = fileURLToPath(new URL("../../src/docs/", import.meta.url));
 const DIST = fileURLToPath(new URL("../", import.meta.url));
 
-/** The names by which each shell looks for it. */
-const COMPLETIONS = { bash: "iovactl", zsh: "_iovactl", fish: "iovactl.fish" } as const;
-
 mkdirSync(`${DIST}completion`, { recursive: true });
-for (const [shell, file] of Object.entries(COMPLETIONS))
-  writeFileSync(`${DIST}completion/${file}`, completionScript(shell));
+for (const shell of SHELLS) writeFileSync(`${DIST}completion/iovactl.${shell}`, completionScript(shell));
 
 mkdirSync(`${DIST}man`, { recursive: true });
 const parts = await generatedParts();

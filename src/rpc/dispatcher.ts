@@ -4,7 +4,7 @@ import { limitExceeded } from "../host/errors.ts";
 import { Requests } from "../metrics/requests.ts";
 import type { ControlLog } from "./control-log.ts";
 import type { Batch, Dialect, DialectCall, Fault, Request } from "./dialect.ts";
-import { encode, KeptTexts } from "./encode.ts";
+import { ResultTexts } from "./encode.ts";
 import {
   invalidRequest,
   isExpected,
@@ -26,7 +26,7 @@ export type Answer = string | undefined | Promise<string | undefined>;
 /** From a line to its answer, in the dialect of the connection that it came over. */
 export class Dispatcher {
   readonly #methods: ReadonlyMap<string, Method>;
-  readonly #texts = new KeptTexts();
+  readonly #texts = new ResultTexts();
   readonly #controlLog: ControlLog;
   readonly #log: Logger;
 
@@ -86,7 +86,8 @@ export class Dispatcher {
       const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
       if (!method) throw methodNotFound(request.method, [...dialect.methods.keys(), ...this.#methods.keys()]);
       const result = execute(method, request.params, call, this.#controlLog);
-      const text = result instanceof Promise ? this.#encodeLater(result, call) : this.#encode(result, call);
+      const text =
+        result instanceof Promise ? this.#encodeLater(result, call) : this.#texts.of(result, call.slice);
       if (typeof text === "string") return this.#done(dialect, request, text, began);
       return text.then(
         (settled) => this.#done(dialect, request, settled, began),
@@ -117,12 +118,7 @@ export class Dispatcher {
   }
 
   async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
-    return this.#encode(await result, call);
-  }
-
-  #encode(result: unknown, { slice }: DialectCall): string | Promise<string> {
-    const kept = typeof result === "object" && result !== null ? this.#texts.of(result) : undefined;
-    return kept ?? encode(result, slice);
+    return this.#texts.of(await result, call.slice);
   }
 
   /** One after the other and answered in order; between two of them others have their turns. */

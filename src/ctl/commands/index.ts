@@ -132,6 +132,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     "what makes a shell complete command lines",
     async () => (await import("./completion.ts")).completion,
   ),
+  entry(
+    "fleet",
+    "hosts | check | predict | find SIZE | fits | outliers | watch",
+    "what many hosts have in common",
+    async () => (await import("./fleet.ts")).fleet,
+  ),
   {
     ...entry(
       "proxy",
