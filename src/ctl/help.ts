@@ -21,7 +21,7 @@ ${COMMANDS.filter(({ isHidden }) => !isHidden)
 iovactl COMMAND --help tells more of each. Every command takes:
 ${optionsHelp(GLOBAL_OPTIONS)}
 
-Exit status: ${exitStatuses()}.
+${wrap(`Exit status: ${exitStatuses()}.`, WIDTH).join("\n")}
 `;
 }
 

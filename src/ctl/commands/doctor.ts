@@ -47,37 +47,51 @@ export const doctor = defineCommand({
   },
 });
 
-/** What a message means, and what forbids the addresses in it, if a daemon is there to tell. */
+/** A PCI device's name, as QEMU and the kernel put it into messages. */
+const NAMED = /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/;
+
+/** What a message means; and what the daemon, if one is there, knows of the device and the addresses in it. */
 async function explainMessage(
   message: string,
   device: string | undefined,
   out: Output,
   daemon: Daemon,
 ): Promise<void> {
-  const found = meaningOf(message);
+  const { means, remedy, source } = meaningOf(message)?.meaning ?? {};
   const range = rangeIn(message);
-  const client = range && (await daemon.connect().catch(() => undefined));
-  const explained =
-    client &&
-    range &&
-    (await client.call("explain-range", { ...range, ...(device ? { devices: [device] } : {}) }));
+  const name = device ?? NAMED.exec(message)?.[0];
+  const client = range || name ? await daemon.connect().catch(() => undefined) : undefined;
+  // A message may be of another host.
+  const known = name
+    ? (await client?.call("query-devices", { device: name }).catch(() => undefined))?.devices[0]
+    : undefined;
+  const sources = known ? { devices: [known.device] } : {};
+  const excluded = range && (await client?.call("explain-range", { ...range, ...sources }))?.excluded;
   await client?.close();
-  const { means, remedy, source } = found?.meaning ?? {};
-  const answer = { known: found !== undefined, means, remedy, source, range, excluded: explained?.excluded };
-  out.answer(answer, () => {
-    if (!found)
-      return [
-        "This message is not known. iovactl doctor looks at the host, iovactl doctor DEVICE at a device.",
-      ];
-    return [
-      ...hanging(out.paint("heading", "means      "), means ?? "", out),
-      ...hanging(out.paint("heading", "do         "), remedy ?? "", out),
-      ...hanging(out.paint("heading", "source     "), source ?? "", out),
-      ...(explained?.excluded ?? []).flatMap((each) =>
-        hanging(out.paint("blocks", "forbidden  "), `${rangeText(each)} ${causesText(each.causes)}`, out),
-      ),
-    ];
-  });
+  const answer = {
+    known: means !== undefined,
+    means,
+    remedy,
+    source,
+    range,
+    excluded,
+    blockers: known?.blockers,
+  };
+  out.answer(answer, () => [
+    ...(means === undefined
+      ? ["This message is not known. iovactl doctor looks at the host, iovactl doctor DEVICE at a device."]
+      : [
+          ...hanging(out.paint("heading", "means      "), means, out),
+          ...hanging(out.paint("heading", "do         "), remedy ?? "", out),
+          ...hanging(out.paint("heading", "source     "), source ?? "", out),
+        ]),
+    ...(excluded ?? []).flatMap((each) =>
+      hanging(out.paint("blocks", "forbidden  "), `${rangeText(each)} ${causesText(each.causes)}`, out),
+    ),
+    ...(known?.blockers ?? []).flatMap(({ device, reason, detail }) =>
+      hanging(out.paint("blocks", "here       "), `${device}: ${reason}: ${detail}`, out),
+    ),
+  ]);
 }
 
 /** As QEMU's -m: megabytes without a unit. */

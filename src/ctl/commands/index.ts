@@ -123,7 +123,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry(
     "metrics",
     "",
-    "the daemon's metrics, as OpenMetrics text",
+    "the daemon's metrics, as text for Prometheus",
     async () => (await import("./metrics.ts")).metrics,
   ),
   entry(

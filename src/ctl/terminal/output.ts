@@ -62,8 +62,10 @@ export class Output {
     else this.printJson(answer);
   }
 
+  /** What is JSON in any case goes on one line in a pipe, unless it is asked for otherwise. */
   printJson(value: unknown): void {
-    this.print(JSON.stringify(value, undefined, this.json === "short" ? undefined : 2));
+    const isPretty = this.json === "pretty" || (this.json === "off" && this.isTerminal);
+    this.print(JSON.stringify(value, undefined, isPretty ? 2 : undefined));
   }
 
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
