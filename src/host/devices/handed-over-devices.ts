@@ -12,7 +12,7 @@ export interface Passage {
 }
 
 /** A device whose open cdev a client was given, to bind it by itself. */
-interface HandedOverDevice {
+export interface HandedOverDevice {
   readonly platform: PlatformDevice;
   /** The context that was given with it. It may have been destroyed since: the client has a descriptor of its own. */
   readonly context: Context;
@@ -43,6 +43,15 @@ export class HandedOverDevices {
     const { platform, context } = handedOver;
     this.#devices.set(platform.device, handedOver);
     this.#parts.tell({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
+  }
+
+  names(): string[] {
+    return [...this.#devices.keys()];
+  }
+
+  /** What was so in an earlier life. */
+  takeOver(handedOver: HandedOverDevice): void {
+    this.#devices.set(handedOver.platform.device, handedOver);
   }
 
   /** As it was when the evidence was looked at last. */
