@@ -43,6 +43,9 @@ export class Host {
     this.platform = new Platform(kernel);
     this.#parts = assemble(kernel, this.platform, options);
     this.#directory = new Directory(this.#parts);
+    this.#parts.handedOver.onAllBack = (context) => {
+      if (context.lease === "handed-over") void this.endLease(context);
+    };
   }
 
   /** Whether the proposed ioctl was asked for, and the kernel has not said that it does not know it. */
@@ -197,7 +200,6 @@ export class Host {
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
   async endLease(context: Context): Promise<void> {
-    // Its client may come back to the next life.
     if (this.#isLeaving) return;
     await this.#destroy(context, { cause: "lease", uid: null }).catch(() => undefined);
   }
@@ -237,7 +239,9 @@ export class Host {
 
   /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
-    await this.#parts.handOvers.device(device, this.#parts.contexts.get(context), to, send);
+    const chosen = this.#parts.contexts.get(context);
+    await this.#parts.handOvers.device(device, chosen, to, send);
+    if (chosen.lease === "handed-over") this.#watchGuests();
   }
 
   /** Gives a client the context's iommufd. */
@@ -271,6 +275,7 @@ export class Host {
     for (const context of this.contexts()) {
       if (context.lease === "connection")
         this.#parts.leases.wait(context, grace, () => void this.endLease(context));
+      if (context.lease === "handed-over") this.#watchGuests();
     }
     return lost;
   }
@@ -287,9 +292,14 @@ export class Host {
     return context;
   }
 
+  /** From now on no lease ends with its connection: its client may come back to the next life. */
+  keepLeases(): void {
+    this.#isLeaving = true;
+  }
+
   /** Ends this life and leaves everything to the next: resolves when nothing is under way. Nothing is given back. */
   async leave(): Promise<void> {
-    this.#isLeaving = true;
+    this.keepLeases();
     for (const context of this.contexts()) await context.settled();
     await this.#parts.turns.settled();
     this.#parts.leases.close();
@@ -323,6 +333,17 @@ export class Host {
       // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
       .then((devices) => handedOver.review(devices).catch(() => undefined));
     return context.ending;
+  }
+
+  /** For the contexts that last as long as the devices that were handed over with them. */
+  #watchGuests(): void {
+    const { handedOver, leases } = this.#parts;
+    leases.watch(() => {
+      const watched = this.contexts().filter(({ lease }) => lease === "handed-over");
+      const devices = watched.flatMap((context) => handedOver.givenWith(context));
+      void handedOver.review(devices).catch(() => undefined);
+      return devices.length > 0;
+    });
   }
 
   async #known(platform: PlatformDevice): Promise<KnownDevice> {

@@ -103,7 +103,7 @@ export function assemble(
   const handOvers = new HandOvers({ ...shared, binding });
   const legacy = restore(shared);
   const inventory = new Inventory({ ...shared, holdings, told: legacy?.told });
-  if (!legacy) recorder.begin(records.all());
+  if (!legacy?.told) recorder.begin(records.all());
   return {
     ...{ counters, turns, users, devices, census, knowledge, verifier, contexts, records, resvIoctl },
     ...{

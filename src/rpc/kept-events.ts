@@ -6,11 +6,16 @@ const BYTES = 256 * 1024;
 
 const PREFIX = "event ";
 
+interface Kept {
+  readonly key: string;
+  readonly size: number;
+}
+
 /** The last events, in the journal: who subscribes after a restart goes on where it was. */
 export class KeptEvents {
   readonly #journal: Journal;
   /** Keys and sizes, oldest first; those before `#first` have been taken out. */
-  #kept: { readonly key: string; readonly size: number }[] = [];
+  #kept: Kept[] = [];
   #first = 0;
   #bytes = 0;
 
@@ -46,7 +51,7 @@ export class KeptEvents {
   /** The last one stays, however long it is: by it the next life knows the sequence. */
   #forget(): void {
     while (this.#bytes > BYTES && this.#first < this.#kept.length - 1) {
-      const oldest = this.#kept[this.#first++] as (typeof this.#kept)[number];
+      const oldest = this.#kept[this.#first++] as Kept;
       this.#bytes -= oldest.size;
       this.#journal.put(oldest.key, null);
     }

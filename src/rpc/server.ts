@@ -115,6 +115,10 @@ export class RpcServer {
     this.#serve(server);
   }
 
+  get connections(): number {
+    return this.#sessions.size;
+  }
+
   /** Accepts no more, reads no more, finishes the requests under way, sends their answers and ends every connection. */
   async close(): Promise<void> {
     clearInterval(this.#stuck);

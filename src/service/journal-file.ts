@@ -32,11 +32,6 @@ interface Title {
   readonly number: number;
 }
 
-/** A state that this version cannot read: whatever it is about has to be given up. */
-export class UnknownFormat extends Error {
-  override readonly name = "UnknownFormat";
-}
-
 /**
  * The journal in two files, of which one is in use: records of what has been set, each kept whole or not at all. When it has
  * grown, what holds goes into the other one, and that one counts from when it is complete.
@@ -50,19 +45,16 @@ export class JournalFile implements Journal {
   /** Bytes that the entries take. */
   #live = 0;
   #gathered: Pair[] | undefined;
+  readonly isInherited: boolean;
+  readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
-  readonly isTorn: boolean;
+  isTorn = false;
 
-  /** @throws UnknownFormat, and then both are cleared */
   constructor(storages: readonly [JournalStorage, JournalStorage]) {
     this.#storages = storages;
     this.#current = storages[0];
-    try {
-      this.isTorn = this.#load();
-    } catch (error) {
-      for (const storage of storages) storage.clear();
-      throw error;
-    }
+    this.problem = this.#load();
+    this.isInherited = this.#entries.size > 0;
     // What an earlier life has left ends in a torn record, or grows by this one's: both begin a new file.
     this.#begin();
   }
@@ -119,7 +111,8 @@ export class JournalFile implements Journal {
     this.#size = bytes.length;
   }
 
-  #load(): boolean {
+  /** Reads what an earlier life has left. Returns why it cannot, if so; there are no entries then. */
+  #load(): string | undefined {
     const files = this.#storages.map((storage) => {
       const { records, isTorn } = recordsIn(storage.read());
       const [title, ...rest] = records as [Title?, ...unknown[]];
@@ -129,14 +122,16 @@ export class JournalFile implements Journal {
     const newest = files
       .filter(({ rest }) => rest.length > 0)
       .sort((a, b) => (b.title?.number ?? 0) - (a.title?.number ?? 0))[0];
-    if (!newest?.title) return false;
+    if (!newest?.title) return undefined;
     const { format, number } = newest.title;
-    const reader = READERS.get(format);
-    if (!reader) throw new UnknownFormat(`the state of an earlier process has the format ${format}`);
-    for (const record of newest.rest) for (const pair of reader(record)) this.#set(pair);
     this.#number = number;
     this.#current = newest.storage;
-    return newest.isTorn;
+    const reader = READERS.get(format);
+    if (!reader)
+      return `the state of an earlier process has the format ${format}, and this version does not know it`;
+    for (const record of newest.rest) for (const pair of reader(record)) this.#set(pair);
+    this.isTorn = newest.isTorn;
+    return undefined;
   }
 }
 

@@ -12,6 +12,7 @@ export class Supervision {
   readonly #notices: Pick<NotifySocket, "send" | "offer">;
   readonly #status: () => string;
   readonly #timers: NodeJS.Timeout[] = [];
+  #extending: NodeJS.Timeout | undefined;
   #told = "";
 
   /** `status`: one line for people, as it is at the moment. */
@@ -20,8 +21,16 @@ export class Supervision {
     this.#status = status;
   }
 
+  /** What goes on takes as long as hardware does, until ready() or the end. */
+  takeTime(): void {
+    const extend = () => this.#notices.offer(`EXTEND_TIMEOUT_USEC=${MORE_TIME}`);
+    extend();
+    this.#extending = setInterval(extend, PATIENCE).unref();
+  }
+
   /** The service serves; from now on the event loop gives signs of life. */
   ready({ watchdog }: Pick<ServiceEnvironment, "watchdog">): void {
+    clearInterval(this.#extending);
     this.#told = this.#status();
     this.#notices.send(`READY=1\nSTATUS=${this.#told}`);
     this.#every(STATUS, () => this.#tellStatus());
@@ -39,15 +48,14 @@ export class Supervision {
     }
   }
 
-  /** The end begins, which takes as long as hardware does. Signs of life go on. */
+  /** The end begins. Signs of life go on. */
   stopping(): void {
     this.#notices.send("STOPPING=1\nSTATUS=ending");
-    const extend = () => this.#notices.offer(`EXTEND_TIMEOUT_USEC=${MORE_TIME}`);
-    extend();
-    this.#every(PATIENCE, extend);
+    this.takeTime();
   }
 
   close(): void {
+    clearInterval(this.#extending);
     for (const timer of this.#timers) clearInterval(timer);
   }
 

@@ -2,8 +2,12 @@ import { HostError } from "../errors.ts";
 import type { Context } from "./context.ts";
 import type { Owner } from "./owners.ts";
 
+/** Nobody tells when a guest ends: milliseconds between two looks. */
+const LOOK = 5_000;
+
 /** The contexts whose connection has gone with an earlier life of the daemon, and that wait for its client to come back. */
 export class Leases {
+  #watch: NodeJS.Timeout | undefined;
   readonly #waiting = new Map<Context, NodeJS.Timeout>();
 
   /** Calls `ended` after so many seconds, unless somebody resumes the lease. */
@@ -33,7 +37,17 @@ export class Leases {
     this.#waiting.delete(context);
   }
 
+  /** Calls `look` every few seconds, until it says that there is nothing left to look for. A second call changes nothing. */
+  watch(look: () => boolean): void {
+    this.#watch ??= setInterval(() => {
+      if (look()) return;
+      clearInterval(this.#watch);
+      this.#watch = undefined;
+    }, LOOK).unref();
+  }
+
   close(): void {
+    clearInterval(this.#watch);
     for (const timer of this.#waiting.values()) clearTimeout(timer);
     this.#waiting.clear();
   }

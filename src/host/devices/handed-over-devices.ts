@@ -34,6 +34,8 @@ export interface HandedOverDevicesParts {
 export class HandedOverDevices {
   readonly #parts: HandedOverDevicesParts;
   readonly #devices = new Map<string, HandedOverDevice>();
+  /** Called when all devices that were given with the context are back. */
+  onAllBack: (context: Context) => void = () => {};
 
   constructor(parts: HandedOverDevicesParts) {
     this.#parts = parts;
@@ -99,6 +101,7 @@ export class HandedOverDevices {
     const context = handedOver.context.name;
     const end: End = { cause: "lease", uid: null };
     this.#parts.tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, ...end });
+    if (this.givenWith(handedOver.context).length === 0) this.onAllBack(handedOver.context);
   }
 
   async #isOut({ platform, passage }: HandedOverDevice): Promise<boolean> {

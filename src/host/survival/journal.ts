@@ -3,6 +3,10 @@
  * that changes something, and when it has ended; never for a question that the cache answers.
  */
 export interface Journal {
+  /** Whether an earlier life has left it. */
+  readonly isInherited: boolean;
+  /** Why what an earlier life has left could not be read; undefined: it could, or there is none. */
+  readonly problem?: string | undefined;
   /** All that is kept now, in the order in which they were first put. At the start: what an earlier life has left. */
   readonly entries: ReadonlyMap<string, string>;
   /** Sets an entry, or with null takes it out. It is kept when this returns. */
@@ -13,6 +17,7 @@ export interface Journal {
 
 /** Where nobody supervises the process nothing outlives it. */
 export const NO_JOURNAL: Journal = {
+  isInherited: false,
   entries: new Map(),
   put() {},
   together: (write) => write(),

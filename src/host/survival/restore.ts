@@ -24,7 +24,8 @@ export interface RestoreParts {
 
 /** What an earlier life has left, when the model is again as listeners were told. What of it still holds, see Settlement. */
 export interface Legacy {
-  readonly told: readonly DeviceRecord[];
+  /** Undefined where nobody knows what that was. */
+  readonly told: readonly DeviceRecord[] | undefined;
   /** Descriptors of the store that nothing in the journal is about. */
   readonly strays: readonly { readonly name: string; readonly fd: number }[];
   /** What the journal has, and the store has not. */
@@ -40,7 +41,7 @@ const NONE = -1;
 /** Makes the model what the journal says; asks no hardware. Undefined when there was no earlier life. */
 export function restore(parts: RestoreParts): Legacy | undefined {
   const { journal, store } = parts;
-  if (journal.entries.size === 0 && store.inherited.length === 0) return undefined;
+  if (!journal.isInherited && !journal.problem && store.inherited.length === 0) return undefined;
   return new Restoration(parts).run();
 }
 
@@ -58,6 +59,7 @@ class Restoration {
 
   run(): Legacy {
     const { journal, knowledge } = this.#parts;
+    if (journal.problem) this.#lose({ reason: journal.problem });
     this.#contexts();
     this.#ioases();
     this.#devices();
@@ -74,7 +76,7 @@ class Restoration {
       ]),
     });
     return {
-      told: Array.from(read(journal, "device"), ([, record]) => record),
+      told: journal.isInherited ? Array.from(read(journal, "device"), ([, record]) => record) : undefined,
       strays: [...this.#unused],
       contextsWithoutFile: this.#contextsWithoutFile,
       devicesWithoutFile: this.#devicesWithoutFile,
