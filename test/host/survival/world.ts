@@ -36,10 +36,20 @@ export class World {
   readonly storages: readonly [Memory, Memory] = [new Memory(), new Memory()];
   /** The machine's descriptors that are the service manager's own. */
   readonly stored: { readonly name: string; readonly fd: number }[] = [];
+  /** What listeners were told, by whichever process, as far as it got to it. */
+  readonly told: Change[] = [];
 
   constructor({ devices, kernel = {}, iommus = [{ name: "iommu0" }] }: TestTopology) {
     const withDefaults = devices.map((device) => ({ driver: "vfio-pci", iommu: "iommu0", ...device }));
     this.machine = new SimulatedKernel(parseTopology({ kernel, iommus, devices: withDefaults }));
+  }
+
+  /** The snapshot of a listener who had an earlier one, and has heard all that was told since. */
+  folded(before: WireSnapshot): WireSnapshot {
+    return this.told.reduce((state, change) => {
+      const params = toWireEvent(change);
+      return params ? fold(state, { method: change.event, params }) : state;
+    }, before);
   }
 
   isStored(fd: number): boolean {
@@ -57,10 +67,10 @@ export class World {
 export class Life {
   readonly host: Host;
   readonly kernel: TamperedKernel;
-  /** What listeners were told, as far as the process got to it. */
-  readonly told: Change[] = [];
   /** The system calls so far: before each and behind each it may die. */
   readonly steps: string[] = [];
+  /** What a call off the loop waits for before it is made. */
+  queue: (call: string) => Promise<void> = async () => {};
   /** The step before which it dies. */
   dies = Number.POSITIVE_INFINITY;
   readonly #world: World;
@@ -78,6 +88,12 @@ export class Life {
     this.kernel.before = (call) => this.#step(call);
     this.kernel.after = (call) => this.#step(`${call} is made`);
     this.kernel.made = (call) => this.#survives(() => this.#step(`${call} is made`));
+    this.kernel.queued = async (call) => {
+      await this.queue(call);
+      await this.#survives(() => {
+        if (this.isDead) throw new Killed();
+      });
+    };
     const journal = new JournalFile([this.#storage(0), this.#storage(1)]);
     this.host = new Host(this.kernel, {
       observer: (change) => this.#untold.push(change),
@@ -93,14 +109,6 @@ export class Life {
 
   snapshot(): WireSnapshot {
     return toWireSnapshot(this.host.snapshot());
-  }
-
-  /** The snapshot of a listener who had an earlier one, and has heard all that was told since. */
-  folded(before: WireSnapshot): WireSnapshot {
-    return this.told.reduce((state, change) => {
-      const params = toWireEvent(change);
-      return params ? fold(state, { method: change.event, params }) : state;
-    }, before);
   }
 
   /** Does something, for as long as the process lives. What it is refused is its answer. */
@@ -143,7 +151,7 @@ export class Life {
       append: (bytes) => {
         this.#step("write");
         storage.append(bytes);
-        this.told.push(...this.#untold.splice(0));
+        this.#world.told.push(...this.#untold.splice(0));
         this.#step("write is made");
       },
     };
