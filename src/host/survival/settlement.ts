@@ -57,12 +57,20 @@ export class Settlement {
 
   /** Resolves to what was answered and is lost. */
   async run(): Promise<readonly Loss[]> {
-    await this.#closeStrays();
-    for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
-    for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
-    for (const context of this.#openContexts()) this.#compareIoases(context);
-    await this.#seatDevices();
-    await this.#restoreAllowLists();
+    const unsettled = new IoasChange();
+    for (const ioas of this.#parts.contexts.all().flatMap(({ ioases }) => [...ioases.values()]))
+      unsettled.include(ioas);
+    try {
+      await this.#closeStrays();
+      for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
+      for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
+      for (const context of this.#openContexts()) this.#compareIoases(context);
+      await this.#seatDevices();
+      await this.#restoreAllowLists();
+    } finally {
+      // Until now nobody could have told whether an answer is as it should be.
+      unsettled.end();
+    }
     await this.#verify();
     for (const held of this.#parts.devices.all()) this.#parts.holdings.listen(held);
     for (const intent of this.#intended("end"))

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { fold } from "../../../src/client/fold.ts";
 import type { Change } from "../../../src/host/changes.ts";
 import { Host } from "../../../src/host/host.ts";
@@ -56,6 +57,14 @@ export class World {
     return this.stored.some((each) => each.fd === fd);
   }
 
+  /** The service manager loses what it has under the name. */
+  async forget(name: string): Promise<void> {
+    for (const kept of this.stored.filter((each) => each.name === name)) {
+      this.stored.splice(this.stored.indexOf(kept), 1);
+      await this.machine.close(kept.fd);
+    }
+  }
+
   /** What the kernel does with a process that is dead, when the calls it was in have ended. */
   async reap(): Promise<void> {
     await this.machine.shutdown();
@@ -73,6 +82,8 @@ export class Life {
   queue: (call: string) => Promise<void> = async () => {};
   /** The step before which it dies. */
   dies = Number.POSITIVE_INFINITY;
+  /** Takes an entry out of the journal, as a fault would. */
+  readonly drop: (key: string) => void;
   readonly #world: World;
   #untold: Change[] = [];
   #died: () => void = () => {};
@@ -81,7 +92,14 @@ export class Life {
     this.#died = resolve;
   });
 
-  constructor(world: World, dies = Number.POSITIVE_INFINITY) {
+  readonly journal: JournalFile;
+
+  /** `publish`: what comes of its changes, beside what is noted here. */
+  constructor(
+    world: World,
+    dies = Number.POSITIVE_INFINITY,
+    publish: (journal: JournalFile) => (change: Change) => void = () => () => {},
+  ) {
     this.#world = world;
     this.dies = dies;
     this.kernel = new TamperedKernel(world.machine);
@@ -95,8 +113,17 @@ export class Life {
       });
     };
     const journal = new JournalFile([this.#storage(0), this.#storage(1)]);
+    this.journal = journal;
+    const published = publish(journal);
+    this.drop = (key) => {
+      assert(journal.entries.has(key), key);
+      journal.put(key, null);
+    };
     this.host = new Host(this.kernel, {
-      observer: (change) => this.#untold.push(change),
+      observer: (change) => {
+        this.#untold.push(change);
+        published(change);
+      },
       journal,
       store: this.#store(),
     });
@@ -169,10 +196,7 @@ export class Life {
       },
       remove: async (name) => {
         await this.#survives(() => this.#step(`FDSTOREREMOVE ${name}`));
-        for (const kept of stored.filter((each) => each.name === name)) {
-          stored.splice(stored.indexOf(kept), 1);
-          await machine.close(kept.fd);
-        }
+        await this.#world.forget(name);
         await this.#survives(() => this.#step("BARRIER is made"));
       },
     };
