@@ -48,6 +48,8 @@ async function serve() {
 /** The process dies at rest: its connections end, and nothing is given back. */
 async function restart(): Promise<void> {
   const { life, server } = daemon;
+  // Those of the restart before have come back.
+  for (const each of clients) await each.call("query-version");
   life.host.keepLeases();
   life.dies = life.steps.length;
   let left = clients.length;
