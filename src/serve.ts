@@ -9,9 +9,11 @@ import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
 import { openKernel } from "./open-kernel.ts";
 import { type Options, UsageError } from "./options.ts";
+import { Meters } from "./rpc/daemon-metrics.ts";
 import { qmp } from "./rpc/dialects/qmp.ts";
 import { EventHub } from "./rpc/event-hub.ts";
 import { METHODS } from "./rpc/methods/index.ts";
+import { MetricsServer } from "./rpc/metrics-server.ts";
 import { type Access, RpcServer } from "./rpc/server.ts";
 import { TimeSlices } from "./rpc/time-slices.ts";
 import { forgetEnvironment, readEnvironment, type ServiceEnvironment } from "./service/environment.ts";
@@ -30,7 +32,6 @@ const HEAP_GROWING_PERCENT = 75;
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const sink = new LogSink(2);
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
@@ -52,9 +53,11 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const slices = new TimeSlices();
   const events = new EventHub({ limits, slices, ...kept });
   const logChange = logChanges(log);
+  const meters = new Meters();
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);
+      meters.observe(change);
       events.publish(change);
     },
     limits,
@@ -77,16 +80,19 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     version: version(),
     log,
     logLinesDropped: () => sink.dropped,
+    meters,
     limits,
     slices,
     courier: door.courier,
   });
-  const listening = listenAll(server, options, door, sockets);
+  const metrics = new MetricsServer(door.access, () => server.metrics());
+  const listening = listenAll({ server, metrics }, options, door, sockets);
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
     await listening;
     supervision?.stopping();
     if (service) host.keepLeases();
+    await metrics.close();
     await server.close();
     // Whether there will be a next process only systemd knows: if not, it closes what it has kept, and that is the end of it.
     await (service ? host.leave() : host.close());
@@ -94,11 +100,15 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const reload = rereading(reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);
-  const { socket, qmpSocket } = options;
-  log.info({ socket, qmpSocket, backend: kernel.backend, release: kernel.release }, "listening");
+  const { socket, qmpSocket, metricsSocket } = options;
+  log.info(
+    { socket, qmpSocket, metricsSocket, backend: kernel.backend, release: kernel.release },
+    "listening",
+  );
 }
 
 /** Whoever supervises this process; undefined: nobody does, and nothing outlives it. */
@@ -123,16 +133,19 @@ function statusOf(host: Host, { connections }: RpcServer): string {
 
 /** At sockets that systemd listens at already; the daemon makes its own where there are none. */
 async function listenAll(
-  server: RpcServer,
-  { socket, qmpSocket }: Options,
+  { server, metrics }: { readonly server: RpcServer; readonly metrics: MetricsServer },
+  { socket, qmpSocket, metricsSocket }: Options,
   { mode }: { mode(): number },
   inherited: readonly Listener[],
 ): Promise<void> {
   const at = (speech: Speech) => inherited.filter((each) => each.speech === speech);
   for (const { fd } of at("json-rpc")) await server.adopt(fd);
   for (const { fd } of at("qmp")) await server.adopt(fd, qmp);
-  if (at("json-rpc").length === 0) await server.listen(socket, mode());
-  if (at("qmp").length === 0 && qmpSocket !== undefined) await server.listen(qmpSocket, mode(), qmp);
+  for (const { fd } of at("metrics")) await metrics.adopt(fd);
+  const isMissing = (speech: Speech) => at(speech).length === 0;
+  if (isMissing("json-rpc")) await server.listen(socket, mode());
+  if (isMissing("qmp") && qmpSocket !== undefined) await server.listen(qmpSocket, mode(), qmp);
+  if (isMissing("metrics") && metricsSocket !== undefined) await metrics.listen(metricsSocket, mode());
 }
 
 /** Undefined without native code, and then there are no threads that could keep the process from ending. */
@@ -145,7 +158,7 @@ async function alarm() {
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */
 async function openDoor(
-  { simulate, socket, qmpSocket, access: first }: Options,
+  { simulate, socket, qmpSocket, metricsSocket, access: first }: Options,
   log: Logger,
   inherited: readonly Listener[],
 ) {
@@ -161,7 +174,7 @@ async function openDoor(
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
     // The modes of systemd's sockets are systemd's.
-    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket])
+    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket, metricsSocket])
       if (path !== undefined) chmodSync(path, mode());
   };
   return { access, mode, admitBy, courier: peerOf.courier };

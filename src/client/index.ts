@@ -26,6 +26,11 @@ export const DEFAULT_SOCKET = "/run/iovad/iovad.sock";
 export interface ConnectOptions {
   /** DEFAULT_SOCKET when left out. */
   readonly socket?: string;
+  /**
+   * A program that speaks for the daemon over its standard streams, with its arguments: `["ssh", "host", "iovactl",
+   * "proxy"]`. Messages name it by `socket`.
+   */
+  readonly via?: readonly [string, ...string[]];
   /** Comes back by itself after the connection is lost, and takes up the events where they were; false when left out. */
   readonly reconnect?: boolean;
   /** Told when the connection is lost and another one will be tried for. */
@@ -49,6 +54,7 @@ const MAX_LINE = 256 * 1024 * 1024;
  */
 export async function connect({
   socket = DEFAULT_SOCKET,
+  via,
   reconnect = false,
   connectionLost = () => {},
   leaseLost = () => {},
@@ -58,7 +64,7 @@ export async function connect({
 }: ConnectOptions = {}): Promise<Client> {
   return Client.connect({
     path: socket,
-    dial: descriptors ? await dialForDescriptors() : dial,
+    dial: descriptors ? await dialForDescriptors() : via ? await dialBy(via) : dial,
     descriptors,
     reconnect,
     connectionLost,
@@ -76,4 +82,9 @@ async function dialForDescriptors(): Promise<Dial> {
   } catch (error) {
     throw fault.noNativeCode(error as Error);
   }
+}
+
+/** Most clients start no process. */
+async function dialBy(command: readonly [string, ...string[]]): Promise<Dial> {
+  return (await import("./process-transport.ts")).dialProcess(command);
 }

@@ -1,4 +1,5 @@
 import { alignRangeInwards } from "../ranges/align.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
 import type { Window } from "./layout.ts";
 
 /** "  0000000100000000-000000027fffffff (prio 0, ram): pc.ram @0000000080000000 KVM" */
@@ -24,17 +25,47 @@ const KVM = " KVM";
  * @throws RangeError that says which command to use, for text without a view: `info mtree` without `-f` shows aliases
  * and whole regions, wherever they may be hidden
  */
-export function parseMtree(text: string, pageSize: bigint): Window[] {
-  return systemView(text).flatMap((line) => {
-    const [, low, high, type, name] = LINE.exec(line.trim()) ?? [];
-    if (low === undefined || high === undefined || name === undefined) return [];
-    if (type !== "ram" && type !== "rom" && type !== "ramd") return [];
-    const range = { start: BigInt(`0x${low}`), last: BigInt(`0x${high}`) };
-    const mapped = range.start <= range.last ? alignRangeInwards(range, pageSize) : null;
-    // Bit 63 marks what a BAR shows while the guest finds out its size.
-    if (mapped === null || mapped.start >> 63n === 1n) return [];
-    return [{ ...mapped, name: nameOf(name), required: type !== "ramd" }];
-  });
+export function* parseMtree(text: string, pageSize: bigint): Steps<Window[]> {
+  const windows: Window[] = [];
+  let views = 0;
+  let isSystem = false;
+  let count = 0;
+  for (const line of linesOf(text)) {
+    if (++count % STEP === 0) yield;
+    if (VIEW.test(line)) {
+      if (isSystem) return windows;
+      views++;
+      // The spaces of a view stand before its ranges.
+    } else if (views > 0 && SPACE.exec(line)?.[1] === SYSTEM_SPACE) isSystem = true;
+    else if (isSystem) windows.push(...windowOf(line, pageSize));
+  }
+  if (isSystem) return windows;
+  throw new RangeError(
+    views === 0
+      ? 'no FlatView in it; give what QEMU\'s monitor prints for "info mtree -f" (over QMP: human-monitor-command)'
+      : `none of its FlatViews shows the address space "${SYSTEM_SPACE}"; give the whole of what QEMU's monitor prints for "info mtree -f"`,
+  );
+}
+
+/** Without their ends; one at a time, since a text of a mebibyte may have as many. */
+function* linesOf(text: string): Generator<string, void, undefined> {
+  for (let at = 0; at < text.length; ) {
+    const found = text.indexOf("\n", at);
+    const end = found < 0 ? text.length : found;
+    yield text.slice(at, end);
+    at = end + 1;
+  }
+}
+
+function windowOf(line: string, pageSize: bigint): Window[] {
+  const [, low, high, type, name] = LINE.exec(line.trim()) ?? [];
+  if (low === undefined || high === undefined || name === undefined) return [];
+  if (type !== "ram" && type !== "rom" && type !== "ramd") return [];
+  const range = { start: BigInt(`0x${low}`), last: BigInt(`0x${high}`) };
+  const mapped = range.start <= range.last ? alignRangeInwards(range, pageSize) : null;
+  // Bit 63 marks what a BAR shows while the guest finds out its size.
+  if (mapped === null || mapped.start >> 63n === 1n) return [];
+  return [{ ...mapped, name: nameOf(name), required: type !== "ramd" }];
 }
 
 function nameOf(text: string): string {
@@ -42,23 +73,4 @@ function nameOf(text: string): string {
   while (name.endsWith(KVM)) name = name.slice(0, -KVM.length);
   const owner = name.search(OWNER);
   return owner < 0 ? name : name.slice(0, owner);
-}
-
-/** The lines of the view that shows the address space "memory". */
-function systemView(text: string): string[] {
-  const lines = text.split(/\r?\n/);
-  const starts = lines.flatMap((line, index) => (VIEW.test(line) ? [index] : []));
-  if (starts.length === 0) {
-    throw new RangeError(
-      'no FlatView in it; give what QEMU\'s monitor prints for "info mtree -f" (over QMP: human-monitor-command)',
-    );
-  }
-  const views = starts.map((start, n) => lines.slice(start, starts[n + 1]));
-  const view = views.find((lines) => lines.some((line) => SPACE.exec(line)?.[1] === SYSTEM_SPACE));
-  if (view === undefined) {
-    throw new RangeError(
-      `none of its FlatViews shows the address space "${SYSTEM_SPACE}"; give the whole of what QEMU's monitor prints for "info mtree -f"`,
-    );
-  }
-  return view;
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseMtree } from "../../src/plan/mtree.ts";
 import { formatRange } from "../../src/ranges/range.ts";
+import { finish } from "../../src/ranges/steps.ts";
 
 const PAGE = 4096n;
 // `qemu-system-x86_64 -S -nodefaults -M q35 -m 8G`, QEMU 7.2.22, monitor command `info mtree -f`.
@@ -13,7 +14,7 @@ function view(lines: string): string {
 }
 
 function shown(text: string, pageSize = PAGE): string[] {
-  return parseMtree(text, pageSize).map(
+  return finish(parseMtree(text, pageSize)).map(
     (window) => `${window.name} ${formatRange(window)}${window.required ? "" : " optional"}`,
   );
 }

@@ -17,6 +17,7 @@ import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { discover, queryCommands, querySchema, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
+import { queryMetrics } from "./metrics.ts";
 import { explainRange, findFreeRange, predictAllowedRanges } from "./planning.ts";
 import { queryHostProfile } from "./profile.ts";
 import { queryStatus } from "./status.ts";
@@ -28,6 +29,7 @@ export const METHODS = [
   querySchema,
   discover,
   queryStatus,
+  queryMetrics,
 
   queryDevices,
   queryReservedRanges,

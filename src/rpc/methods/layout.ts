@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";
@@ -8,7 +8,7 @@ import { parseMtree } from "../../plan/mtree.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
-import { mapInSteps } from "../../ranges/steps.ts";
+import { mapInSteps, type Steps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
@@ -99,7 +99,7 @@ export const checkLayoutMethod = defineMethod({
     const given = { devices, context, ioas, hosts };
     const plan = await planFor(given, call);
     const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
-    const windows = windowsOf(params, pageSize, call.limits);
+    const windows = await call.slice.run(windowsOf(params, pageSize, call.limits));
     const promise = params.enforce ? await promiseOf(windows, call.slice) : NamedRanges.EMPTY;
     const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
     const fits = checked.fits && plan.blockers.length === 0;
@@ -125,7 +125,11 @@ function checkConflicts(plan: Plan, windows: readonly Window[], causes: boolean,
 }
 
 /** All windows of the params, in the order machine or mtree, then layout. */
-function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits: Limits): Window[] {
+function* windowsOf(
+  { machine, mtree, layout }: Params,
+  pageSize: bigint,
+  limits: Limits,
+): Steps<readonly Window[]> {
   if (machine && mtree !== undefined) {
     throw invalidParams("mtree: contradicts machine; give the guest that runs, or the one that is planned");
   }
@@ -133,8 +137,8 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits:
     throw invalidParams("layout: give windows here, or a machine, or an mtree");
   }
   const windows = [
-    ...(machine ? windowsFrom("machine", () => machineWindows(machine)) : []),
-    ...(mtree === undefined ? [] : windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
+    ...(machine ? yield* windowsFrom("machine", () => machineWindows(machine)) : []),
+    ...(mtree === undefined ? [] : yield* windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
     ...(layout ?? []),
   ];
   const count = windows.length;
@@ -143,9 +147,10 @@ function windowsOf({ machine, mtree, layout }: Params, pageSize: bigint, limits:
 }
 
 /** What the planner refuses, as a fault of the member that says it. */
-function windowsFrom(member: string, make: () => Window[]): Window[] {
+function* windowsFrom(member: string, make: () => Window[] | Steps<Window[]>): Steps<Window[]> {
   try {
-    const windows = make();
+    const made = make();
+    const windows = Array.isArray(made) ? made : yield* made;
     if (windows.length > 0) return windows;
   } catch (error) {
     if (error instanceof RangeError) throw invalidParams(`${member}: ${error.message}`);
