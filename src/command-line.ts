@@ -16,3 +16,8 @@ export function complain(command: string, message: string): void {
 export function faultOf(error: unknown): string {
   return `${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`;
 }
+
+/** The command line is wrong; `message` is one line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}

@@ -84,6 +84,12 @@ export const GENERAL: readonly Setting[] = [
     about: "listen there as well, for clients that speak QMP (qmp-shell, for one)",
     type: text,
   },
+  {
+    name: "metrics-socket",
+    value: "PATH",
+    about: "listen there as well, for what scrapes metrics: HTTP, GET /metrics, in OpenMetrics text",
+    type: text,
+  },
   { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
   {
     name: "log-level",

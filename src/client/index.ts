@@ -25,6 +25,11 @@ export const DEFAULT_SOCKET = "/run/iovad/iovad.sock";
 export interface ConnectOptions {
   /** DEFAULT_SOCKET when left out. */
   readonly socket?: string;
+  /**
+   * A program that speaks for the daemon over its standard streams, with its arguments: `["ssh", "host", "iovactl",
+   * "proxy"]`. Messages name it by `socket`.
+   */
+  readonly via?: readonly [string, ...string[]];
   /** Comes back by itself after the connection is lost, and takes up the events where they were; false when left out. */
   readonly reconnect?: boolean;
   /** For callForDescriptors(): loads native code (koffi). */
@@ -44,6 +49,7 @@ const MAX_LINE = 256 * 1024 * 1024;
  */
 export async function connect({
   socket = DEFAULT_SOCKET,
+  via,
   reconnect = false,
   descriptors = false,
   patience = PATIENCE,
@@ -51,7 +57,7 @@ export async function connect({
 }: ConnectOptions = {}): Promise<Client> {
   return Client.connect({
     path: socket,
-    dial: descriptors ? await dialForDescriptors() : dial,
+    dial: descriptors ? await dialForDescriptors() : via ? await dialBy(via) : dial,
     descriptors,
     reconnect,
     patience,
@@ -67,4 +73,9 @@ async function dialForDescriptors(): Promise<Dial> {
   } catch (error) {
     throw fault.noNativeCode(error as Error);
   }
+}
+
+/** Most clients start no process. */
+async function dialBy(command: readonly [string, ...string[]]): Promise<Dial> {
+  return (await import("./process-transport.ts")).dialProcess(command);
 }

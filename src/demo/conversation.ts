@@ -1,9 +1,12 @@
 import { type Arguments, type Client, DaemonError, type MethodName, type Result } from "../client/index.ts";
-import { parseAddress } from "../ranges/address.ts";
-import { picture } from "./picture.ts";
+import { laneOfAllowed, notesOf } from "../picture/answers.ts";
+import { drawText } from "../picture/text.ts";
 
 type WireRange = Result<"predict-allowed-ranges">["ranges"][number];
 type Print = (line?: string) => void;
+
+/** Columns of the picture. */
+const WIDTH = 98;
 
 /** A client's main job from beginning to end, each request with the part of its answer that matters. */
 export async function converse(client: Client, print: Print): Promise<void> {
@@ -61,7 +64,10 @@ export async function converse(client: Client, print: Print): Promise<void> {
   print(`← ${allowed.ranges.map(text).join(" ")}`);
   print(`← ${freshness(allowed)}, alignment ${allowed["iova-alignment"]}`);
   print();
-  for (const line of picture(allowed.ranges.map(numbers), probed.regions.map(typed))) print(`  ${line}`);
+  // With who excludes the rest, as iovactl map has it.
+  const explained = await client.call("predict-allowed-ranges", { ioas });
+  const picture = { lanes: [laneOfAllowed(`${ioas}`, explained)], notes: notesOf(explained) };
+  for (const line of drawText(picture, { width: WIDTH, paint: (_kind, text) => text })) print(`  ${line}`);
 
   const again = await ask("Asked again, it comes from the cache …", "query-allowed-ranges", {
     ioas,
@@ -90,12 +96,4 @@ function freshness({ cached, generation }: Result<"query-allowed-ranges">): stri
 
 function text({ start, last }: WireRange): string {
   return `[${start}, ${last}]`;
-}
-
-function numbers({ start, last }: WireRange) {
-  return { start: parseAddress(start), last: parseAddress(last) };
-}
-
-function typed(region: WireRange & { type: string }) {
-  return { ...numbers(region), type: region.type };
 }

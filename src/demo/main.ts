@@ -1,8 +1,8 @@
 import { connect } from "../client/index.ts";
-import { complain } from "../command-line.ts";
+import { complain, UsageError } from "../command-line.ts";
 import { converse } from "./conversation.ts";
 import { ended, startDaemon } from "./daemon.ts";
-import { type DemoOptions, HELP, parseOptions, UsageError } from "./options.ts";
+import { type DemoOptions, HELP, parseOptions } from "./options.ts";
 
 const print = (line = "") => process.stdout.write(`${line}\n`);
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { faultOf } from "../command-line.ts";
+import { faultOf, UsageError } from "../command-line.ts";
 
 export interface DemoOptions {
   readonly host: string;
@@ -12,11 +12,6 @@ export interface DemoOptions {
   readonly socket: string;
   /** Whether the daemon ends with the conversation. */
   readonly once: boolean;
-}
-
-/** The command line is wrong; `message` is one line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
 }
 
 const HOSTS = fileURLToPath(new URL("../../src/demo/hosts/", import.meta.url));

@@ -66,7 +66,8 @@ export function windowFits({ ranges, alignment }: Plan, window: Window): boolean
   return ranges.covers(window) && (alignment === null || isAligned(window, alignment));
 }
 
-function isAligned(window: Range, alignment: bigint): boolean {
+/** Whether the window starts and ends on multiples of `alignment`, in bytes. */
+export function isAligned(window: Range, alignment: bigint): boolean {
   const aligned = alignRangeInwards(window, alignment);
   return aligned !== null && aligned.start === window.start && aligned.last === window.last;
 }

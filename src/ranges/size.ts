@@ -40,3 +40,12 @@ export function formatSize(bytes: bigint): string {
   }
   return `${bytes}${UNITS[unit]?.toUpperCase()}`;
 }
+
+const PEOPLES_UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/** For people: in the largest unit that leaves a number of at least 1, to a hundredth. */
+export function humanSize(bytes: bigint): string {
+  let [number, unit] = [Number(bytes), 0];
+  for (; number >= 1024 && unit < PEOPLES_UNITS.length - 1; unit++) number /= 1024;
+  return `${Number(number.toFixed(2))} ${PEOPLES_UNITS[unit]}`;
+}

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { DEFAULT_SOCKET } from "../client/index.ts";
-import { faultOf } from "../command-line.ts";
+import { faultOf, UsageError } from "../command-line.ts";
 
 /** What the command line asks for. */
 export interface RunOptions {
@@ -14,11 +14,6 @@ export interface RunOptions {
   readonly deathSignal: string | undefined;
   /** The program and its arguments, placeholders in them. */
   readonly command: readonly [string, ...string[]];
-}
-
-/** The command line is wrong; `message` is one line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
 }
 
 export const HELP = `iovad-run: start a program with VFIO devices that it may not open itself

@@ -1,9 +1,9 @@
 import { type Client, connect, DaemonError } from "../client/index.ts";
-import { complain, version } from "../command-line.ts";
+import { complain, UsageError, version } from "../command-line.ts";
 import { startChild, statusOf } from "./child.ts";
 import { SETPRIV } from "./death-signal.ts";
 import { askForAll } from "./hand-over.ts";
-import { HELP, parseOptions, type RunOptions, UsageError } from "./options.ts";
+import { HELP, parseOptions, type RunOptions } from "./options.ts";
 import type { Signals } from "./signals.ts";
 
 /**

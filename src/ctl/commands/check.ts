@@ -1,0 +1,79 @@
+import type { Result } from "../../client/index.ts";
+import { causesText } from "../../picture/causes.ts";
+import { defineCommand } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
+import {
+  ASSUMED_MACHINE,
+  GUEST_OPTIONS,
+  guestParams,
+  IOAS_OPTION,
+  isMachineAssumed,
+  sourceParams,
+} from "../guest.ts";
+import { RANGE_COLUMNS } from "../range-columns.ts";
+import { rangeText, sizeOf } from "../ranges.ts";
+import type { Output } from "../terminal/output.ts";
+import type { Column } from "../terminal/table.ts";
+import { worthLines } from "../worth.ts";
+
+type Checked = Result<"check-layout">;
+type Window = Checked["windows"][number];
+
+const COLUMNS: readonly Column<Window>[] = [
+  { name: "window", of: ({ name }) => name },
+  ...RANGE_COLUMNS,
+  {
+    name: "fits",
+    of: ({ fits, required }) => (fits ? "yes" : required ? "no" : "no, need not"),
+    role: ({ fits, required }) => (fits ? "fits" : required ? "blocks" : "warns"),
+  },
+];
+
+export const check = defineCommand({
+  options: {
+    ...GUEST_OPTIONS,
+    ...IOAS_OPTION,
+    enforce: { type: "boolean", about: "when it fits, have the kernel keep it so in the --ioas" },
+  },
+  details: [
+    `The exit status is 0 when it fits and 1 when it does not. A window that is not required (PCI holes) may miss: the guest runs, and devices cannot reach each other there. With -m and no --machine it is a ${ASSUMED_MACHINE}.`,
+  ],
+  async run({ args, options, out, daemon }) {
+    const params = {
+      ...guestParams(options),
+      ...sourceParams(args, options),
+      ...(options.enforce ? { enforce: true } : {}),
+    };
+    const client = await daemon.connect();
+    const answer = await client.call("check-layout", params);
+    await client.close();
+    out.answer(answer, () => [
+      ...checkLines(answer, out),
+      ...(isMachineAssumed(options) ? [ASSUMPTION] : []),
+    ]);
+    return answer.fits ? EXIT.yes : EXIT.no;
+  },
+});
+
+const ASSUMPTION = `The machine is a ${ASSUMED_MACHINE}, as --machine did not say otherwise.`;
+
+/** A layout's windows, what forbids those that do not fit, the verdict, and what can be done. */
+export function checkLines(answer: Checked, out: Output): string[] {
+  const conflicts = answer.windows.flatMap(({ name, conflicts }) =>
+    conflicts.map(
+      (conflict) => `${name}: ${rangeText(conflict)} (${sizeOf(conflict)}) ${causesText(conflict.causes)}`,
+    ),
+  );
+  const misaligned = answer.windows
+    .filter((window) => window.misaligned)
+    .map(({ name }) => `${name}: starts or ends off the alignment ${answer["iova-alignment"]}`);
+  const verdict = answer.fits ? out.paint("fits", "It fits.") : out.paint("blocks", "It does not fit.");
+  return [
+    ...out.table(COLUMNS, answer.windows),
+    ...conflicts.map((line) => `  ${line}`),
+    ...misaligned.map((line) => `  ${line}`),
+    verdict + (answer.enforced ? " The kernel keeps it so." : ""),
+    ...worthLines(answer, out),
+    ...answer.remedies.map(({ kind, detail }) => `${out.paint("heading", `remedy: ${kind}`)}: ${detail}`),
+  ];
+}

@@ -1,0 +1,54 @@
+import { UsageError } from "../../command-line.ts";
+import { formatAddress, parseAddress } from "../../ranges/address.ts";
+import { defineCommand } from "../command.ts";
+import { EXIT } from "../exit-status.ts";
+import { IOAS_OPTION, sourceParams } from "../guest.ts";
+import { atLeastOne } from "../need.ts";
+import { parseBytes, parseRange, rangeText, sizeOf } from "../ranges.ts";
+import { worthLines } from "../worth.ts";
+
+export const find = defineCommand({
+  options: {
+    ...IOAS_OPTION,
+    alignment: { type: "string", value: "SIZE", about: "of the first address: a power of two" },
+    "not-below": { type: "string", value: "ADDRESS", about: "nothing below this" },
+    "not-above": { type: "string", value: "ADDRESS", about: "nothing above this, inclusive" },
+    avoid: { type: "string", multiple: true, value: "RANGE", about: "not there; as often as needed" },
+    down: { type: "boolean", about: "the highest place instead of the lowest" },
+  },
+  details: ["The exit status is 1 when there is no such place."],
+  async run({ args, options, out, daemon }) {
+    const [size, ...devices] = atLeastOne(args, "the size");
+    const { alignment, avoid } = options;
+    const params = {
+      size,
+      ...(alignment === undefined ? {} : { alignment: formatAddress(parseBytes(alignment, "--alignment")) }),
+      ...bound("not-below", options["not-below"]),
+      ...bound("not-above", options["not-above"]),
+      ...(avoid === undefined ? {} : { avoid: avoid.map(parseRange) }),
+      ...(options.down ? { direction: "down" as const } : {}),
+      ...sourceParams(devices, options),
+    };
+    const client = await daemon.connect();
+    const answer = await client.call("find-free-range", params);
+    await client.close();
+    const { range } = answer;
+    out.answer(answer, () => [
+      range
+        ? `${out.paint("fits", rangeText(range))}  ${sizeOf(range)}`
+        : out.paint("blocks", "There is no such place."),
+      ...worthLines(answer, out),
+    ]);
+    return range ? EXIT.yes : EXIT.no;
+  },
+});
+
+function bound(name: "not-below" | "not-above", text: string | undefined) {
+  if (text === undefined) return {};
+  try {
+    parseAddress(text);
+  } catch {
+    throw new UsageError(`--${name} takes an address, as in 0x100000000, not "${text}"`);
+  }
+  return { [name]: text };
+}

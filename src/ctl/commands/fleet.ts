@@ -1,0 +1,31 @@
+import { UsageError } from "../../command-line.ts";
+import { suggestion } from "../../nearest.ts";
+import { defineCommand } from "../command.ts";
+import { type Answering, QUESTION_OPTIONS } from "../fleet/questions.ts";
+
+/** Every question about a fleet; each is loaded only when it is asked. */
+const QUESTIONS: Readonly<Record<string, () => Promise<Answering>>> = {
+  hosts: async () => (await import("../fleet/hosts.ts")).hosts,
+  check: async () => (await import("../fleet/check.ts")).check,
+  predict: async () => (await import("../fleet/check.ts")).predict,
+  find: async () => (await import("../fleet/check.ts")).find,
+  fits: async () => (await import("../fleet/fits.ts")).fits,
+  outliers: async () => (await import("../fleet/outliers.ts")).outliers,
+  watch: async () => (await import("../fleet/watch.ts")).watch,
+};
+
+export const fleet = defineCommand({
+  options: QUESTION_OPTIONS,
+  details: [
+    "hosts: which there are, how old their word is, and which are alike. check: whether a guest's memory map is valid on all of them. predict: what all of them allow. find SIZE: a place that is free on all of them. fits: which hosts can take the guest, with the devices that it wants, and why the others cannot. outliers: which hosts cost the others which addresses. watch: tells when a host comes, goes, becomes stale or breaks the layout.",
+    "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
+    "The exit status is 1 when it does not fit, there is no such place, or no host can take the guest.",
+  ],
+  async run({ args: [name, ...args], options, out }) {
+    const known = Object.keys(QUESTIONS);
+    if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
+    const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
+    if (!load) throw new UsageError(`there is no "fleet ${name}"${suggestion(name, known)}`);
+    return (await load())({ args, options, out });
+  },
+});

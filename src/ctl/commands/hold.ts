@@ -1,0 +1,21 @@
+import { defineCommand } from "../command.ts";
+import { forEachDevice } from "../for-each-device.ts";
+import { atLeastOne } from "../need.ts";
+
+export const hold = defineCommand({
+  options: {
+    context: { type: "string", value: "NAME", about: "the context to take them into (default: default)" },
+  },
+  details: ["Until it is released nobody else can use a held device, QEMU among them."],
+  async run({ args, options: { context }, out, daemon }) {
+    const all = atLeastOne(args, "the device").map((device) => ({ device, ...(context ? { context } : {}) }));
+    await forEachDevice(
+      await daemon.connect(),
+      out,
+      "hold-device",
+      all,
+      (answer) => `${answer.device} is held in ${answer.context}`,
+    );
+    return 0;
+  },
+});

@@ -1,0 +1,41 @@
+import { DaemonError } from "../../client/index.ts";
+import { complain, UsageError } from "../../command-line.ts";
+import { defineCommand } from "../command.ts";
+import { exitStatusOf } from "../exit-status.ts";
+import { reservedLines } from "../reserved-ranges.ts";
+import { Progress } from "../terminal/progress.ts";
+
+export const probe = defineCommand({
+  options: { all: { type: "boolean", about: "every device that is available now" } },
+  details: [
+    "A probe binds the device for a moment and asks the kernel: it resets the device, and leaves nothing behind. Ctrl-C ends after the device that is under way; the daemon finishes that one by itself.",
+  ],
+  async run({ args, options, out, daemon }) {
+    if (options.all ? args.length > 0 : args.length === 0) {
+      throw new UsageError("name the devices to probe, or give --all");
+    }
+    const client = await daemon.connect();
+    const devices = options.all
+      ? (await client.call("query-devices", { available: true })).devices.map(({ device }) => device)
+      : args;
+    const progress = new Progress(process.stderr, devices.length);
+    const failures: unknown[] = [];
+    for (const [at, device] of devices.entries()) {
+      progress.show(at, device);
+      try {
+        const answer = await client.call("probe-device", { device });
+        progress.clear();
+        if (at > failures.length && out.json === "off") out.print("");
+        out.answer(answer, () => reservedLines(answer, out));
+      } catch (error) {
+        progress.clear();
+        // The others may still be told.
+        if (!(error instanceof DaemonError)) throw error;
+        complain("iovactl", error.message);
+        failures.push(error);
+      }
+    }
+    await client.close();
+    return Math.max(0, ...failures.map(exitStatusOf));
+  },
+});

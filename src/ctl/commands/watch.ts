@@ -1,0 +1,39 @@
+import type { EventName } from "../../client/index.ts";
+import { complain } from "../../command-line.ts";
+import { defineCommand } from "../command.ts";
+import { eventLine, type WireEvent } from "../event-line.ts";
+import { noMore } from "../need.ts";
+import { sequenceNumber } from "../sequence-number.ts";
+
+export const watch = defineCommand({
+  options: {
+    since: { type: "string", value: "N", about: "begin behind this event, as far as it is remembered" },
+    event: { type: "string", multiple: true, value: "NAME", about: "only these events; as often as needed" },
+  },
+  details: [
+    "Each line begins with the event's number, which --since takes: nothing is missed in between. A restart of the daemon is survived.",
+  ],
+  async run({ args, options, out, daemon }) {
+    noMore(args);
+    const sequence = options.since === undefined ? undefined : sequenceNumber("--since", options.since);
+    const client = await daemon.connectForGood();
+    const since =
+      sequence === undefined ? {} : { since: { instance: client.greeting?.instance ?? "", sequence } };
+    const names = options.event ? { names: options.event as EventName[] } : {};
+    let isFirst = true;
+    for await (const event of client.events({ ...names, ...since })) {
+      if (event.method === "SNAPSHOT") {
+        // Where it begins, unless it was to begin elsewhere.
+        if (!isFirst || sequence !== undefined) {
+          complain(
+            "iovactl",
+            `the daemon no longer knows what came before event ${event.params.sequence}: some may be missing`,
+          );
+        }
+      } else if (out.json === "off") out.print(eventLine(event as WireEvent, out.paint));
+      else out.printJson(event);
+      isFirst = false;
+    }
+    return 0;
+  },
+});

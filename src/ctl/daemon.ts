@@ -1,0 +1,48 @@
+import { existsSync } from "node:fs";
+import { type Client, connect, DEFAULT_SOCKET } from "../client/index.ts";
+import type { Daemon } from "./command.ts";
+import { DryRun } from "./dry-run.ts";
+
+export interface DaemonChoice {
+  readonly socket: string | undefined;
+  /** As ssh takes it. */
+  readonly host: string | undefined;
+  /** Prints a request instead of sending it. */
+  readonly dryRun: ((line: string) => void) | undefined;
+}
+
+/** The daemon that the command line and the environment name. Nothing is connected until a command asks. */
+export function chooseDaemon({ socket, host, dryRun }: DaemonChoice, env: NodeJS.ProcessEnv): Daemon {
+  const path = socket ?? usualSocket(env);
+  const via = host === undefined ? undefined : remote(host, socket);
+  const endpoint = { socket: host ?? path, ...(via ? { via } : {}) };
+  let client: Promise<Client> | undefined;
+  const open = async (reconnect: boolean) =>
+    dryRun ? (new DryRun(dryRun) as unknown as Client) : connect({ ...endpoint, reconnect });
+  return {
+    place: endpoint.socket,
+    via,
+    connect() {
+      client ??= open(false);
+      return client;
+    },
+    connectForGood: () => open(true),
+  };
+}
+
+/** BatchMode is left to the user's configuration: ssh may ask for a password, on the terminal. */
+function remote(host: string, socket: string | undefined): [string, ...string[]] {
+  const place = socket === undefined ? [] : ["-s", shellQuoted(socket)];
+  return ["ssh", "-T", "--", host, "iovactl", ...place, "proxy"];
+}
+
+/** ssh gives its arguments to a shell of the other host. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** That of the host, or else of a daemon that this user has started. */
+function usualSocket({ XDG_RUNTIME_DIR }: NodeJS.ProcessEnv): string {
+  const own = XDG_RUNTIME_DIR ? `${XDG_RUNTIME_DIR}/iovad.sock` : undefined;
+  return own !== undefined && !existsSync(DEFAULT_SOCKET) && existsSync(own) ? own : DEFAULT_SOCKET;
+}

@@ -1,0 +1,68 @@
+import type { Paint, Role } from "./terminal/paint.ts";
+
+/** An event as it comes. */
+export interface WireEvent {
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+/** Of what was taken away, given, or went wrong. */
+const ROLES: Readonly<Record<string, Role>> = {
+  DEVICE_ADDED: "fits",
+  DEVICE_ATTACHED: "fits",
+  DEVICE_REMOVED: "blocks",
+  ALLOWED_RANGES_CHANGED: "warns",
+  RESTARTED: "warns",
+};
+
+/** One event as one line: its number, its time, its name, what it is about, and why. */
+export function eventLine({ method, params }: WireEvent, paint: Paint): string {
+  const { sequence, timestamp } = params as {
+    sequence: number;
+    timestamp: { seconds: number; microseconds: number };
+  };
+  const time = new Date(timestamp.seconds * 1000 + Math.floor(timestamp.microseconds / 1000)).toISOString();
+  const name = paint(ROLES[method] ?? "heading", method);
+  return [paint("quiet", `${sequence} ${time}`), name, subject(params), why(method, params)]
+    .filter((part) => part !== "")
+    .join("  ");
+}
+
+function subject({ device, context, ioas }: Readonly<Record<string, unknown>>): string {
+  const place = context == null ? "" : ioas == null ? `${context}` : `${context}/${ioas}`;
+  if (device === undefined) return place;
+  return place === "" ? `${device}` : `${device} in ${place}`;
+}
+
+function why(method: string, params: Readonly<Record<string, unknown>>): string {
+  const { cause, uid, count, driver, state } = params as Record<string, never>;
+  if (method === "ALLOWED_RANGES_CHANGED") return rangesChange(params as unknown as RangesChange);
+  if (method === "DEVICE_CHANGED") return `now ${state} on ${driver ?? "no driver"}`;
+  if (method === "RESTARTED") return lostText(params.lost);
+  if (count !== undefined) return `${count} events`;
+  if (cause === undefined) return "";
+  return uid === null || uid === undefined ? `(${cause})` : `(${cause} by uid ${uid})`;
+}
+
+interface Piece {
+  readonly start: string;
+  readonly last: string;
+}
+
+interface RangesChange {
+  readonly gained: readonly Piece[];
+  readonly lost: readonly Piece[];
+  readonly cause?: { readonly event: string; readonly device: string };
+}
+
+function rangesChange({ gained, lost, cause }: RangesChange): string {
+  const list = (sign: string, ranges: readonly Piece[]) =>
+    ranges.map(({ start, last }) => `${sign}${start}-${last}`);
+  const origin = cause ? ` (${cause.event} of ${cause.device})` : "";
+  return `${[...list("-", lost), ...list("+", gained)].join(" ")}${origin}`;
+}
+
+function lostText(lost: unknown): string {
+  if (!Array.isArray(lost) || lost.length === 0) return "nothing was lost";
+  return `lost: ${lost.map((each) => (typeof each === "string" ? each : JSON.stringify(each))).join(", ")}`;
+}

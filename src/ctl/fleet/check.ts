@@ -1,0 +1,113 @@
+import { UsageError } from "../../command-line.ts";
+import { checkAnswer, findAnswer, predictAnswer } from "../../fleet/answers.ts";
+import { guestOf } from "../../fleet/guest.ts";
+import { laneOfAllowed, notesOf } from "../../picture/answers.ts";
+import { causesText } from "../../picture/causes.ts";
+import { drawText } from "../../picture/text.ts";
+import { checkPool, findInPool, type Guest, predictPool } from "../../plan/fleet/check.ts";
+import { parseAddress } from "../../ranges/address.ts";
+import { KIND_ROLES } from "../commands/map.ts";
+import { EXIT } from "../exit-status.ts";
+import { guestParams } from "../guest.ts";
+import { exactlyOne, noMore } from "../need.ts";
+import { RANGE_COLUMNS } from "../range-columns.ts";
+import { parseBytes, parseRange, rangeText, sizeOf, toRange } from "../ranges.ts";
+import type { Column } from "../terminal/table.ts";
+import { askFleet } from "./options.ts";
+import type { Answering, Question } from "./questions.ts";
+import { fleetWorth } from "./worth.ts";
+
+type Window = ReturnType<typeof checkAnswer>["windows"][number];
+
+const COLUMNS: readonly Column<Window>[] = [
+  { name: "window", of: ({ name }) => name },
+  ...RANGE_COLUMNS,
+  {
+    name: "fits",
+    of: ({ fits, required }) => (fits ? "yes" : required ? "no" : "no, need not"),
+    role: ({ fits, required }) => (fits ? "fits" : required ? "blocks" : "warns"),
+  },
+];
+
+/** Whether a guest's memory map is valid on all of the hosts. */
+export const check: Answering = async (question) => {
+  noMore(question.args);
+  const { out, options } = question;
+  const guest = guestFrom(question);
+  const { pool } = await askFleet(options);
+  const answer = checkAnswer(checkPool(pool, guest));
+  out.answer(answer, () => [
+    ...out.table(COLUMNS, answer.windows),
+    ...answer.windows.flatMap(({ name, conflicts }) =>
+      conflicts.map((each) => `  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`),
+    ),
+    `${answer.fits ? out.paint("fits", "It fits") : out.paint("blocks", "It does not fit")} on all ${pool.size} hosts.`,
+    ...fleetWorth(answer, out),
+    ...answer.remedies.map(({ kind, detail }) => `${out.paint("heading", `remedy: ${kind}`)}: ${detail}`),
+  ]);
+  return answer.fits ? EXIT.yes : EXIT.no;
+};
+
+/** What the command line says of the guest. @throws UsageError when it says nothing */
+export function guestFrom({ options }: Pick<Question, "options">): Guest {
+  const guest = guestOf(guestParams(options));
+  if (guest.windows.length === 0) {
+    throw new UsageError("which guest? give -m, --machine, --mtree or --layout; try --help");
+  }
+  return guest;
+}
+
+/** What all of the hosts allow. */
+export const predict: Answering = async ({ args, out, options }) => {
+  noMore(args);
+  const { pool } = await askFleet(options);
+  const answer = predictAnswer(predictPool(pool));
+  const title = `${pool.size} hosts`;
+  out.answer(answer, () => [
+    ...drawText(
+      { lanes: [laneOfAllowed(title, answer)], notes: notesOf(answer) },
+      { width: out.pageWidth, paint: (kind, text) => out.paint(KIND_ROLES[kind], text) },
+    ),
+    ...fleetWorth(answer, out),
+  ]);
+  return EXIT.yes;
+};
+
+/** A place of a size that is free on all of the hosts. */
+export const find: Answering = async ({ args, out, options }) => {
+  const size = parseBytes(exactlyOne(args, "the size"), "find");
+  const { alignment, avoid = [], down } = options;
+  const request = {
+    size,
+    alignment: alignment === undefined ? undefined : powerOfTwo(alignment),
+    notBelow: bound("not-below", options["not-below"]),
+    notAbove: bound("not-above", options["not-above"]),
+    direction: down ? ("down" as const) : ("up" as const),
+  };
+  const { pool } = await askFleet(options);
+  const avoided = avoid.map((text) => toRange(parseRange(text)));
+  const answer = findAnswer(findInPool(pool, request, avoided));
+  const { range } = answer;
+  out.answer(answer, () => [
+    range
+      ? `${out.paint("fits", rangeText(range))}  ${sizeOf(range)} on all ${pool.size} hosts`
+      : out.paint("blocks", `There is no such place on all ${pool.size} hosts.`),
+    ...fleetWorth(answer, out),
+  ]);
+  return range ? EXIT.yes : EXIT.no;
+};
+
+function powerOfTwo(text: string): bigint {
+  const bytes = parseBytes(text, "--alignment");
+  if ((bytes & (bytes - 1n)) === 0n) return bytes;
+  throw new UsageError(`--alignment takes a power of two, not "${text}"`);
+}
+
+function bound(name: string, text: string | undefined): bigint | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseAddress(text);
+  } catch {
+    throw new UsageError(`--${name} takes an address, as in 0x100000000, not "${text}"`);
+  }
+}

@@ -1,0 +1,34 @@
+import { UsageError } from "../../command-line.ts";
+import { fitsAnswer } from "../../fleet/answers.ts";
+import { guestOf } from "../../fleet/guest.ts";
+import { fitsOf } from "../../plan/fleet/fits.ts";
+import { EXIT } from "../exit-status.ts";
+import { guestParams } from "../guest.ts";
+import { noMore } from "../need.ts";
+import type { Column } from "../terminal/table.ts";
+import { askFleet, parseWant } from "./options.ts";
+import type { Answering } from "./questions.ts";
+
+type Host = ReturnType<typeof fitsAnswer>["hosts"][number];
+
+const COLUMNS: readonly Column<Host>[] = [
+  { name: "host", of: ({ host }) => host },
+  { name: "fits", of: ({ fits }) => (fits ? "yes" : "no"), role: ({ fits }) => (fits ? "fits" : "blocks") },
+  { name: "exact", of: ({ fits, exact }) => (!fits ? "" : exact ? "yes" : "no") },
+  { name: "reason", optional: true, of: ({ reason = "" }) => reason },
+  { name: "devices", of: ({ fits, devices, detail }) => (fits ? devices.join(" ") : (detail ?? "")) },
+];
+
+/** Which hosts can take a guest with so many devices, and why the others cannot. */
+export const fits: Answering = async ({ args, out, options }) => {
+  noMore(args);
+  const wants = (options.want ?? []).map(parseWant);
+  const { windows } = guestOf(guestParams(options));
+  if (windows.length === 0 && wants.length === 0) {
+    throw new UsageError("which guest? give -m, --machine, --mtree or --layout, or --want; try --help");
+  }
+  const { pool } = await askFleet(options);
+  const answer = fitsAnswer(fitsOf(pool, windows, wants));
+  out.answer(answer, () => out.table(COLUMNS, answer.hosts));
+  return answer.fits ? EXIT.yes : EXIT.no;
+};

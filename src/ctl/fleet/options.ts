@@ -1,0 +1,101 @@
+import { UsageError } from "../../command-line.ts";
+import type { Fleet } from "../../fleet/fleet.ts";
+import { snapshot } from "../../fleet/follow.ts";
+import { openStore, storeOptions } from "../../fleet/stores/open.ts";
+import type { FleetStore } from "../../fleet/stores/store.ts";
+import type { Want } from "../../plan/fleet/fits.ts";
+import { Pool } from "../../plan/fleet/pool.ts";
+import type { Values } from "../command.ts";
+
+/** Where a fleet is, when nobody says. */
+const USUAL_PLACE = "/var/lib/iovad-fleet";
+
+/** Which fleet, and which of its hosts. */
+export const FLEET_OPTIONS = {
+  from: {
+    type: "string",
+    value: "DIR",
+    about: `the directory that the hosts publish into (default: ${USUAL_PLACE})`,
+  },
+  nats: { type: "string", value: "URL", about: "the NATS server that the hosts publish to, instead" },
+  creds: { type: "string", value: "FILE", about: "a user's credentials for NATS" },
+  "tls-ca": { type: "string", value: "FILE", about: "who vouches for the servers' certificates; means TLS" },
+  "tls-cert": { type: "string", value: "FILE", about: "a certificate of our own" },
+  "tls-key": { type: "string", value: "FILE", about: "its key" },
+  hosts: {
+    type: "string",
+    multiple: true,
+    value: "PATTERN",
+    about: "only these hosts, with * and ? for what may stand there; as often as needed",
+  },
+  want: {
+    type: "string",
+    multiple: true,
+    value: "N:VENDOR:DEVICE",
+    about: "fits: so many devices of a kind, as in 2:10de:20b5; * is any; as often as needed",
+  },
+} as const;
+
+export type FleetValues = Values<typeof FLEET_OPTIONS>;
+
+/** Rejects with UsageError, StoreError. */
+export function openFleet({ from, nats, ...others }: FleetValues): Promise<FleetStore> {
+  if (from !== undefined && nats !== undefined) {
+    throw new UsageError("--from and --nats both say where the fleet is: give one of them");
+  }
+  const directory = nats === undefined ? (from ?? USUAL_PLACE) : undefined;
+  return openStore(storeOptions({ ...others, nats, directory }));
+}
+
+/** A fleet as it is now, and those of its hosts that are asked about. */
+export interface Asked {
+  readonly fleet: Fleet;
+  readonly pool: Pool;
+  readonly now: number;
+}
+
+/** Rejects with UsageError when the patterns match nothing: no host is no promise. */
+export async function askFleet(options: FleetValues): Promise<Asked> {
+  const store = await openFleet(options);
+  try {
+    const fleet = await snapshot(store, Date.now);
+    const now = Date.now();
+    const hosts = fleet.hosts(now).filter(({ host }) => isChosen(host, options.hosts));
+    if (hosts.length === 0) throw new UsageError(nobody(store, fleet, options.hosts));
+    return { fleet, pool: new Pool(hosts), now };
+  } finally {
+    await store.close();
+  }
+}
+
+function nobody({ place }: FleetStore, fleet: Fleet, patterns: readonly string[] | undefined): string {
+  const { length } = fleet.names;
+  if (length === 0) return `no host has published at ${place} (iovad-fleet does)`;
+  return `--hosts ${(patterns ?? []).join(" ")}: none of the ${length} hosts at ${place} is called so`;
+}
+
+export function isChosen(host: string, patterns: readonly string[] | undefined): boolean {
+  return patterns === undefined || patterns.some((pattern) => patternOf(pattern).test(host));
+}
+
+function patternOf(pattern: string): RegExp {
+  const escaped = pattern.replace(/[\\^$.|+()[\]{}]/g, "\\$&");
+  return new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+}
+
+/** @throws UsageError */
+export function parseWant(text: string): Want {
+  const parts = text.split(":");
+  const [count = "", vendor = "", device = ""] = parts.length === 2 ? ["1", ...parts] : parts;
+  if (parts.length > 3 || parts.length < 2 || !/^[1-9]\d{0,3}$/.test(count)) {
+    throw new UsageError(`--want ${text}: write N:VENDOR:DEVICE, as in 2:10de:20b5`);
+  }
+  return { count: Number(count), vendor: idOf(vendor, text), device: idOf(device, text) };
+}
+
+function idOf(id: string, whole: string): string | undefined {
+  if (id === "*") return undefined;
+  const [, digits] = /^(?:0x)?([0-9a-f]{1,4})$/i.exec(id) ?? [];
+  if (digits !== undefined) return `0x${digits.toLowerCase().padStart(4, "0")}`;
+  throw new UsageError(`--want ${whole}: "${id}" is no PCI id: four hexadecimal digits, or *`);
+}

@@ -1,0 +1,89 @@
+import { complain } from "../../command-line.ts";
+import { eventAnswer } from "../../fleet/answers.ts";
+import { Fleet } from "../../fleet/fleet.ts";
+import { type FleetChange, follow } from "../../fleet/follow.ts";
+import { guestOf } from "../../fleet/guest.ts";
+import { causesText } from "../../picture/causes.ts";
+import { type FleetEvent, FleetWatch } from "../../plan/fleet/watch.ts";
+import { EXIT } from "../exit-status.ts";
+import { guestParams } from "../guest.ts";
+import { noMore } from "../need.ts";
+import { rangeText, sizeOf } from "../ranges.ts";
+import type { Output } from "../terminal/output.ts";
+import { isChosen, openFleet } from "./options.ts";
+import type { Answering } from "./questions.ts";
+
+/** Milliseconds between two looks at who has become stale. */
+const LOOK = 1000;
+
+/** Tells when a host comes, goes, becomes stale or breaks the layout, until it is interrupted. */
+export const watch: Answering = async ({ args, out, options }) => {
+  noMore(args);
+  const { windows } = guestOf(guestParams(options));
+  const store = await openFleet(options);
+  const fleet = new Fleet();
+  const watched = new FleetWatch(windows);
+  const told = new Set<string>();
+  const look = (host: string): FleetEvent[] => {
+    if (!isChosen(host, options.hosts)) return [];
+    const now = fleet.host(host, Date.now());
+    if (!now) {
+      told.delete(host);
+      return watched.remove(host);
+    }
+    told.add(host);
+    return watched.set(now);
+  };
+  const lookAtAll = () => [...new Set([...fleet.names, ...told])].flatMap(look);
+  const tell = (events: readonly FleetEvent[]) => {
+    for (const event of events) print(event, out);
+  };
+  const clock = setInterval(() => tell(lookAtAll()), LOOK);
+  try {
+    for await (const change of follow(store, fleet, Date.now, new AbortController().signal)) {
+      tell(eventsOf(change, look, lookAtAll));
+    }
+  } finally {
+    clearInterval(clock);
+    await store.close();
+  }
+  return EXIT.yes;
+};
+
+function eventsOf(
+  change: FleetChange,
+  look: (host: string) => FleetEvent[],
+  lookAtAll: () => FleetEvent[],
+): FleetEvent[] {
+  if (change.kind === "settled") return lookAtAll();
+  if (change.kind === "trouble") {
+    complain("iovactl", change.message);
+    return [];
+  }
+  return look(change.host);
+}
+
+function print(event: FleetEvent, out: Output): void {
+  const now = Date.now();
+  if (out.json !== "off") {
+    out.printJson(eventAnswer(event, now));
+    return;
+  }
+  const { params } = eventAnswer(event, now) as { params: { windows?: WireWindow[]; detail?: string } };
+  const detail = params.detail === undefined ? "" : `  ${params.detail}`;
+  const bad = event.event === "LAYOUT_BROKEN" || event.event === "HOST_UNREADABLE";
+  const role = bad ? "blocks" : event.event === "HOST_STALE" ? "warns" : "fits";
+  out.print(`${new Date(now).toISOString()}  ${out.paint(role, event.event)}  ${event.host}${detail}`);
+  for (const { name, conflicts, misaligned } of params.windows ?? []) {
+    if (misaligned) out.print(`  ${name}: starts or ends off the alignment`);
+    for (const each of conflicts) {
+      out.print(`  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`);
+    }
+  }
+}
+
+interface WireWindow {
+  readonly name: string;
+  readonly misaligned: boolean;
+  readonly conflicts: readonly { start: string; last: string; causes: { kind: string; host?: string }[] }[];
+}

@@ -1,0 +1,22 @@
+import type { Client, Params, Result } from "../client/index.ts";
+import type { Output } from "./terminal/output.ts";
+
+type Method = "hold-device" | "release-device" | "detach-device" | "attach-device";
+
+/**
+ * Does the same with each device, one after the other, and stops at the first that is refused: what was done before
+ * stands, and is printed.
+ */
+export async function forEachDevice<Name extends Method>(
+  client: Client,
+  out: Output,
+  method: Name,
+  all: readonly Params<Name>[],
+  line: (answer: Result<Name>) => string,
+): Promise<void> {
+  for (const params of all) {
+    const answer = (await client.request(method, params)) as Result<Name>;
+    out.answer(answer, () => [line(answer)]);
+  }
+  await client.close();
+}

@@ -1,0 +1,59 @@
+import { UsageError } from "../command-line.ts";
+import { formatAddress, parseAddress, U64_MAX } from "../ranges/address.ts";
+import type { Range } from "../ranges/range.ts";
+import { humanSize, parseSize } from "../ranges/size.ts";
+
+/** A range as answers have it; inclusive. */
+export interface WireRange {
+  readonly start: string;
+  readonly last: string;
+}
+
+export function toRange({ start, last }: WireRange): Range {
+  return { start: parseAddress(start), last: parseAddress(last) };
+}
+
+/** How much lies in a range, for people. */
+export function sizeOf(range: WireRange): string {
+  const { start, last } = toRange(range);
+  return humanSize(last - start + 1n);
+}
+
+/** As parseRange() takes it. */
+export function rangeText({ start, last }: WireRange): string {
+  return `${start}-${last}`;
+}
+
+/**
+ * What people write for a range: `0xfee00000-0xfeefffff` (inclusive), `0x0+2G`, or one address alone.
+ * @throws UsageError
+ */
+export function parseRange(text: string): WireRange {
+  const [, first = "", sign, second = ""] = /^([^-+]*)(?:([-+])(.*))?$/.exec(text) ?? [];
+  const start = address(first, text);
+  const last =
+    sign === undefined ? start : sign === "-" ? address(second, text) : start + parseBytes(second, text) - 1n;
+  if (last < start)
+    throw new UsageError(`${text}: the range starts above its last address (both are inclusive)`);
+  if (last > U64_MAX) throw new UsageError(`${text}: the range reaches beyond 64 bits`);
+  return { start: formatAddress(start), last: formatAddress(last) };
+}
+
+function address(text: string, whole: string): bigint {
+  try {
+    return parseAddress(text.replace(/^0X/, "0x"));
+  } catch {
+    throw new UsageError(
+      `"${whole}" is no range: write 0xSTART-0xLAST (inclusive), 0xSTART+SIZE, or an address`,
+    );
+  }
+}
+
+/** With a unit, or an address's digits; in bytes. `whole` is what it stands in. @throws UsageError */
+export function parseBytes(text: string, whole: string): bigint {
+  try {
+    const bytes = /^0x/i.test(text) ? parseAddress(text.toLowerCase()) : parseSize(text);
+    if (bytes > 0n) return bytes;
+  } catch {}
+  throw new UsageError(`${whole}: the size "${text}" is none: write a number and a unit, as in 512M or 1.5T`);
+}

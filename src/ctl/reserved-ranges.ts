@@ -1,0 +1,46 @@
+import type { Result } from "../client/index.ts";
+import { RANGE_COLUMNS } from "./range-columns.ts";
+import { rangeText, sizeOf } from "./ranges.ts";
+import type { Output } from "./terminal/output.ts";
+import type { Column } from "./terminal/table.ts";
+
+type Reserved = Result<"query-reserved-ranges">;
+type Row = Reserved["regions"][number];
+
+const COLUMNS: readonly Column<Row>[] = [
+  ...RANGE_COLUMNS,
+  { name: "type", of: ({ type }) => type, role: ({ enforced }) => (enforced ? "blocks" : "warns") },
+  { name: "enforced", of: ({ enforced }) => (enforced ? "yes" : "no") },
+];
+
+const SOURCES: Readonly<Record<Reserved["source"], string>> = {
+  sysfs: "what sysfs reports",
+  probe: "the kernel's own word, by a probe",
+  "resv-iova-ranges": "the kernel's own word, by IOMMU_RESV_IOVA_RANGES",
+};
+
+const APERTURES: Readonly<Record<Reserved["aperture-source"], string>> = {
+  probe: "by a probe",
+  ioas: "by an IO address space",
+  estimate: "an estimate; probe tells for certain",
+  unknown: "unknown; probe tells",
+};
+
+/** What is known of one device, for people: its regions, then what lies around them. */
+export function reservedLines(answer: Reserved, out: Output): string[] {
+  const { aperture, reserved } = answer;
+  const extent = aperture ? `${rangeText(aperture)} (${sizeOf(aperture)}), ` : "";
+  return [
+    ...out.table(COLUMNS, answer.regions),
+    ...out.facts([
+      ["device", `${answer.device}, group ${answer.group}`],
+      ["aperture", extent + APERTURES[answer["aperture-source"]]],
+      ["source", `${SOURCES[answer.source]}, of the ${answer.scope}`],
+      ["reserved", reserved.map(rangeText).join(" ") || "nothing that is known"],
+      [
+        "truncated",
+        answer.truncated ? out.paint("warns", "the kernel's list was cut: there may be more") : undefined,
+      ],
+    ]),
+  ];
+}

@@ -1,0 +1,65 @@
+import { complain, UsageError, version } from "../command-line.ts";
+import { suggestion } from "../nearest.ts";
+import { findCommand, parseArguments } from "./arguments.ts";
+import type { Command, Invocation } from "./command.ts";
+import { COMMANDS } from "./commands/index.ts";
+import { chooseDaemon } from "./daemon.ts";
+import { NoAnswer } from "./dry-run.ts";
+import { exitStatusOf } from "./exit-status.ts";
+import { Output } from "./terminal/output.ts";
+
+/** Resolves to the exit status. */
+export async function run(argv: readonly string[]): Promise<number> {
+  try {
+    return await runCommand(argv);
+  } catch (error) {
+    if (error instanceof NoAnswer) return 0;
+    complain("iovactl", (error as Error).message);
+    return exitStatusOf(error);
+  }
+}
+
+async function runCommand(argv: readonly string[]): Promise<number> {
+  const { command: name, rest } = findCommand(argv);
+  if (name === undefined) return withoutCommand(rest);
+  const entry = COMMANDS.find((each) => each.name === name);
+  if (!entry) {
+    const meant = suggestion(
+      name,
+      COMMANDS.map((each) => each.name),
+    );
+    throw new UsageError(`there is no command "${name}"${meant} (iovactl --help lists them)`);
+  }
+  const command: Command = await entry.load();
+  const { values, args } = parseArguments(rest, command.options);
+  if (values.help) {
+    const { commandHelp } = await import("./help.ts");
+    process.stdout.write(commandHelp(entry, command));
+    return 0;
+  }
+  if (values.version) return printVersion();
+  const out = new Output(process.stdout, process.env, {
+    ...(values.json !== undefined ? { json: values.json } : values.j ? { json: "auto" } : {}),
+    ...(values.color === undefined ? {} : { color: values.color }),
+    ...(values.output === undefined ? {} : { output: values.output }),
+    noLegend: values["no-legend"] ?? false,
+  });
+  const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
+  const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, process.env);
+  const invocation: Invocation = { args, options: values, out, daemon, commands: COMMANDS };
+  return (await command.run(invocation)) ?? 0;
+}
+
+async function withoutCommand(args: readonly string[]): Promise<number> {
+  const { values } = parseArguments(args, {});
+  if (values.version) return printVersion();
+  const { help } = await import("./help.ts");
+  if (!values.help) throw new UsageError("which command? iovactl --help lists them");
+  process.stdout.write(help());
+  return 0;
+}
+
+function printVersion(): number {
+  process.stdout.write(`iovactl ${version()}\n`);
+  return 0;
+}

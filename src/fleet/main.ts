@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+import { complain, UsageError, version } from "../command-line.ts";
+import { refuseDebugger } from "../debugger.ts";
+import { HELP, parseOptions } from "./options.ts";
+
+refuseDebugger();
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === "help" || options === "version") {
+    process.stdout.write(options === "help" ? HELP : `iovad-fleet ${version()}\n`);
+    return 0;
+  }
+  const { run } = await import("./run.ts");
+  return run(options);
+}
+
+process.exitCode = await main().catch((error: Error) => {
+  complain("iovad-fleet", error.message);
+  return error instanceof UsageError ? 2 : 1;
+});
+// Whatever may still be open, nothing is left to be done.
+process.stderr.write("", () => process.exit());

@@ -1,0 +1,67 @@
+import { readFileSync } from "node:fs";
+import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node";
+import { backoff } from "../../client/backoff.ts";
+import { StoreError } from "./store.ts";
+
+/** How the way to a NATS server is opened. */
+export interface NatsOptions {
+  /** URLs of one server, or of several of a cluster. */
+  readonly servers: readonly string[];
+  /** A file with a user's JWT and seed (`nsc generate creds`). */
+  readonly creds?: string | undefined;
+  /** Files in PEM. A CA, or a certificate of one's own, means TLS. */
+  readonly tlsCa?: string | undefined;
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  /** Copies of what is kept, for who makes the buckets. */
+  readonly replicas: number;
+}
+
+/** Milliseconds until a server that says nothing is given up. */
+const PATIENCE = 4000;
+
+/** A connection that comes back for as long as it takes. Rejects with StoreError when the first does not come about. */
+export async function connectToNats(options: NatsOptions, random: () => number): Promise<NatsConnection> {
+  const { servers, creds, tlsCa, tlsCert, tlsKey } = options;
+  const tls = {
+    ...(tlsCa === undefined ? {} : { ca: textOf("--tls-ca", tlsCa) }),
+    ...(tlsCert === undefined ? {} : { cert: textOf("--tls-cert", tlsCert) }),
+    ...(tlsKey === undefined ? {} : { key: textOf("--tls-key", tlsKey) }),
+  };
+  let waits = backoff(random);
+  const authenticator =
+    creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(textOf("--creds", creds)))];
+  try {
+    const connection = await connect({
+      servers: [...servers],
+      name: "iovad-fleet",
+      timeout: PATIENCE,
+      maxReconnectAttempts: -1,
+      pingInterval: 10_000,
+      reconnectDelayHandler: () => waits.next().value,
+      ...(authenticator.length > 0 ? { authenticator } : {}),
+      ...(Object.keys(tls).length > 0 ? { tls } : {}),
+    });
+    void (async () => {
+      for await (const { type } of connection.status()) if (type === "reconnect") waits = backoff(random);
+    })();
+    return connection;
+  } catch (error) {
+    throw new StoreError(
+      `no NATS server at ${places(servers)}: ${(error as Error).message || "it does not answer"}`,
+    );
+  }
+}
+
+/** Without a password that stands in them. */
+export function places(servers: readonly string[]): string {
+  return servers.map((server) => server.replace(/\/\/[^/@]*@/, "//")).join(", ");
+}
+
+function textOf(option: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new StoreError(`${option}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,90 @@
+import type { Profile, ProfileDevice } from "../plan/fleet/profile.ts";
+import { parseAddress } from "../ranges/address.ts";
+import type { Range } from "../ranges/range.ts";
+import { RangeSet } from "../ranges/range-set.ts";
+import { refuseNewer, Unreadable } from "./record.ts";
+
+/** The version of profiles (`schema-version` in their long form). */
+const PROFILE_VERSION = 1;
+
+/** So many lists that hosts have in common are remembered. */
+const MOST_LISTS = 100_000;
+
+/**
+ * Reads profiles as `query-host-profile` tells them. Equal lists become one object: that is what makes questions cost
+ * per class. By hand and not by the wire's schema: ten thousand profiles are to be read within a second.
+ */
+export class ProfileReader {
+  readonly #lists = new Map<string, RangeSet>();
+
+  /** @throws Unreadable */
+  read(value: Record<string, unknown>): Profile {
+    refuseNewer(value["schema-version"], PROFILE_VERSION);
+    const { digest, exact, hint, "iova-alignment": alignment } = value;
+    const lists = listOf(value.lists, "lists").map((list) => this.#ranges(list));
+    const devices = listOf(value.devices, "devices").map((device, i) => deviceOf(device, i, lists));
+    return {
+      digest: typeof digest === "string" ? digest : "",
+      allowed: this.#ranges(value.allowed),
+      alignment: alignmentOf(alignment),
+      exact: exact === true,
+      ...(typeof hint === "string" ? { hint } : {}),
+      devices,
+    };
+  }
+
+  #ranges(list: unknown): RangeSet {
+    const text = JSON.stringify(list) ?? "";
+    const known = this.#lists.get(text);
+    if (known) return known;
+    const ranges = RangeSet.from(listOf(list, "a list of ranges").map(rangeOf));
+    if (this.#lists.size >= MOST_LISTS) this.#lists.clear();
+    this.#lists.set(text, ranges);
+    return ranges;
+  }
+}
+
+function deviceOf(value: unknown, index: number, lists: readonly RangeSet[]): ProfileDevice {
+  const { device, pci, assignable, available, exact, allowed } = (value ?? {}) as Record<string, unknown>;
+  const list = typeof allowed === "number" ? lists[allowed] : undefined;
+  if (typeof device !== "string" || !list) throw new Unreadable(`devices[${index}] has no name, or no list`);
+  return {
+    device,
+    pci: idsOf(pci),
+    assignable: assignable === true,
+    available: available === true,
+    exact: exact === true,
+    allowed: list,
+  };
+}
+
+function idsOf(value: unknown): ProfileDevice["pci"] {
+  const { vendor, device } = (value ?? {}) as Record<string, unknown>;
+  return typeof vendor === "string" && typeof device === "string" ? { vendor, device } : null;
+}
+
+function alignmentOf(value: unknown): bigint | null {
+  if (value === null || value === undefined) return null;
+  const alignment = addressOf(value);
+  if (alignment > 0n && (alignment & (alignment - 1n)) === 0n) return alignment;
+  throw new Unreadable("its iova-alignment is no power of two");
+}
+
+function listOf(value: unknown, name: string): unknown[] {
+  if (Array.isArray(value)) return value;
+  throw new Unreadable(`${name} is missing, or no list`);
+}
+
+function rangeOf(value: unknown): Range {
+  const { start, last } = (value ?? {}) as Record<string, unknown>;
+  const range = { start: addressOf(start), last: addressOf(last) };
+  if (range.start > range.last) throw new Unreadable("a range starts above its last address");
+  return range;
+}
+
+function addressOf(value: unknown): bigint {
+  try {
+    if (typeof value === "string") return parseAddress(value);
+  } catch {}
+  throw new Unreadable(`${JSON.stringify(value)?.slice(0, 40)} is no address`);
+}

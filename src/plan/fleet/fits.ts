@@ -1,0 +1,143 @@
+import type { Exclusion } from "../../attribution/attribution.ts";
+import { finish } from "../../ranges/steps.ts";
+import { checkLayout, type Window, windowFits } from "../layout.ts";
+import { exclusions } from "../plan.ts";
+import { Pool, type PoolHost, poolPlan } from "./pool.ts";
+import type { Profile, ProfileDevice } from "./profile.ts";
+
+/** So many devices of a kind that a guest is to get. */
+export interface Want {
+  readonly count: number;
+  /** As lspci prints them, in lower case behind 0x; undefined: any. */
+  readonly vendor?: string | undefined;
+  readonly device?: string | undefined;
+}
+
+/**
+ * Why a host cannot take a guest. In this order, and the first that holds is told: `unreadable`; `no-device`: too few of
+ * the kind; `not-assignable`, `not-available`: enough of them, but blocked or in use; `layout`: the windows do not fit
+ * beside so many of them; `stale`: it could when it was last heard of.
+ */
+export type Reason = "unreadable" | "no-device" | "not-assignable" | "not-available" | "layout" | "stale";
+
+export interface Fit {
+  readonly host: string;
+  readonly fits: boolean;
+  readonly exact: boolean;
+  /** The devices that the guest would get there: the first of those that serve. */
+  readonly devices: readonly string[];
+  readonly reason?: Reason;
+  /** The reason, for people. */
+  readonly detail?: string;
+  /** What is in the way, of the required windows. */
+  readonly conflicts?: readonly Exclusion[];
+}
+
+type Verdict = Omit<Fit, "host">;
+
+/** Which hosts can take a guest with these devices, in the order of their names. */
+export function fitsOf(pool: Pool, windows: readonly Window[], wants: readonly Want[]): Fit[] {
+  const required = windows.filter((window) => window.required);
+  const verdicts = new Map<Profile, Verdict>();
+  return pool.hosts.map((each) => {
+    const { host, profile, trouble } = each;
+    if (!profile) return { host, ...refusal("unreadable", trouble ?? "its profile cannot be read") };
+    const verdict = verdicts.get(profile) ?? verdictOf(profile, required, wants);
+    verdicts.set(profile, verdict);
+    if (each.state === "fresh" || !verdict.fits) return { host, ...withCause(verdict, host) };
+    return { host, ...refusal("stale", `${sinceWhen(each)}; by its last word it could`) };
+  });
+}
+
+function withCause({ conflicts, ...verdict }: Verdict, host: string): Verdict {
+  if (!conflicts) return verdict;
+  return { ...verdict, conflicts: conflicts.map((each) => ({ ...each, causes: [{ kind: "host", host }] })) };
+}
+
+function sinceWhen({ age, trouble }: PoolHost): string {
+  return trouble ?? (age === null ? "it is silent" : `it has been silent for ${Math.round(age)} s`);
+}
+
+function refusal(reason: Reason, detail: string, conflicts?: readonly Exclusion[]): Verdict {
+  return { fits: false, exact: false, devices: [], reason, detail, ...(conflicts && { conflicts }) };
+}
+
+/** By a profile alone, as if it held. */
+function verdictOf(profile: Profile, windows: readonly Window[], wants: readonly Want[]): Verdict {
+  if (wants.length === 0) {
+    const plan = limitsOn(profile, profile.allowed);
+    if (windows.every((window) => windowFits(plan, window))) {
+      return { fits: true, exact: profile.exact, devices: [] };
+    }
+    return layoutRefusal(profile, windows, "the windows do not fit beside all that is assignable there");
+  }
+  const chosen = new Set<ProfileDevice>();
+  // The narrowest first: a want for any device must not take what another has to have.
+  for (const want of wants.toSorted((a, b) => precision(b) - precision(a))) {
+    const alike = profile.devices.filter((each) => isWanted(each, want) && !chosen.has(each));
+    const kind = `${want.count} of ${nameOf(want)}`;
+    if (alike.length < want.count) return refusal("no-device", `wanted ${kind}, and it has ${alike.length}`);
+    const assignable = alike.filter((each) => each.assignable);
+    if (assignable.length < want.count) {
+      return refusal(
+        "not-assignable",
+        `wanted ${kind}, and no guest can have ${alike.length - assignable.length} of its ${alike.length}`,
+      );
+    }
+    const available = assignable.filter((each) => each.available);
+    if (available.length < want.count) {
+      return refusal(
+        "not-available",
+        `wanted ${kind}, and ${available.length} of its ${assignable.length} are free`,
+      );
+    }
+    const serving = available.filter(({ allowed }) => {
+      const plan = limitsOn(profile, allowed);
+      return windows.every((window) => windowFits(plan, window));
+    });
+    if (serving.length < want.count) {
+      const [first] = available.filter((each) => !serving.includes(each));
+      return layoutRefusal(
+        { ...profile, allowed: first?.allowed ?? profile.allowed },
+        windows,
+        `the windows do not fit with ${first?.device}`,
+      );
+    }
+    // Those that are exact first: any of them serves.
+    const best = serving.toSorted((a, b) => Number(b.exact) - Number(a.exact));
+    for (const each of best.slice(0, want.count)) chosen.add(each);
+  }
+  const devices = [...chosen];
+  return {
+    fits: true,
+    exact: devices.every(({ exact }) => exact),
+    devices: devices.map(({ device }) => device).sort(),
+  };
+}
+
+function layoutRefusal(profile: Profile, windows: readonly Window[], detail: string): Verdict {
+  const plan = poolPlan(new Pool([{ host: "", state: "fresh", age: 0, profile }]));
+  const { windows: checked } = finish(checkLayout(plan, windows, exclusions, () => () => {}));
+  const bad = checked.filter(({ fits }) => !fits);
+  const conflicts = bad.flatMap((window) => window.conflicts.map((each) => ({ ...each, causes: [] })));
+  const names = bad.map(({ name }) => name);
+  return refusal("layout", `${detail}: ${names.slice(0, 4).join(", ")}`, conflicts);
+}
+
+function limitsOn({ alignment }: Profile, ranges: Profile["allowed"]) {
+  return { ...EMPTY, ranges, alignment };
+}
+
+const EMPTY = poolPlan(new Pool([]));
+
+function isWanted({ pci }: ProfileDevice, { vendor, device }: Want): boolean {
+  return (vendor === undefined || pci?.vendor === vendor) && (device === undefined || pci?.device === device);
+}
+
+function precision({ vendor, device }: Want): number {
+  return Number(vendor !== undefined) + Number(device !== undefined);
+}
+
+function nameOf({ vendor = "any", device = "any" }: Want): string {
+  return `${vendor.replace("0x", "")}:${device.replace("0x", "")}`;
+}

@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Fleet } from "../../src/fleet/fleet.ts";
+import { type FleetChange, follow, snapshot } from "../../src/fleet/follow.ts";
+import { Publisher } from "../../src/fleet/publisher.ts";
+import { NatsStore } from "../../src/fleet/stores/nats.ts";
+import { openStore } from "../../src/fleet/stores/open.ts";
+import type { FleetStore } from "../../src/fleet/stores/store.ts";
+import { FakeClient } from "./fake-client.ts";
+import { profile, record } from "./hosts.ts";
+import { HAS_NATS, NatsServer } from "./nats-server.ts";
+
+const until = (isSo: () => boolean) => vi.waitUntil(isSo, { interval: 10, timeout: 60_000 });
+
+describe.skipIf(!HAS_NATS)("with NATS", () => {
+  let server: NatsServer;
+  const ends: (() => Promise<void>)[] = [];
+  const options = () => ({ servers: [server.url], replicas: 1 });
+
+  beforeEach(async () => {
+    server = await NatsServer.start();
+  });
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+    await server.stop();
+  });
+
+  function publish(host: string, interval = 0.1) {
+    const daemon = new FakeClient();
+    const said: string[] = [];
+    const signal = new AbortController();
+    const running = new Publisher({
+      ...{ host, interval, publisher: randomUUID(), client: daemon.client, clock: Date.now },
+      ...{ random: Math.random, say: (message: string) => said.push(message) },
+      openStore: () => openStore(options()),
+      changed: async () => {},
+    }).run(signal.signal);
+    const end = async () => {
+      signal.abort();
+      await running;
+    };
+    ends.push(end);
+    return { daemon, said, end };
+  }
+
+  async function open(): Promise<FleetStore> {
+    const store = await openStore(options());
+    ends.push(() => store.close());
+    return store;
+  }
+
+  /** What a reader is told, for as long as the test runs. */
+  async function read() {
+    const store = await open();
+    const fleet = new Fleet();
+    const changes: FleetChange[] = [];
+    const end = new AbortController();
+    const reading = (async () => {
+      for await (const change of follow(store, fleet, Date.now, end.signal)) changes.push(change);
+    })();
+    ends.push(async () => {
+      end.abort();
+      await reading;
+    });
+    return { fleet, changes, heard: (kind: string) => changes.filter((each) => each.kind === kind).length };
+  }
+
+  it("a server that is killed and started again: both sides say so, and go on where they were", async () => {
+    const { said } = publish("n1");
+    await until(() => said.some((message) => message.startsWith("published")));
+    const { fleet, heard, changes } = await read();
+    await until(() => heard("settled") === 1);
+    await server.kill();
+    await until(() => heard("trouble") > 0 && said.length > 1);
+    expect(fleet.names).toEqual(["n1"]);
+    expect(fleet.troubles(Date.now()).length).toBeGreaterThan(0);
+    await server.start();
+    await until(() => heard("settled") === 2 && said.at(-1) === "all is well again");
+    const { length } = changes;
+    await until(() => changes.slice(length).some(({ kind }) => kind === "host"));
+    await until(() => fleet.host("n1", Date.now())?.state === "fresh");
+  });
+
+  it("a disk that is lost: every publisher makes good what is its own, profile included", async () => {
+    const publishers = [publish("n1"), publish("n2")];
+    for (const { said } of publishers)
+      await until(() => said.some((message) => message.startsWith("published")));
+    const { fleet, heard } = await read();
+    await until(() => heard("settled") === 1);
+    await server.kill();
+    server.loseDisk();
+    await server.start();
+    for (const { said } of publishers)
+      await until(() => said.some((message) => message.includes("has lost")));
+    await until(() => heard("settled") > 1 && fleet.hosts(Date.now()).length === 2);
+    await until(() => fleet.hosts(Date.now()).every(({ state }) => state === "fresh"));
+    expect((await snapshot(await open(), Date.now)).hosts(Date.now()).map(({ state }) => state)).toEqual([
+      "fresh",
+      "fresh",
+    ]);
+  });
+
+  it("a profile that hosts have in common is stored once, and not again with a heartbeat", async () => {
+    const put = vi.spyOn(NatsStore.prototype, "publish");
+    try {
+      for (const host of ["n1", "n2"]) publish(host);
+      await until(() => put.mock.calls.length > 6);
+      const renewals = put.mock.calls.filter(([, , renew]) => renew).map(([{ host }]) => host);
+      expect(renewals.sort()).toEqual(["n1", "n2"]);
+    } finally {
+      put.mockRestore();
+    }
+  });
+
+  it("garbage in the buckets is named, and the others are read", async () => {
+    const store = await open();
+    await store.publish(record("good"), profile(), true);
+    await store.publish(record("no-profile", { digest: "d2" }), profile(), false);
+    await store.publish(record("newer", { version: 2 as 1 }), profile(), false);
+    await store.publish(record("other-profile", { digest: "d3" }), { ...profile("d3"), allowed: 7 }, true);
+    const hosts = (await snapshot(store, Date.now)).hosts(Date.now());
+    expect(hosts.map(({ host, state }) => [host, state])).toEqual([
+      ["good", "fresh"],
+      ["newer", "unreadable"],
+      ["no-profile", "unreadable"],
+      ["other-profile", "unreadable"],
+    ]);
+  });
+
+  it("a server that is not there, or has no JetStream, is said to be so", async () => {
+    await server.kill();
+    await expect(openStore(options())).rejects.toThrow(/no NATS server at nats:\/\/127\.0\.0\.1/);
+    await server.start();
+    await expect(snapshot(await open(), Date.now)).rejects.toThrow(/no host has published/);
+  });
+
+  it("a publisher that starts before its server publishes when that is there", async () => {
+    await server.kill();
+    const { said } = publish("n1");
+    await until(() => said.some((message) => message.startsWith("no NATS server")));
+    await server.start();
+    await until(() => said.some((message) => message.startsWith("published n1")));
+  });
+});

@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** Whether Debian's nats-server is there; without it its tests are left out, and say so. */
+export const HAS_NATS = spawnSync("nats-server", ["--version"]).status === 0;
+
+if (!HAS_NATS)
+  console.warn("nats-server is not installed: what needs it is left out (apt install nats-server)");
+
+/** A real server, on loopback and on a port of its own that it keeps when it is started again. */
+export class NatsServer {
+  readonly port: number;
+  readonly #directory: string;
+  readonly #args: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, args: readonly string[]) {
+    this.port = port;
+    this.#args = args;
+    this.#directory = mkdtempSync(join(tmpdir(), "iovad-nats-"));
+  }
+
+  static async start(args: readonly string[] = []): Promise<NatsServer> {
+    const server = new NatsServer(await freePort(), args);
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    const { port } = this;
+    const store = ["-js", "-sd", join(this.#directory, "store")];
+    const child = spawn("nats-server", [...store, "-a", "127.0.0.1", "-p", `${port}`, ...this.#args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#process = child;
+    for await (const line of createInterface({ input: child.stderr })) {
+      if (!line.includes("Server is ready")) continue;
+      child.stderr.resume();
+      return;
+    }
+    throw new Error("nats-server has ended");
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (!child) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  /** All that was stored is gone. */
+  loseDisk(): void {
+    rmSync(join(this.#directory, "store"), { recursive: true, force: true });
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}

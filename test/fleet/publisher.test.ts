@@ -1,0 +1,175 @@
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { snapshot } from "../../src/fleet/follow.ts";
+import { Publisher, type PublisherOptions } from "../../src/fleet/publisher.ts";
+import type { HostRecord } from "../../src/fleet/record.ts";
+import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
+import { FakeClient } from "./fake-client.ts";
+
+/** A directory that counts what is published into it. */
+class CountingStore extends DirectoryStore {
+  readonly published: { record: HostRecord; renew: boolean }[] = [];
+  failure: Error | undefined;
+
+  override async publish(record: HostRecord, profile: never, renew?: boolean): Promise<void> {
+    if (this.failure) throw this.failure;
+    await super.publish(record, profile);
+    this.published.push({ record, renew: renew === true });
+  }
+}
+
+let directory: string;
+let store: CountingStore;
+const ends: (() => Promise<void>)[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
+  store = new CountingStore(directory);
+});
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+  rmSync(directory, { recursive: true });
+});
+
+/** A publisher that runs, what it says, and how to end it. */
+function start(changes: Partial<PublisherOptions> = {}) {
+  const daemon = new FakeClient();
+  const said: string[] = [];
+  const signal = new AbortController();
+  const running = new Publisher({
+    ...{ host: "n1", interval: 3600, publisher: randomUUID(), client: daemon.client },
+    ...{ clock: Date.now, random: Math.random, say: (message: string) => said.push(message) },
+    openStore: async () => store,
+    changed: async () => {},
+    ...changes,
+  }).run(signal.signal);
+  const end = async () => {
+    signal.abort();
+    await running;
+  };
+  ends.push(end);
+  return { daemon, said, end };
+}
+
+const until = (isSo: () => boolean) => vi.waitUntil(isSo, { interval: 5, timeout: 30_000 });
+const written = (): Record<string, unknown> => JSON.parse(readFileSync(join(directory, "n1.json"), "utf8"));
+
+describe("a publisher", () => {
+  it("publishes at once, with the profile and what the host is called", async () => {
+    start();
+    await until(() => store.published.length === 1);
+    expect(written()).toMatchObject({ host: "n1", digest: "d1", instance: "i", exact: true, interval: 3600 });
+  });
+
+  it("publishes what an event has changed, and nothing for an event that has changed nothing", async () => {
+    const { daemon } = start();
+    await until(() => store.published.length === 1);
+    const asked = daemon.asked;
+    daemon.event();
+    await until(() => daemon.asked > asked);
+    daemon.digest = "d2";
+    daemon.event();
+    await until(() => store.published.length > 1);
+    expect(store.published.map(({ record, renew }) => [record.digest, renew])).toEqual([
+      ["d1", true],
+      ["d2", true],
+    ]);
+  });
+
+  it("has its heart beat without publishing the profile again", async () => {
+    start({ interval: 0.02 });
+    await until(() => store.published.length > 3);
+    const [first, second, third] = store.published;
+    expect([first?.renew, second?.renew, third?.renew]).toEqual([true, false, false]);
+    expect(third?.record.published).toBe(first?.record.published);
+    expect(Date.parse(`${third?.record.heartbeat}`)).toBeGreaterThan(
+      Date.parse(`${first?.record.heartbeat}`),
+    );
+  });
+
+  it("publishes nothing while the daemon does not answer, says so once, and goes on when it does", async () => {
+    const { daemon, said } = start({ interval: 0.02 });
+    await until(() => store.published.length > 0);
+    daemon.failure = new Error("no daemon");
+    await until(() => said.includes("no daemon"));
+    const { length } = store.published;
+    const asked = daemon.asked;
+    await until(() => daemon.asked > asked + 1);
+    expect(store.published).toHaveLength(length);
+    daemon.failure = undefined;
+    await until(() => store.published.length > length);
+    expect(said.filter((message) => message === "no daemon")).toHaveLength(1);
+    expect(said.at(-1)).toBe("all is well again");
+  });
+
+  it("publishes what it could not when the store is back", async () => {
+    store.failure = new Error("no store");
+    const { said } = start();
+    await until(() => said.includes("no store"));
+    store.failure = undefined;
+    await until(() => store.published.length === 1);
+  });
+
+  it("publishes whole what the store has lost", async () => {
+    const { said } = start({ interval: 0.02 });
+    await until(() => store.published.length > 1);
+    rmSync(join(directory, "n1.json"));
+    await until(() => said.some((message) => message.includes("has lost n1")));
+    await until(() => store.published.filter(({ renew }) => renew).length === 2);
+  });
+
+  it("is gone when it ends, and not stale", async () => {
+    const { end } = start();
+    await until(() => store.published.length === 1);
+    await end();
+    expect((await snapshot(store, Date.now)).names).toEqual([]);
+  });
+
+  it("ends also when neither the daemon nor the store answers", async () => {
+    const { end } = start({ openStore: () => new Promise(() => {}) });
+    await end();
+    expect(store.published).toEqual([]);
+  });
+
+  it("takes another daemon's profile for another, though it says the same", async () => {
+    const { daemon } = start();
+    await until(() => store.published.length === 1);
+    daemon.instance = "after a restart";
+    daemon.event();
+    await until(() => store.published.length === 2);
+    expect(written().instance).toBe("after a restart");
+  });
+});
+
+describe("two publishers of one name", () => {
+  it("both say so, nothing they say counts as certain, and the one that stays is believed again", async () => {
+    const one = start({ interval: 0.02 });
+    await until(() => store.published.length > 0);
+    const two = start({ interval: 0.02 });
+    const rivals = (said: string[]) =>
+      said.filter((message) => message.includes("another iovad-fleet publishes"));
+    await until(() => rivals(one.said).length > 0 && rivals(two.said).length > 0);
+    await until(() => written().contested === true);
+    const fleet = await snapshot(store, Date.now);
+    expect(fleet.host("n1", Date.now())).toMatchObject({ state: "stale" });
+    expect(fleet.troubles(Date.now()).join()).toContain("two iovad-fleet publish under its name");
+    await one.end();
+    await until(() => two.said.some((message) => message.startsWith("nobody else publishes")));
+    await until(() => written().contested === undefined);
+    expect([rivals(one.said).length, rivals(two.said).length]).toEqual([1, 1]);
+  });
+
+  it("do not take each other out of the store", async () => {
+    const one = start();
+    await until(() => store.published.length === 1);
+    const two = start();
+    await until(() => store.published.length === 2);
+    await one.end();
+    expect(written().host).toBe("n1");
+    await two.end();
+    expect((await snapshot(store, Date.now)).names).toEqual([]);
+  });
+});
