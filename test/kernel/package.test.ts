@@ -185,6 +185,9 @@ describe.each([
     const expected = seesUsers ? [expect.objectContaining({ pid: process.pid, uid: 0 })] : [];
     expect(devices[0]?.users ?? []).toEqual(expected);
     closeSync(fd);
+    // And says what it cannot see.
+    const { kernel } = await client.call("query-status");
+    expect(kernel.missing.map(({ what }) => what)).toEqual(seesUsers ? [] : ["CAP_SYS_PTRACE"]);
   });
 
   it("reads its configuration again", async () => {
