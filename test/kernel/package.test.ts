@@ -211,6 +211,39 @@ describe.each([
   });
 });
 
+describe("upgraded", () => {
+  const NEWER = "999.0.0";
+
+  /** The package as a later version. */
+  function makeNewer(): string {
+    shell(`dpkg-deb --raw-extract ${deb} /tmp/newer`);
+    shell(`sed -i 's/^Version: .*/Version: ${NEWER}/' /tmp/newer/DEBIAN/control`);
+    shell(`sed -i 's/"version":"[^"]*"/"version":"${NEWER}"/' /tmp/newer/usr/lib/iovad/package.json`);
+    return shell("dpkg-deb -Znone --build /tmp/newer /tmp/newer.deb && echo /tmp/newer.deb");
+  }
+
+  it("is the new program, and has what the old one held", async () => {
+    const config = '{ "max-contexts-per-uid": 7 }\n';
+    writeFileSync("/etc/iovad/iovad.json", config);
+    const older = await connect({ socket: SOCKET });
+    const { ioas } = await older.call("create-ioas");
+    await older.call("hold-device", { device: DEVICE });
+    const { ranges } = await older.call("attach-device", { device: DEVICE, ioas });
+    const { instance } = await older.call("subscribe");
+    await older.close();
+    const before = mainPid();
+    shell(`dpkg --install --force-unsafe-io ${makeNewer()}`);
+    expect(mainPid()).not.toBe(before);
+    const newer = await connect({ socket: SOCKET });
+    expect(await newer.call("query-version")).toMatchObject({ version: NEWER });
+    expect(await newer.call("query-allowed-ranges", { ioas })).toMatchObject({ ranges, devices: [DEVICE] });
+    expect(await newer.call("subscribe")).toMatchObject({ instance });
+    expect(await newer.call("query-status")).toMatchObject({ "held-devices": 1, mismatches: 0 });
+    await newer.close();
+    expect(readFileSync("/etc/iovad/iovad.json", "utf8")).toBe(config);
+  }, 300_000);
+});
+
 describe("purged", () => {
   it("leaves nothing", () => {
     const installed = shell("dpkg --listfiles iovad").split("\n");
