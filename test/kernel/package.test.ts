@@ -201,12 +201,11 @@ describe.each([
     expect(asMember(`--groups=${gid}`, asking(hold))).toContain("PermissionDenied");
   });
 
-  it("is stopped, and started by the next who asks", async () => {
+  it("is stopped, and started by the next who asks", () => {
     shell("systemctl stop iovad.service");
     expect(property("NFileDescriptorStore")).toBe("0");
-    const again = await connect({ socket: SOCKET });
-    expect(await again.call("query-version")).toMatchObject({ name: "iovad" });
-    await again.close();
+    const gid = shell("getent group iovad | cut -d: -f3");
+    expect(asMember(`--groups=${gid}`, asking({ method: "query-version" }))).toContain('"name":"iovad"');
     expect(property("Result")).toBe("success");
   });
 });
@@ -219,7 +218,7 @@ describe("upgraded", () => {
     shell(`dpkg-deb --raw-extract ${deb} /tmp/newer`);
     shell(`sed -i 's/^Version: .*/Version: ${NEWER}/' /tmp/newer/DEBIAN/control`);
     shell(`sed -i 's/"version":"[^"]*"/"version":"${NEWER}"/' /tmp/newer/usr/lib/iovad/package.json`);
-    return shell("dpkg-deb -Znone --build /tmp/newer /tmp/newer.deb && echo /tmp/newer.deb");
+    return shell("dpkg-deb -Znone --build /tmp/newer /tmp/newer.deb >/dev/null && echo /tmp/newer.deb");
   }
 
   it("is the new program, and has what the old one held", async () => {
@@ -263,5 +262,5 @@ describe("purged", () => {
     }
     expect(statSync("/dev/vfio/devices/vfio0").uid).toBe(0);
     expect(property("LoadState")).toBe("not-found");
-  });
+  }, 300_000);
 });
