@@ -1,13 +1,12 @@
 import * as z from "zod";
 import { suggestion } from "../nearest.ts";
 import { invalidParams, quote } from "./errors.ts";
+import { expectation, REQUIRED } from "./expectation.ts";
 import type { ParamsType } from "./method.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
 /** How many faults one message lists: nothing is looked at after them. */
 const FAULT_LIMIT = 3;
-
-const REQUIRED = "this member is required";
 
 type Path = readonly (string | number)[];
 
@@ -182,14 +181,4 @@ function memberPath(path: Path): string {
       return depth === 0 ? plain : `.${plain}`;
     })
     .join("");
-}
-
-/** zod's own messages, except where they repeat the input or say less than we know. */
-function expectation(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code === "unrecognized_keys") {
-    const [name = ""] = issue.keys;
-    return `unknown member ${quote(name)}`;
-  }
-  if (issue.input === undefined) return REQUIRED;
-  return undefined;
 }

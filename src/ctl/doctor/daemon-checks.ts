@@ -4,6 +4,9 @@ import { type Finding, failure, ok, warning } from "./finding.ts";
 /** Of a limit, in percent: from there on it is near. */
 const NEAR = 80;
 
+/** How many IOMMUs are named. */
+const NAMED = 6;
+
 /** The gauges that have a limit, by its name. */
 const LIMITED: Readonly<Record<string, string>> = {
   iovad_connections: "max-connections",
@@ -74,8 +77,17 @@ export async function checkApertures(
       answer: await client.call("query-reserved-ranges", { device }),
     })),
   );
-  return answers.map(({ iommu, answer: { aperture, "aperture-source": source } }) => {
-    const evidence = `${iommu}: ${aperture ? `${aperture.start}-${aperture.last}` : "unknown"}${source === "estimate" ? ", an estimate" : ""}`;
+  // Alike as most are, they are told of together.
+  const alike = new Map<string, { iommus: string[]; source: string }>();
+  for (const { iommu, answer } of answers) {
+    const { aperture, "aperture-source": source } = answer;
+    const extent = `${aperture ? `${aperture.start}-${aperture.last}` : "unknown"}${source === "estimate" ? ", an estimate" : ""}`;
+    const known = alike.get(extent) ?? { iommus: [], source };
+    alike.set(extent, { ...known, iommus: [...known.iommus, iommu] });
+  }
+  return Array.from(alike, ([extent, { iommus, source }]) => {
+    const more = iommus.length > NAMED ? ` and ${iommus.length - NAMED} more` : "";
+    const evidence = `${iommus.slice(0, NAMED).join(", ")}${more}: ${extent}`;
     return source === "estimate" || source === "unknown"
       ? warning("iommu", "aperture", evidence, "iovactl probe DEVICE asks the kernel (it resets the device)")
       : ok("iommu", "aperture", evidence);
