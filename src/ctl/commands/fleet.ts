@@ -26,7 +26,10 @@ export const fleet = defineCommand({
     const known = Object.keys(QUESTIONS);
     if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
     const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
-    if (!load) throw new UsageError(`there is no "fleet ${name}"${suggestion(name, known)}`);
+    if (!load)
+      throw new UsageError(
+        `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
+      );
     beThrifty();
     return (await load())({ args, options, out });
   },
