@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { z } from "zod";
+import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
 import { faultOf } from "./command-line.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
@@ -25,6 +25,8 @@ export interface Options extends HostChoice {
   readonly socket: string;
   /** Where QMP's dialect is spoken. */
   readonly qmpSocket?: string;
+  /** Where metrics are served over HTTP. */
+  readonly metricsSocket?: string;
   /** The file that other options came from. */
   readonly config?: string;
   readonly logLevel: string;
@@ -123,7 +125,13 @@ function pathOf(path: readonly PropertyKey[]): string {
 }
 
 function toOptions(values: Given): Options {
-  const { socket, config, "qmp-socket": qmpSocket, "log-level": logLevel = "info" } = values;
+  const {
+    socket,
+    config,
+    "qmp-socket": qmpSocket,
+    "metrics-socket": metricsSocket,
+    "log-level": logLevel = "info",
+  } = values;
   const ids = (name: string) => (values[name] ?? []) as number[];
   const limits = Object.entries(DEFAULT_LIMITS).map(([name, usual]) => [name, values[name] ?? usual]);
   return {
@@ -131,6 +139,7 @@ function toOptions(values: Given): Options {
     logLevel: logLevel as string,
     ...(config === undefined ? {} : { config: config as string }),
     ...(qmpSocket === undefined ? {} : { qmpSocket: qmpSocket as string }),
+    ...(metricsSocket === undefined ? {} : { metricsSocket: metricsSocket as string }),
     ...toHostChoice(values),
     access: {
       controlUsers: ids("control-user"),

@@ -9,9 +9,11 @@ import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
 import { openKernel } from "./open-kernel.ts";
 import { type Options, UsageError } from "./options.ts";
+import { Meters } from "./rpc/daemon-metrics.ts";
 import { qmp } from "./rpc/dialects/qmp.ts";
 import { EventHub } from "./rpc/event-hub.ts";
 import { METHODS } from "./rpc/methods/index.ts";
+import { MetricsServer } from "./rpc/metrics-server.ts";
 import { type Access, RpcServer } from "./rpc/server.ts";
 import { TimeSlices } from "./rpc/time-slices.ts";
 
@@ -26,7 +28,6 @@ const HEAP_GROWING_PERCENT = 75;
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const sink = new LogSink(2);
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
@@ -42,9 +43,11 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const slices = new TimeSlices();
   const events = new EventHub({ limits, slices });
   const logChange = logChanges(log);
+  const meters = new Meters();
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);
+      meters.observe(change);
       events.publish(change);
     },
     limits,
@@ -62,26 +65,34 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     version: version(),
     log,
     logLinesDropped: () => sink.dropped,
+    meters,
     limits,
     slices,
     courier: door.courier,
   });
+  const metricsServer = new MetricsServer(door.access, () => server.metrics());
   const listening = (async () => {
     await server.listen(options.socket, door.mode());
     if (options.qmpSocket !== undefined) await server.listen(options.qmpSocket, door.mode(), qmp);
+    if (options.metricsSocket !== undefined) await metricsServer.listen(options.metricsSocket, door.mode());
   })();
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
     await listening;
+    await metricsServer.close();
     await server.close();
     await host.close();
     log.info("closed");
     end(0);
   });
   await listening;
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   onHangup(reread, log, limits, door.admitBy);
-  const { socket, qmpSocket } = options;
-  log.info({ socket, qmpSocket, backend: kernel.backend, release: kernel.release }, "listening");
+  const { socket, qmpSocket, metricsSocket } = options;
+  log.info(
+    { socket, qmpSocket, metricsSocket, backend: kernel.backend, release: kernel.release },
+    "listening",
+  );
 }
 
 /** Undefined without native code, and then there are no threads that could keep the process from ending. */
@@ -93,7 +104,7 @@ async function alarm() {
 }
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */
-async function openDoor({ simulate, socket, qmpSocket, access: first }: Options, log: Logger) {
+async function openDoor({ simulate, socket, qmpSocket, metricsSocket, access: first }: Options, log: Logger) {
   const uid = process.geteuid?.() ?? -1;
   const peerOf = await credentials(simulate !== undefined, uid, log);
   const socketGroup = () => statSync(socket, { throwIfNoEntry: false })?.gid;
@@ -105,7 +116,7 @@ async function openDoor({ simulate, socket, qmpSocket, access: first }: Options,
   const admitBy = (changed: AccessRules) => {
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
-    for (const path of [socket, qmpSocket]) if (path !== undefined) chmodSync(path, mode());
+    for (const path of [socket, qmpSocket, metricsSocket]) if (path !== undefined) chmodSync(path, mode());
   };
   return { access, mode, admitBy, courier: peerOf.courier };
 }

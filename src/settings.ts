@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { accountsOf, resolveAccount } from "./access/accounts.ts";
 import { LIMITS } from "./limits.ts";
 import { MAINLINE_IOMMUFD_IOCTLS } from "./uapi/iommufd.ts";
@@ -82,6 +82,12 @@ export const GENERAL: readonly Setting[] = [
     name: "qmp-socket",
     value: "PATH",
     about: "listen there as well, for clients that speak QMP (qmp-shell, for one)",
+    type: text,
+  },
+  {
+    name: "metrics-socket",
+    value: "PATH",
+    about: "listen there as well, for what scrapes metrics: HTTP, GET /metrics, in OpenMetrics text",
     type: text,
   },
   { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },

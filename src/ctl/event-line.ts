@@ -1,5 +1,4 @@
-import type { Output } from "./terminal/output.ts";
-import type { Role } from "./terminal/paint.ts";
+import type { Paint, Role } from "./terminal/paint.ts";
 
 /** An event as it comes. */
 export interface WireEvent {
@@ -17,14 +16,14 @@ const ROLES: Readonly<Record<string, Role>> = {
 };
 
 /** One event as one line: its number, its time, its name, what it is about, and why. */
-export function eventLine({ method, params }: WireEvent, out: Output): string {
+export function eventLine({ method, params }: WireEvent, paint: Paint): string {
   const { sequence, timestamp } = params as {
     sequence: number;
     timestamp: { seconds: number; microseconds: number };
   };
   const time = new Date(timestamp.seconds * 1000 + Math.floor(timestamp.microseconds / 1000)).toISOString();
-  const name = out.paint(ROLES[method] ?? "heading", method);
-  return [out.paint("quiet", `${sequence} ${time}`), name, subject(params), why(method, params)]
+  const name = paint(ROLES[method] ?? "heading", method);
+  return [paint("quiet", `${sequence} ${time}`), name, subject(params), why(method, params)]
     .filter((part) => part !== "")
     .join("  ");
 }

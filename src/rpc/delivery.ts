@@ -1,6 +1,8 @@
 import type { Socket } from "node:net";
+import type { Logger } from "pino";
 import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
+import { HostError } from "../host/errors.ts";
 
 /** Sends descriptors over a socket: `unix/send-descriptors.ts`, where native code can be loaded. */
 export interface Courier {
@@ -8,13 +10,71 @@ export interface Courier {
   hasUnread(socket: Socket): boolean;
 }
 
+/** The descriptors that one connection is sent, an answer with some at a time. */
+export class Deliveries {
+  readonly #socket: Socket;
+  readonly #courier: Courier | undefined;
+  readonly #log: Logger;
+  /** What goes with the answer to the request under way. */
+  #next: Delivery | undefined;
+  /** What went with the last answer that had such. */
+  #last: Delivery | undefined;
+  /** Ends the wait for the client to take them. */
+  readonly #patience = new AbortController();
+
+  /** `courier`: undefined when no descriptors can be sent. */
+  constructor(socket: Socket, courier: Courier | undefined, log: Logger) {
+    this.#socket = socket;
+    this.#courier = courier;
+    this.#log = log;
+  }
+
+  /** Whether the answer to the request under way carries some. */
+  get arePending(): boolean {
+    return this.#next !== undefined;
+  }
+
+  /** Whether the client may still not have read the last ones. */
+  get areUnderWay(): boolean {
+    return this.#last?.isUnderWay ?? false;
+  }
+
+  /** @throws HostError NotSupported */
+  enclose(parcel: Parcel): Passage {
+    if (!this.#courier) {
+      throw new HostError("NotSupported", "this daemon runs without native code, and passes no descriptors", {
+        missing: "koffi",
+      });
+    }
+    this.#next ??= new Delivery(this.#socket, this.#courier);
+    this.#last = this.#next;
+    this.#next.add(parcel);
+    return this.#next;
+  }
+
+  /** Sends the answer with what is pending. A connection that cannot take it is of no more use, and ends. */
+  async send(answer: string | undefined): Promise<void> {
+    const delivery = this.#next;
+    this.#next = undefined;
+    try {
+      await delivery?.send(answer, this.#patience.signal);
+    } catch (err) {
+      this.#log.warn({ err }, "descriptors could not be handed over; connection cut off");
+      this.#socket.destroy();
+    }
+  }
+
+  /** Neither now nor later is the client waited for. */
+  stopWaiting(): void {
+    this.#patience.abort();
+  }
+}
+
 /** The descriptors that one answer carries, from when a handler encloses them until the client has read the answer. */
-export class Delivery implements Passage {
+class Delivery implements Passage {
   readonly #socket: Socket;
   readonly #courier: Courier;
   readonly #parcels: Parcel[] = [];
-  /** The answer's line, as soon as it is known; undefined: there is none, for a notification. */
-  answer: string | undefined;
   #state: "waiting" | "sent" | "dropped" = "waiting";
 
   constructor(socket: Socket, courier: Courier) {
@@ -32,11 +92,10 @@ export class Delivery implements Passage {
   }
 
   /**
-   * Sends the answer with the descriptors, or drops them when there is no answer, for a notification; either way they
+   * Sends the answer's line with the descriptors, or drops them when there is none, for a notification; either way they
    * are closed. Rejects when the client cannot be sent it, or when `signal` ends the wait for it to read.
    */
-  async send(signal: AbortSignal): Promise<void> {
-    const { answer } = this;
+  async send(answer: string | undefined, signal: AbortSignal): Promise<void> {
     let state: "sent" | "dropped" = "dropped";
     try {
       if (answer === undefined) return;

@@ -1,9 +1,10 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import type { Logger } from "pino";
 import { limitExceeded } from "../host/errors.ts";
+import { Requests } from "../metrics/requests.ts";
 import type { ControlLog } from "./control-log.ts";
 import type { Batch, Dialect, DialectCall, Fault, Request } from "./dialect.ts";
-import { encode, KeptTexts } from "./encode.ts";
+import { ResultTexts } from "./encode.ts";
 import {
   invalidRequest,
   isExpected,
@@ -25,11 +26,15 @@ export type Answer = string | undefined | Promise<string | undefined>;
 /** From a line to its answer, in the dialect of the connection that it came over. */
 export class Dispatcher {
   readonly #methods: ReadonlyMap<string, Method>;
-  readonly #texts = new KeptTexts();
+  readonly #texts = new ResultTexts();
   readonly #controlLog: ControlLog;
   readonly #log: Logger;
 
-  constructor(methods: readonly Method[], controlLog: ControlLog, log: Logger) {
+  /** Is told of every request what became of it. */
+  readonly #requests: Requests;
+
+  constructor(methods: readonly Method[], controlLog: ControlLog, log: Logger, requests = new Requests()) {
+    this.#requests = requests;
     this.#methods = new Map(methods.map((method) => [method.name, method]));
     this.#controlLog = controlLog;
     this.#log = log;
@@ -76,33 +81,44 @@ export class Dispatcher {
   /** What needs no waiting makes no promise and no function: most requests are small, and there are many. */
   #request(request: Request, call: DialectCall): Answer {
     const { dialect } = call.connection;
+    const began = performance.now();
     try {
       const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
       if (!method) throw methodNotFound(request.method, [...dialect.methods.keys(), ...this.#methods.keys()]);
       const result = execute(method, request.params, call, this.#controlLog);
-      const text = result instanceof Promise ? this.#encodeLater(result, call) : this.#encode(result, call);
-      if (typeof text === "string") return answered(dialect, request, text);
+      const text =
+        result instanceof Promise ? this.#encodeLater(result, call) : this.#texts.of(result, call.slice);
+      if (typeof text === "string") return this.#done(dialect, request, text, began);
       return text.then(
-        (settled) => answered(dialect, request, settled),
-        (error) => this.#failed(dialect, request, error),
+        (settled) => this.#done(dialect, request, settled, began),
+        (error) => this.#failed(dialect, request, error, began),
       );
     } catch (error) {
-      return this.#failed(dialect, request, error);
+      return this.#failed(dialect, request, error, began);
     }
   }
 
-  #failed(dialect: Dialect, { id, isAnswered, method }: Request, error: unknown): string | undefined {
+  #done(dialect: Dialect, request: Request, text: string, began: number): string | undefined {
+    this.#record(dialect, request, "done", began);
+    return answered(dialect, request, text);
+  }
+
+  #failed(dialect: Dialect, request: Request, error: unknown, began: number): string | undefined {
+    const { id, isAnswered, method } = request;
     if (!isExpected(error)) this.#log.error({ err: error, method }, "a call failed by a fault of ours");
-    return isAnswered ? dialect.error(id, toErrorObject(error)) : undefined;
+    const told = toErrorObject(error);
+    this.#record(dialect, request, (told.data as { class: string }).class, began);
+    return isAnswered ? dialect.error(id, told) : undefined;
+  }
+
+  /** Names that are no methods count as one. */
+  #record(dialect: Dialect, { method }: Request, outcome: string, began: number): void {
+    const isKnown = this.#methods.has(method) || dialect.methods.has(method);
+    this.#requests.record(isKnown ? method : "unknown", outcome, (performance.now() - began) / 1000);
   }
 
   async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
-    return this.#encode(await result, call);
-  }
-
-  #encode(result: unknown, { slice }: DialectCall): string | Promise<string> {
-    const kept = typeof result === "object" && result !== null ? this.#texts.of(result) : undefined;
-    return kept ?? encode(result, slice);
+    return this.#texts.of(await result, call.slice);
   }
 
   /** One after the other and answered in order; between two of them others have their turns. */

@@ -5,24 +5,32 @@ const LARGE = 2000;
 /** How many small pieces are written between two looks at the clock. */
 const PORTION = 32;
 
-/** The texts of results that are frozen and so for good: a cached answer is serialised once. */
-export class KeptTexts {
-  readonly #texts = new WeakMap<object, string>();
+/** Results as JSON text. Those that are frozen are so for good: such a cached answer is put into words once. */
+export class ResultTexts {
+  readonly #kept = new WeakMap<object, string>();
 
-  of(result: object): string | undefined {
-    const kept = this.#texts.get(result);
-    if (kept !== undefined || !Object.isFrozen(result)) return kept;
-    const text = JSON.stringify(result);
-    this.#texts.set(result, text);
+  /**
+   * A promise when the result is so large that others are to have their turns meanwhile.
+   * @throws TypeError when it is not JSON, a bigint for one
+   */
+  of(result: unknown, slice: TimeSlice): string | Promise<string> {
+    if (typeof result !== "object" || result === null || !Object.isFrozen(result))
+      return encode(result, slice);
+    const kept = this.#kept.get(result);
+    if (kept !== undefined) return kept;
+    const text = encode(result, slice);
+    return typeof text === "string"
+      ? this.#keep(result, text)
+      : text.then((made) => this.#keep(result, made));
+  }
+
+  #keep(result: object, text: string): string {
+    this.#kept.set(result, text);
     return text;
   }
 }
 
-/**
- * A result as JSON text; a promise when it is so large that others are to have their turns meanwhile.
- * @throws TypeError when it is not JSON, a bigint for one
- */
-export function encode(result: unknown, slice: TimeSlice): string | Promise<string> {
+function encode(result: unknown, slice: TimeSlice): string | Promise<string> {
   return weigh(result, LARGE) < LARGE ? JSON.stringify(result) : encodeLarge(result, slice);
 }
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Change, Changes } from "../host/changes.ts";
 import { toWireRanges } from "./methods/wire.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";

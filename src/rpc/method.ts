@@ -3,6 +3,7 @@ import type { Role } from "../access/policy.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Limits } from "../limits.ts";
+import type { Metric } from "../metrics/metric.ts";
 import type { Subscriber } from "./connection.ts";
 import type { EventHub } from "./event-hub.ts";
 import type { TimeSlice } from "./time-slices.ts";
@@ -21,6 +22,10 @@ export interface DaemonInfo {
   connections(): number;
   /** How many lines of its log nobody has taken. */
   logLinesDropped(): number;
+  /** From how many restarts the state was taken over. */
+  restarts(): number;
+  /** Everything that is measured, as it is now. */
+  metrics(): readonly Metric[];
 }
 
 /** What a handler gets beside its params. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { suggestion } from "../nearest.ts";
 import { invalidParams, quote } from "./errors.ts";
 import type { ParamsType } from "./method.ts";

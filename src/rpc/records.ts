@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { DeviceRecord, Holding } from "../host/devices/device-record.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import type { ContextRecord, IoasRecord, Snapshot } from "../host/snapshot.ts";

@@ -6,6 +6,7 @@ import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import { Budget } from "./budget.ts";
 import type { Caller } from "./connection.ts";
 import { ControlLog } from "./control-log.ts";
+import { type Measured, Meters, measure } from "./daemon-metrics.ts";
 import type { Courier } from "./delivery.ts";
 import type { Dialect } from "./dialect.ts";
 import { jsonRpc } from "./dialects/json-rpc.ts";
@@ -42,6 +43,10 @@ export interface RpcServerOptions {
   readonly log: Logger;
   /** How many lines of the log nobody has taken; none when left out. */
   readonly logLinesDropped?: DaemonInfo["logLinesDropped"];
+  /** From how many restarts the state was taken over; none when left out. */
+  readonly restarts?: DaemonInfo["restarts"];
+  /** What is measured; whoever else observes the host shares it. */
+  readonly meters?: Meters;
   /** May change while the server serves. */
   readonly limits?: Limits;
   /** How the event loop is shared, with whoever else has much to do on it. */
@@ -59,6 +64,7 @@ export class RpcServer {
   readonly #limits: Limits;
   readonly #slices: TimeSlices;
   readonly #services: SessionServices;
+  readonly #meters: Meters;
   readonly #servers: Server[] = [];
   readonly #bound: BoundSocket[] = [];
   readonly #sessions = new Set<Session>();
@@ -74,6 +80,8 @@ export class RpcServer {
     this.#limits = options.limits ?? DEFAULT_LIMITS;
     this.#slices = options.slices ?? new TimeSlices();
     this.#refusals = new Refusals(log);
+    this.#meters = options.meters ?? new Meters();
+    const budget = new Budget(this.#limits);
     const daemon: DaemonInfo = {
       name: SERVICE,
       version,
@@ -83,11 +91,14 @@ export class RpcServer {
       startedAt: new Date(),
       connections: () => this.#sessions.size,
       logLinesDropped: options.logLinesDropped ?? (() => 0),
+      restarts: options.restarts ?? (() => 0),
+      metrics: () => measure(measured),
     };
+    const measured: Measured = { meters: this.#meters, host, daemon, events, budget, limits: this.#limits };
     this.#services = {
       ...{ daemon, host, events, methods, limits: this.#limits, log },
-      dispatcher: new Dispatcher(methods, new ControlLog(log), log),
-      budget: new Budget(this.#limits),
+      dispatcher: new Dispatcher(methods, new ControlLog(log), log, this.#meters.requests),
+      budget,
       courier: options.courier,
       closing: options.closing ?? 2000,
       refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),
@@ -106,6 +117,11 @@ export class RpcServer {
     this.#bound.push(await listenAt(server, path, mode));
     this.#servers.push(server);
     server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
+  }
+
+  /** Everything that is measured, as it is now. */
+  metrics(): ReturnType<DaemonInfo["metrics"]> {
+    return this.#services.daemon.metrics();
   }
 
   /** Accepts no more, reads no more, finishes the requests under way, sends their answers and ends every connection. */
@@ -131,10 +147,12 @@ export class RpcServer {
     try {
       peer = this.#admit(socket);
     } catch (reason) {
+      this.#meters.refused++;
       this.#refusals.refuse(socket, dialect, reason);
       return;
     }
     const { uid } = peer;
+    this.#meters.accepted++;
     this.#count(uid, 1);
     const slice = this.#slices.slice(uid);
     const session = new Session(++this.#accepted, socket, peer, dialect, slice, this.#services);

@@ -1,14 +1,14 @@
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import type { Passage } from "../host/devices/handed-over-devices.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
-import { HostError } from "../host/errors.ts";
+import type { HostError } from "../host/errors.ts";
 import type { Account, Budget } from "./budget.ts";
 import type { Caller, Subscriber } from "./connection.ts";
-import { type Courier, Delivery } from "./delivery.ts";
+import { type Courier, Deliveries } from "./delivery.ts";
 import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { Ending } from "./ending.ts";
 import type { Line, Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
@@ -43,11 +43,12 @@ export class Session implements Subscriber {
   readonly #account: Account;
   readonly #reader: Reader;
   readonly #outbox: Outbox;
+  readonly #deliveries: Deliveries;
+  readonly #ending: Ending;
   /** Resolves when the connection is over and its last request has settled. Never rejects. */
   readonly over: Promise<void>;
   /** The answering of the last lines that came. */
   #work: Promise<void> | undefined;
-  #onClose: Set<() => void> | undefined = new Set();
   #onAnswered: (() => void)[] = [];
   /** When the line under way has last grown; what stands still for too long ends. */
   #grewAt = 0;
@@ -59,12 +60,6 @@ export class Session implements Subscriber {
   #closesAt = Number.POSITIVE_INFINITY;
   /** Bytes of the answers of a batch so far. */
   #inBatch = 0;
-  /** What goes with the answer to the request under way. */
-  #delivery: Delivery | undefined;
-  /** What went with the last answer that had such. */
-  #passage: Passage | undefined;
-  /** Ends the wait for the client to take the descriptors. */
-  #patience = new AbortController();
 
   constructor(
     id: number,
@@ -83,6 +78,9 @@ export class Session implements Subscriber {
     this.#account = services.budget.open(peer.uid, (reason) => this.#cutOff(reason));
     this.#reader = dialect.reader(() => services.limits["max-request"]);
     this.#outbox = new Outbox(socket, this.#account);
+    const log = services.log.child({ connection: id });
+    this.#deliveries = new Deliveries(socket, services.courier, log);
+    this.#ending = new Ending(log);
     this.over = this.#run();
   }
 
@@ -103,22 +101,11 @@ export class Session implements Subscriber {
   }
 
   onClose(callback: () => void): () => void {
-    if (this.#onClose) this.#onClose.add(callback);
-    else this.#tell(callback);
-    return () => this.#onClose?.delete(callback);
+    return this.#ending.add(callback);
   }
 
-  enclose(parcel: Parcel): Passage {
-    const { courier } = this.#services;
-    if (!courier) {
-      throw new HostError("NotSupported", "this daemon runs without native code, and passes no descriptors", {
-        missing: "koffi",
-      });
-    }
-    this.#delivery ??= new Delivery(this.#socket, courier);
-    this.#passage = this.#delivery;
-    this.#delivery.add(parcel);
-    return this.#delivery;
+  enclose(parcel: Parcel): ReturnType<Deliveries["enclose"]> {
+    return this.#deliveries.enclose(parcel);
   }
 
   /**
@@ -152,17 +139,7 @@ export class Session implements Subscriber {
     await closed;
     this.#account.close();
     await this.#work;
-    const callbacks = this.#onClose ?? [];
-    this.#onClose = undefined;
-    for (const callback of callbacks) this.#tell(callback);
-  }
-
-  #tell(callback: () => void): void {
-    try {
-      callback();
-    } catch (err) {
-      this.#services.log.error({ connection: this.id, err }, "cleaning up after a connection failed");
-    }
+    this.#ending.run();
   }
 
   #read(chunk: Buffer): void {
@@ -200,8 +177,11 @@ export class Session implements Subscriber {
       if (this.#isToStop()) break;
       const answer =
         index < inFlight ? this.#answer(line) : this.#services.dispatcher.refuse(line, this.#call);
-      this.#answered(answer instanceof Promise ? await this.#pause(answer) : answer);
-      if (this.#delivery) await this.#pause(this.#deliver(this.#delivery));
+      const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
+      this.#sendEvents();
+      if (this.#deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
+      else if (settled !== undefined) this.#outbox.send(settled);
+      if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
       if (this.#outbox.isFull) await this.#pause(this.#outbox.drained(() => !this.#isOver));
     }
     slice.rest();
@@ -236,34 +216,22 @@ export class Session implements Subscriber {
     if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
   };
 
-  /** Events that the request has caused come before its answer, and what begins with the answer after it. */
-  #answered(answer: string | undefined): void {
+  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
+  #sendEvents(): void {
     const events = this.#services.events.takeFor(this);
     if (events !== undefined) this.#outbox.send(events.slice(0, -1));
-    if (this.#delivery) this.#delivery.answer = answer;
-    else if (answer !== undefined) this.#outbox.send(answer);
-    if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
   }
 
-  /** Sends an answer that carries descriptors. A connection that cannot take it is of no more use. */
-  async #deliver(delivery: Delivery): Promise<void> {
-    this.#delivery = undefined;
-    if (this.#isOver) this.#patience.abort();
-    try {
-      await delivery.send(this.#patience.signal);
-    } catch (err) {
-      this.#services.log.warn(
-        { connection: this.id, err },
-        "descriptors could not be handed over; connection cut off",
-      );
-      this.#socket.destroy();
-    }
+  #sendDescriptors(answer: string | undefined): Promise<void> {
+    if (this.#isOver) this.#deliveries.stopWaiting();
+    return this.#deliveries.send(answer);
   }
 
   /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
   async #endOnceTaken(): Promise<void> {
     const until = performance.now() + this.#services.closing;
-    while (this.#passage?.isUnderWay && !this.#isClosing && performance.now() < until) await delay(UNREAD_MS);
+    while (this.#deliveries.areUnderWay && !this.#isClosing && performance.now() < until)
+      await delay(UNREAD_MS);
     this.#socket.end();
   }
 
@@ -290,7 +258,7 @@ export class Session implements Subscriber {
   /** Neither for the client to read, nor for it to take descriptors. */
   #stopWaiting(): void {
     this.#outbox.wake();
-    this.#patience.abort();
+    this.#deliveries.stopWaiting();
   }
 
   /** Before the next request: a session that closes answers on, but waits neither long nor for the client to read. */

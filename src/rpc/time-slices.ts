@@ -178,8 +178,9 @@ export class TimeSlice {
 
   /** The items for which `isWanted` holds, in order; as {@link map}. */
   async filter<T>(items: Iterable<T>, isWanted: (item: T) => boolean): Promise<T[]> {
-    const chosen = await this.map(items, (item) => (isWanted(item) ? [item] : []));
-    return chosen.flat();
+    const chosen: T[] = [];
+    await this.map(items, (item) => isWanted(item) && chosen.push(item));
+    return chosen;
   }
 
   /** All steps; others go first whenever a slice is over in between. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { LIMITS } from "../limits.ts";
 import { formatAddress, parseAddress } from "../ranges/address.ts";
 import { MAX_NAME, type NamedRange } from "../ranges/named-ranges.ts";

@@ -216,7 +216,7 @@ describe("the first snapshot, with every event since folded in,", () => {
         await listened.close();
         listened.check();
       }),
-      { numRuns: runs(300, 10_000) },
+      { numRuns: runs(300, 3_000) },
     );
   });
 

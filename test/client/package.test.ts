@@ -4,31 +4,32 @@ import { expect, expectTypeOf, it } from "vitest";
 import type { Client, DaemonEvent, Params, Result, Snapshot } from "../../src/client/index.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
-const DIST = `${ROOT}dist`;
+const SRC = `${ROOT}src`;
 const { exports } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8"));
 
-/** All that a module of the built package loads, without what it loads only when asked for. */
+/** All that a module loads, without what it loads only when asked for. */
 function loaded(file: string, found = new Set<string>()): Set<string> {
-  found.add(file.startsWith("/") ? relative(DIST, file) : file);
+  found.add(file.startsWith("/") ? relative(SRC, file) : file);
   if (!file.startsWith("/")) return found;
-  for (const [, path = ""] of readFileSync(file, "utf8").matchAll(/^(?:import|export) .*from "(.*)";$/gm)) {
+  const text = readFileSync(file, "utf8");
+  for (const [, path = ""] of text.matchAll(/^(?:import|export) (?!type )[^;]*? from "(.*)";$/gm)) {
     loaded(path.startsWith(".") ? resolve(dirname(file), path) : path, found);
   }
   return found;
 }
 
 it("the package's client loads nothing but json-rpc-2.0, and of the daemon only the words of the wire", () => {
-  const modules = [...loaded(resolve(ROOT, exports["."].default))];
+  const modules = [...loaded(`${SRC}/client/index.ts`)];
   const others = modules.filter((module) => !/^(client\/|node:)/.test(module));
   expect(others.sort()).toEqual([
     "json-rpc-2.0/dist/client.js",
     "json-rpc-2.0/dist/models.js",
-    "rpc/framing.js",
-    "rpc/protocol.js",
-    "uapi/socket.js",
-    "uapi/struct.js",
+    "rpc/framing.ts",
+    "rpc/protocol.ts",
+    "uapi/socket.ts",
+    "uapi/struct.ts",
   ]);
-  expect(modules).toContain("client/connection.js");
+  expect(modules).toContain("client/connection.ts");
 });
 
 it("what the package says about types is there", () => {

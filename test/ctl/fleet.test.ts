@@ -110,13 +110,14 @@ it("fits tells which hosts can take the guest with its devices, and why the othe
     host,
     reason,
   ]);
-  expect(reasons).toEqual([
+  const expected: [string, string | null][] = [
     ["half", "unreadable"],
     ["narrow", "layout"],
     ["silent", "layout"],
     ["wide-1", null],
     ["wide-2", null],
-  ]);
+  ];
+  expect(reasons).toEqual(expected);
   expect(answer.hosts[3]).toEqual({ host: "wide-1", fits: true, exact: true, devices: ["0000:41:00.0"] });
   const none = await json("fits", "--want", "0x8086:1592", ...WIDE);
   expect(none).toMatchObject({ status: 1, answer: { fits: false, hosts: [{ reason: "no-device" }, {}] } });

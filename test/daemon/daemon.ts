@@ -10,6 +10,8 @@ import { type Client, connect } from "../../src/client/index.ts";
 export const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
 
 export interface DaemonStart {
+  /** Another than the built command. */
+  readonly main?: string;
   /** Goes into a file for `--simulate`. */
   readonly topology?: object;
   readonly socket?: string;
@@ -53,7 +55,13 @@ export class Daemon {
   static async start(options: DaemonStart = {}): Promise<Daemon> {
     const directory = mkdtempSync(join(tmpdir(), "iovad-"));
     const socket = options.socket ?? join(directory, "iovad.sock");
-    const args = [...(options.nodeOptions ?? []), MAIN, "--socket", socket, ...(options.args ?? [])];
+    const args = [
+      ...(options.nodeOptions ?? []),
+      options.main ?? MAIN,
+      "--socket",
+      socket,
+      ...(options.args ?? []),
+    ];
     if (options.topology) {
       const file = join(directory, "topology.json");
       writeFileSync(file, JSON.stringify(options.topology));

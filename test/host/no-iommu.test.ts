@@ -47,6 +47,15 @@ describe.each([
     ]);
   });
 
+  it("shows who has its group open", async () => {
+    const dpdk = { pid: 99, uid: 0, command: "dpdk" };
+    const machine = new Simulated(TOPOLOGY);
+    machine.fileUses.push({ path: `/dev/vfio/noiommu-${GROUP}`, ...dpdk });
+    const watching = new Host(machine);
+    const usersOf = await watching.users();
+    expect((await watching.devices()).map((record) => usersOf?.(record))).toEqual([[dpdk]]);
+  });
+
   it.each([
     ["held", () => host.hold(NIC, "default")],
     ["probed", () => host.probe(NIC)],

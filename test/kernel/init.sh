@@ -1,6 +1,6 @@
 #!/bin/bash
 # Process 1 of the lab's guest. The root is the host's, read-only; what has to be written lives in tmpfs; the answer
-# goes to /run/lab, a directory of the host's. No status file there means that the guest died on the way.
+# goes to /run/lab, a directory of the host's.
 set -euo pipefail
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -28,16 +28,4 @@ for name in "${!needed[@]}"; do
   [[ -e $path ]] || { mkdir -p "$path"; mount --bind "/run/needed/$name" "$path"; }
 done
 
-for device in "${devices[@]}"; do
-  echo vfio-pci >"/sys/bus/pci/devices/$device/driver_override"
-  echo "$device" >/sys/bus/pci/drivers_probe
-  [[ -d /sys/bus/pci/devices/$device/vfio-dev ]] || { echo "lab: $device did not bind to vfio-pci"; exit 1; }
-done
-
-cd "${needed[checkout]}"
-export HOME=/tmp CI=1 NO_COLOR=1 IOVAD_KERNEL=linux IOVAD_LAB_BOOT="$boot"
-# The runner config loader is the one that writes nothing beside the configuration file; without a terminal, vitest
-# prints plain lines.
-"$node" node_modules/vitest/vitest.mjs run --config test/kernel/vitest.config.ts --configLoader runner \
-  --outputFile.json=/run/lab/report.json "${tests[@]}" </dev/null 2>&1 | cat && status=0 || status=$?
-echo "$status" >/run/lab/status
+"${needed[checkout]}/test/kernel/run.sh"

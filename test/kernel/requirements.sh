@@ -23,5 +23,9 @@ need bison bison
 need bc bc
 need perl perl
 need patch patch
+# The guest that has systemd has the host's.
+need systemd /lib/systemd/systemd
+need udev udevadm
+need dpkg dpkg-deb
 
 ((${#missing[@]} == 0)) || { echo "${missing[*]}"; exit 1; }

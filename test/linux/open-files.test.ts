@@ -1,6 +1,6 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, realpathSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, mkdtempSync, openSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -47,6 +47,38 @@ describe("the files that other processes have open", () => {
     await one.end();
     expect(await kernel.openFiles(`${folder}/o`)).toEqual([]);
     await two.end();
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)("are found by another user who has CAP_SYS_PTRACE alone", async () => {
+    chmodSync(folder, 0o755);
+    const path = join(folder, "one");
+    const [one, other] = [await opened(path), await opened(join(folder, "other"))];
+    const search = `
+      import { openFiles } from ${JSON.stringify(new URL("open-files.js", compiled).href)};
+      console.log(JSON.stringify(openFiles(${JSON.stringify(path)})));`;
+    const asOther = (capabilities: string) => {
+      const privileges = [`--inh-caps=-all${capabilities}`, `--ambient-caps=-all${capabilities}`];
+      const node = [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        ...privileges,
+        "--",
+        process.execPath,
+      ];
+      return JSON.parse(
+        execFileSync("setpriv", [...node, "--input-type=module", "-e", search], {
+          encoding: "utf8",
+          cwd: "/",
+        }),
+      );
+    };
+    // This process has given it the file, and has it open, too.
+    const others = asOther(",+sys_ptrace").filter(({ pid }: { pid: number }) => pid !== process.pid);
+    expect(others).toEqual([{ path, pid: one.pid, uid: 0, command: "sleep" }]);
+    expect(asOther("")).toEqual([]);
+    await one.end();
+    await other.end();
   });
 
   it("do not include this process's own", async () => {

@@ -1,14 +1,15 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { encode, KeptTexts } from "../../src/rpc/encode.ts";
+import { ResultTexts } from "../../src/rpc/encode.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
 
 const slice = () => new TimeSlices().slice(0);
+const encode = (value: unknown, of = slice()) => new ResultTexts().of(value, of);
 
 it("puts small results into words at once, as JSON.stringify does", () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 3 }), (value) => {
-      expect(encode(value, slice())).toBe(JSON.stringify(value));
+      expect(encode(value)).toBe(JSON.stringify(value));
     }),
   );
 });
@@ -25,7 +26,7 @@ it("puts large results into the same words piece by piece", async () => {
         [many, [many, undefined]],
         { a: { b: many } },
       ]) {
-        expect(await encode(large, slice())).toBe(JSON.stringify(large));
+        expect(await encode(large)).toBe(JSON.stringify(large));
       }
     }),
     { numRuns: 30 },
@@ -51,14 +52,20 @@ it.each([
   ["small", { value: 1n }],
   ["large", [Array(3000).fill(0), { value: 1n }]],
 ])("fails for a %s result that is no JSON", async (_size, result) => {
-  await expect((async () => encode(result, slice()))()).rejects.toThrow(TypeError);
+  await expect((async () => encode(result))()).rejects.toThrow(TypeError);
 });
 
-it("keeps the text of what is frozen, and of nothing else", () => {
-  const texts = new KeptTexts();
+it("keeps the text of what is frozen, small or large, and of nothing else", async () => {
+  const texts = new ResultTexts();
   const frozen = Object.freeze({ a: ["é"] });
-  expect(texts.of(frozen)).toBe('{"a":["é"]}');
+  expect(texts.of(frozen, slice())).toBe('{"a":["é"]}');
   frozen.a.push("a change that nobody sees");
-  expect(texts.of(frozen)).toBe('{"a":["é"]}');
-  expect(texts.of({ a: 1 })).toBeUndefined();
+  expect(texts.of(frozen, slice())).toBe('{"a":["é"]}');
+  const large = Object.freeze(Array.from({ length: 3000 }, (_, index) => index));
+  const text = await texts.of(large, slice());
+  expect(texts.of(large, slice())).toBe(text);
+  const another = { a: 1 };
+  expect(texts.of(another, slice())).toBe('{"a":1}');
+  another.a = 2;
+  expect(texts.of(another, slice())).toBe('{"a":2}');
 });

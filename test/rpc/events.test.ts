@@ -243,6 +243,42 @@ describe("a subscriber", () => {
     });
   });
 
+  it("gets all events behind the one it knows, where they are remembered, and else a snapshot", async () => {
+    const { connect, events } = setUp({ "event-history": 3 });
+    const actor = connect();
+    for (let n = 0; n < 5; n++) await actor.ask("create-ioas");
+    expect((await actor.ask("query-events")).oldest).toBe(3);
+    const { instance } = events;
+    const behind = async (sequence: number, of = instance) => {
+      const { connection, ask } = connect();
+      const { resumed } = await ask("subscribe", { since: { instance: of, sequence } });
+      return { resumed, got: connection.messages.map(({ params }) => params.sequence) };
+    };
+    expect(await behind(1)).toEqual({ resumed: false, got: [] });
+    expect(await behind(2)).toEqual({ resumed: true, got: [3, 4, 5] });
+    expect(await behind(4)).toEqual({ resumed: true, got: [5] });
+    expect(await behind(5)).toEqual({ resumed: true, got: [] });
+    // Of a life that was, or of one that is to come.
+    expect(await behind(6)).toEqual({ resumed: false, got: [] });
+    expect(await behind(4, "another")).toEqual({ resumed: false, got: [] });
+  });
+
+  it("begins again from where its last request says, in the middle of what it is being sent", async () => {
+    const { connect, events } = setUp();
+    const [watcher, actor] = [connect(), connect()];
+    for (let n = 0; n < 3; n++) await actor.ask("create-ioas");
+    const since = (sequence: number) => ({ since: { instance: events.instance, sequence } });
+    watcher.connection.isReady = false;
+    await watcher.ask("subscribe", since(0));
+    expect(watcher.connection.messages).toEqual([]);
+    await watcher.ask("subscribe", since(1));
+    await actor.ask("create-ioas");
+    watcher.connection.drain();
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
+    // Nothing of what the first was still owed: each event once.
+    expect(watcher.connection.messages.map(({ params }) => params.sequence)).toEqual([2, 3, 4]);
+  });
+
   it("hears nothing after it has unsubscribed, or gone", async () => {
     const { connect } = setUp();
     const [watcher, leaver, actor] = [connect(), connect(), connect()];

@@ -4,6 +4,7 @@ import { Ajv, type AnySchemaObject } from "ajv";
 import draft07 from "ajv/dist/refs/json-schema-draft-07.json" with { type: "json" };
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { finish } from "../../src/ranges/steps.ts";
 import { EVENTS } from "../../src/rpc/events.ts";
 import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
@@ -98,18 +99,18 @@ describe("the OpenRPC document", () => {
   const validate = validateOpenRpc();
 
   it("validates against OpenRPC's schema", () => {
-    validate(openRpcDocument(METHODS));
+    validate(finish(openRpcDocument(METHODS)));
     expect(validate.errors).toBeNull();
   });
 
   it("would not, were a method without a name (the schema does look)", () => {
-    const document = openRpcDocument(METHODS) as { methods: { name?: string }[] };
+    const document = finish(openRpcDocument(METHODS)) as { methods: { name?: string }[] };
     delete document.methods[0]?.name;
     expect(validate(document)).toBe(false);
   });
 
   it("has a component behind every reference", () => {
-    const text = JSON.stringify(openRpcDocument(METHODS));
+    const text = JSON.stringify(finish(openRpcDocument(METHODS)));
     const { components } = JSON.parse(text);
     const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path]) => path as string);
     expect(references.length).toBeGreaterThan(0);
@@ -121,7 +122,7 @@ describe("the OpenRPC document", () => {
   });
 
   it("says which params are required", () => {
-    const document = openRpcDocument([method("m", { one: address, two: address.optional() })]);
+    const document = finish(openRpcDocument([method("m", { one: address, two: address.optional() })]));
     expect(document).toMatchObject({
       methods: [
         {
@@ -137,7 +138,7 @@ describe("the OpenRPC document", () => {
   it("cannot be made of two types that bear one name", () => {
     const first = method("a", { x: z.string().meta({ id: "Twice" }) });
     const second = method("b", { x: z.number().meta({ id: "Twice" }) });
-    expect(() => openRpcDocument([first, second])).toThrow("two types call themselves Twice");
+    expect(() => finish(openRpcDocument([first, second]))).toThrow("two types call themselves Twice");
   });
 });
 

@@ -1,7 +1,90 @@
-import { defineCommand } from "../command.ts";
+import { UsageError } from "../../command-line.ts";
+import { causesText } from "../../picture/causes.ts";
+import { parseSize } from "../../ranges/size.ts";
+import { type Daemon, defineCommand } from "../command.ts";
+import { examine } from "../doctor/examine.ts";
+import { HostFiles } from "../doctor/host-files.ts";
+import { findingLines, hanging } from "../doctor/lines.ts";
+import { meaningOf, rangeIn } from "../doctor/messages.ts";
+import { EXIT } from "../exit-status.ts";
+import { noMore } from "../need.ts";
+import { rangeText } from "../ranges.ts";
+import { readPiped } from "../standard-input.ts";
+import type { Output } from "../terminal/output.ts";
+
 export const doctor = defineCommand({
-  options: {},
-  async run() {
-    return 0;
+  options: {
+    message: {
+      type: "string",
+      value: "TEXT",
+      about: "a message of QEMU's or the kernel's: what it means; also on standard input",
+    },
+    memory: {
+      type: "string",
+      short: "m",
+      value: "SIZE",
+      about: "of the guest that is to start, for the limit of locked memory",
+    },
+  },
+  details: [
+    "Looks at the kernel, the IOMMU, firmware's claims, devices, the daemon and the limit of locked memory: what is well, what is not, how that was seen, and what to do. Without a daemon it tells what files of the kernel tell.",
+    "The exit status is 1 when something is a failure, and 0 otherwise.",
+  ],
+  async run({ args, options, out, daemon }) {
+    const [device, ...more] = args;
+    noMore(more);
+    const message = options.message ?? (await readPiped());
+    if (message !== undefined) {
+      await explainMessage(message, device, out, daemon);
+      return EXIT.yes;
+    }
+    const guest = options.memory === undefined ? undefined : memorySize(options.memory);
+    const uid = process.geteuid?.() ?? -1;
+    const findings = await examine({ device, guest }, { files: new HostFiles(), daemon, uid });
+    await (await daemon.connect().catch(() => undefined))?.close();
+    out.answer({ findings }, () => findingLines(findings, out));
+    return findings.some(({ state }) => state === "failure") ? EXIT.no : EXIT.yes;
   },
 });
+
+/** What a message means, and what forbids the addresses in it, if a daemon is there to tell. */
+async function explainMessage(
+  message: string,
+  device: string | undefined,
+  out: Output,
+  daemon: Daemon,
+): Promise<void> {
+  const found = meaningOf(message);
+  const range = rangeIn(message);
+  const client = range && (await daemon.connect().catch(() => undefined));
+  const explained =
+    client &&
+    range &&
+    (await client.call("explain-range", { ...range, ...(device ? { devices: [device] } : {}) }));
+  await client?.close();
+  const { means, remedy, source } = found?.meaning ?? {};
+  const answer = { known: found !== undefined, means, remedy, source, range, excluded: explained?.excluded };
+  out.answer(answer, () => {
+    if (!found)
+      return [
+        "This message is not known. iovactl doctor looks at the host, iovactl doctor DEVICE at a device.",
+      ];
+    return [
+      ...hanging(out.paint("heading", "means      "), means ?? "", out),
+      ...hanging(out.paint("heading", "do         "), remedy ?? "", out),
+      ...hanging(out.paint("heading", "source     "), source ?? "", out),
+      ...(explained?.excluded ?? []).flatMap((each) =>
+        hanging(out.paint("blocks", "forbidden  "), `${rangeText(each)} ${causesText(each.causes)}`, out),
+      ),
+    ];
+  });
+}
+
+/** As QEMU's -m: megabytes without a unit. */
+function memorySize(text: string): bigint {
+  try {
+    return parseSize(/^\d+$/.test(text) ? `${text}M` : text);
+  } catch (error) {
+    throw new UsageError(`-m ${text}: ${(error as Error).message}`);
+  }
+}

@@ -26,7 +26,7 @@ export const history = defineCommand({
     const client = await daemon.connect();
     const answer = await client.call("query-events", params);
     await client.close();
-    out.answer(answer, ({ events }) => events.map((each) => eventLine(each, out)));
+    out.answer(answer, ({ events }) => events.map((each) => eventLine(each, out.paint)));
     return 0;
   },
 });

@@ -1,7 +1,34 @@
+import { writeFileSync } from "node:fs";
+import { UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
+import { examine } from "../doctor/examine.ts";
+import { HostFiles } from "../doctor/host-files.ts";
+import { exactlyOne } from "../need.ts";
+import { gather } from "../report/gather.ts";
+import { page } from "../report/page.ts";
+
 export const report = defineCommand({
   options: {},
-  async run() {
+  details: [
+    "One page that needs nothing else, no script and no network: devices by group, maps, what doctor finds, the latest events. - writes it to standard output.",
+  ],
+  async run({ args, out, daemon }) {
+    const file = exactlyOne(args, "the file");
+    const client = await daemon.connect();
+    const uid = process.geteuid?.() ?? -1;
+    const examined = { files: new HostFiles(), daemon, uid };
+    const findings = await examine({ device: undefined, guest: undefined }, examined);
+    const gathered = await gather(client);
+    await client.close();
+    const html = page({ ...gathered, findings, made: new Date(), place: daemon.place });
+    if (file === "-") out.raw(html);
+    else {
+      try {
+        writeFileSync(file, html);
+      } catch (error) {
+        throw new UsageError((error as Error).message);
+      }
+    }
     return 0;
   },
 });

@@ -30,7 +30,7 @@ export const watch = defineCommand({
             `the daemon no longer knows what came before event ${event.params.sequence}: some may be missing`,
           );
         }
-      } else if (out.json === "off") out.print(eventLine(event as WireEvent, out));
+      } else if (out.json === "off") out.print(eventLine(event as WireEvent, out.paint));
       else out.printJson(event);
       isFirst = false;
     }

@@ -11,11 +11,25 @@ export interface KnownDevice {
   readonly reserved: Reserved;
 }
 
+/** The claims of what is kept: the same for as long as that is, and asked for by every plan. */
+const keptClaims = new WeakMap<
+  Reserved,
+  { readonly device: PlatformDevice; readonly claims: readonly Claim[] }
+>();
+
 /**
  * All that a device excludes, as far as is known. What its group's file lists, it claims, also where a sibling may be the
  * one that has the region, and what lies outside an aperture that is only estimated.
  */
-export function deviceClaims({ platform: { device, group }, reserved }: KnownDevice): Claim[] {
+export function deviceClaims({ platform, reserved }: KnownDevice): readonly Claim[] {
+  const kept = keptClaims.get(reserved);
+  if (kept?.device.device === platform.device && kept.device.group === platform.group) return kept.claims;
+  const claims = claimsOf({ platform, reserved });
+  keptClaims.set(reserved, { device: platform, claims });
+  return claims;
+}
+
+function claimsOf({ platform: { device, group }, reserved }: KnownDevice): Claim[] {
   const { excluded, uncertain, aperture } = reserved;
   const causes = new Map<string, Cause>();
   const regions = reserved.regions.flatMap(({ start, last, type, enforced }) => {

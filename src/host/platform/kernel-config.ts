@@ -1,4 +1,3 @@
-import { gunzipSync } from "node:zlib";
 import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 
 /** No kernel's configuration is longer, in bytes. */
@@ -30,6 +29,8 @@ function readConfig(kernel: Kernel): string | null {
   const compressed = ifPossible(() => kernel.readFile("/proc/config.gz", "latin1"));
   if (compressed === undefined) return null;
   try {
+    // Loaded where it is needed: few kernels tell it in this way.
+    const { gunzipSync } = process.getBuiltinModule("node:zlib");
     return gunzipSync(Buffer.from(compressed, "latin1"), { maxOutputLength: MAX_CONFIG }).toString();
   } catch {
     return null;

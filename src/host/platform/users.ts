@@ -64,7 +64,10 @@ export function usersOf(
   found: ReadonlyMap<string, readonly FileUse[]>,
 ): User[] {
   const uses = devices
-    .flatMap(({ vfioDevice, group }) => [`${VFIO}devices/${vfioDevice}`, `${VFIO}${group}`])
+    .flatMap(({ vfioDevice, group, noIommu }) => [
+      `${VFIO}devices/${vfioDevice}`,
+      `${VFIO}${noIommu ? "noiommu-" : ""}${group}`,
+    ])
     .flatMap((path) => found.get(path) ?? []);
   const users = new Map(uses.map(({ pid, uid, command }) => [pid, { pid, uid, command }]));
   return [...users.values()].sort((a, b) => a.pid - b.pid);

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import type { FileUse } from "../kernel.ts";
 
@@ -18,26 +19,77 @@ const UNSEEN: ReadonlySet<string | undefined> = new Set([
 /** Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). */
 export function openFiles(prefix: string): FileUse[] {
   const pids = seen(() => readdirSync("/proc")) ?? [];
+  let nodes: ReadonlyMap<string, string> | undefined;
   return pids
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
-      const fds = seen(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
-      const paths = new Set(fds.flatMap((fd) => seen(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []));
-      const found = [...paths].filter((path) => path.startsWith(prefix));
-      if (found.length === 0) return [];
+      let paths = openPaths(pid)?.filter((path) => path.startsWith(prefix));
+      if (paths === undefined) {
+        nodes ??= nodesBelow(prefix);
+        paths = openNodes(pid, nodes);
+      }
+      if (paths.length === 0) return [];
       const who = { pid: Number(pid), uid: uidOf(pid), command: commandOf(pid) };
-      return found.map((path) => ({ path, ...who }));
+      return paths.map((path) => ({ path, ...who }));
     });
+}
+
+/** Where the descriptors of a process point to; undefined for those of others, to who lacks CAP_DAC_READ_SEARCH. */
+function openPaths(pid: string): string[] | undefined {
+  const fds = seen(() => readdirSync(`/proc/${pid}/fd`));
+  return fds && [...new Set(fds.flatMap((fd) => seen(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []))];
+}
+
+/**
+ * What CAP_SYS_PTRACE alone lets one see: fdinfo tells the inode, and the mount that it was opened by
+ * (fs/proc/fd.c: proc_fdinfo_permission, seq_show).
+ */
+function openNodes(pid: string, nodes: ReadonlyMap<string, string>): string[] {
+  if (nodes.size === 0) return [];
+  const mounts = new Map(
+    Array.from(textOf(`/proc/${pid}/mountinfo`).matchAll(/^(\d+) \d+ (\S+) /gm), ([, id, device]) => [
+      id,
+      device,
+    ]),
+  );
+  const fds = seen(() => readdirSync(`/proc/${pid}/fdinfo`)) ?? [];
+  const paths = fds.flatMap((fd) => {
+    const info = textOf(`/proc/${pid}/fdinfo/${fd}`);
+    const mount = mounts.get(/^mnt_id:\s+(\d+)$/m.exec(info)?.[1]);
+    return nodes.get(`${mount} ${/^ino:\s+(\d+)$/m.exec(info)?.[1]}`) ?? [];
+  });
+  return [...new Set(paths)];
+}
+
+/** The paths of files by their file systems, as in mountinfo, and inodes. */
+function nodesBelow(prefix: string): Map<string, string> {
+  const directory = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+  const names = seen(() => readdirSync(directory, { recursive: true, encoding: "utf8" })) ?? [];
+  const paths = names.map((name) => join(directory, name)).filter((path) => path.startsWith(prefix));
+  return new Map(
+    paths.flatMap((path) => {
+      const status = seen(() => statSync(path));
+      return status === undefined ? [] : [[`${deviceName(status.dev)} ${status.ino}`, path] as const];
+    }),
+  );
+}
+
+/** "MAJOR:MINOR" of st_dev, by gnu_dev_major and gnu_dev_minor of the C library; both of 20 bits at most. */
+function deviceName(device: number): string {
+  return `${(device >> 8) & 0xfff}:${(device & 0xff) | ((device >> 12) & 0xfff00)}`;
 }
 
 /** "Uid:", and then the real, the effective, the saved and the file system's one (proc_pid_status(5)). */
 function uidOf(pid: string): number {
-  const status = seen(() => readFileSync(`/proc/${pid}/status`, "utf8")) ?? "";
-  return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(status)?.[1] ?? 0);
+  return Number(/^Uid:\s+\d+\s+(\d+)/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? 0);
 }
 
 function commandOf(pid: string): string {
-  return seen(() => readFileSync(`/proc/${pid}/comm`, "utf8"))?.trimEnd() ?? "";
+  return textOf(`/proc/${pid}/comm`).trimEnd();
+}
+
+function textOf(path: string): string {
+  return seen(() => readFileSync(path, "utf8")) ?? "";
 }
 
 function seen<T>(read: () => T): T | undefined {

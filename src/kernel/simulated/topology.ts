@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A reserved region of one device: bytes `start` to `last`, inclusive. */
 export interface TopologyRegion {

@@ -1,6 +1,7 @@
+import type { Steps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
-import type { Method } from "../method.ts";
 import { type JsonSchema, jsonSchema } from "../schema/json-schema.ts";
+import { kept } from "../schema/kept.ts";
 
 /** One entity, as QEMU's qapi/introspect.json: SchemaInfo describes it. */
 export type SchemaInfo = Record<string, unknown> & { readonly name: string; readonly "meta-type": string };
@@ -14,31 +15,26 @@ const BUILTINS: Readonly<Record<string, string>> = {
   null: "null",
 };
 
-const made = new WeakMap<readonly Method[], readonly SchemaInfo[]>();
-
 /** All commands and events, then the types that they are made of. Names of types mean nothing, as QEMU's. */
-export function qmpSchema(methods: readonly Method[]): SchemaInfo[] {
-  const known = made.get(methods) ?? Object.freeze(describe(methods));
-  made.set(methods, known);
-  return known as SchemaInfo[];
-}
-
-function describe(methods: readonly Method[]): readonly SchemaInfo[] {
+export const qmpSchema = kept(function* (methods): Steps<SchemaInfo[]> {
   const types = new Types();
-  const commands = methods.map((method) => ({
-    name: method.name,
-    "meta-type": "command",
-    "arg-type": types.of(jsonSchema(method.params)),
-    "ret-type": types.of(jsonSchema(method.result)),
-    "allow-oob": false,
-  }));
-  const events = EVENTS.map(({ name, params }) => ({
-    name,
-    "meta-type": "event",
-    "arg-type": types.of(jsonSchema(params)),
-  }));
-  return [...commands, ...events, ...types.all()];
-}
+  const entities: SchemaInfo[] = [];
+  for (const { name, params, result } of methods) {
+    entities.push({
+      name,
+      "meta-type": "command",
+      "arg-type": types.of(jsonSchema(params)),
+      "ret-type": types.of(jsonSchema(result)),
+      "allow-oob": false,
+    });
+    yield;
+  }
+  for (const { name, params } of EVENTS) {
+    entities.push({ name, "meta-type": "event", "arg-type": types.of(jsonSchema(params)) });
+    yield;
+  }
+  return [...entities, ...types.all()];
+});
 
 /** The types of a schema, each described once. */
 class Types {

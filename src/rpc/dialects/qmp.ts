@@ -1,5 +1,5 @@
 import type { JSONRPCError } from "json-rpc-2.0";
-import { z } from "zod";
+import * as z from "zod";
 import { suggestion } from "../../nearest.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
@@ -135,7 +135,7 @@ const queryQmpSchema: Method = defineMethod({
   params: z.strictObject({}),
   result: z.array(z.record(z.string(), z.unknown())),
   errors: [],
-  handler: (_params, { methods }) => qmpSchema(methods),
+  handler: (_params, { methods, slice }) => qmpSchema(methods, slice),
 });
 
 /** Beside the negotiation. */

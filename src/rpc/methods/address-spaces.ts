@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Allowed, Ioas } from "../../host/contexts/ioas.ts";
 import { ioasRecord } from "../../host/snapshot.ts";

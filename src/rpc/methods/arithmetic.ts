@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { formatAddress } from "../../ranges/address.ts";
 import { defineMethod } from "../method.ts";
 import { context, contextName, device, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { EVENTS } from "../events.ts";
 import { defineMethod } from "../method.ts";
 import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";

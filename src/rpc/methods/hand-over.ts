@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";

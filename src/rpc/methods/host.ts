@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { Host } from "../../host/host.ts";
 import { type Call, defineMethod } from "../method.ts";

@@ -16,6 +16,7 @@ import { handOverContext, handOverDevice } from "./hand-over.ts";
 import { queryDevices, queryReservedRanges } from "./host.ts";
 import { discover, queryCommands, querySchema, queryVersion } from "./introspection.ts";
 import { checkLayoutMethod } from "./layout.ts";
+import { queryMetrics } from "./metrics.ts";
 import { explainRange, findFreeRange, predictAllowedRanges } from "./planning.ts";
 import { queryHostProfile } from "./profile.ts";
 import { queryStatus } from "./status.ts";
@@ -27,6 +28,7 @@ export const METHODS = [
   querySchema,
   discover,
   queryStatus,
+  queryMetrics,
 
   queryDevices,
   queryReservedRanges,

@@ -1,8 +1,10 @@
-import { z } from "zod";
+import * as z from "zod";
 import { suffices } from "../../access/policy.ts";
+import { mapInSteps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
-import { defineMethod, type Method } from "../method.ts";
+import { defineMethod } from "../method.ts";
 import { jsonSchema, methodSchemas } from "../schema/json-schema.ts";
+import { kept } from "../schema/kept.ts";
 import { openRpcDocument } from "../schema/openrpc.ts";
 
 const noParams = z.strictObject({});
@@ -42,10 +44,18 @@ export const queryCommands = defineMethod({
   }),
 });
 
-const schemasOf = kept((methods) => ({
-  methods: Object.fromEntries(methods.map((method) => [method.name, methodSchemas(method)])),
-  events: Object.fromEntries(EVENTS.map(({ name, params }) => [name, { params: jsonSchema(params) }])),
-}));
+const schemasOf = kept(function* (methods) {
+  const described: [string, ReturnType<typeof methodSchemas>][] = [];
+  for (const method of methods) {
+    described.push([method.name, methodSchemas(method)]);
+    yield;
+  }
+  const events = yield* mapInSteps(
+    EVENTS,
+    ({ name, params }) => [name, { params: jsonSchema(params) }] as const,
+  );
+  return { methods: Object.fromEntries(described), events: Object.fromEntries(events) };
+});
 
 export const querySchema = defineMethod({
   name: "query-schema",
@@ -57,7 +67,7 @@ export const querySchema = defineMethod({
     events: z.record(z.string(), z.object({ params: schema })),
   }),
   errors: [],
-  handler: (_params, { methods }) => schemasOf(methods),
+  handler: (_params, { methods, slice }) => schemasOf(methods, slice),
 });
 
 const documentOf = kept(openRpcDocument);
@@ -69,15 +79,5 @@ export const discover = defineMethod({
   params: noParams,
   result: z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
   errors: [],
-  handler: (_params, { methods }) => documentOf(methods),
+  handler: (_params, { methods, slice }) => documentOf(methods, slice),
 });
-
-/** Made when first asked for; frozen, to be serialised once. */
-function kept<T extends object>(make: (methods: readonly Method[]) => T): (methods: readonly Method[]) => T {
-  const made = new WeakMap<readonly Method[], T>();
-  return (methods) => {
-    const known = made.get(methods) ?? Object.freeze(make(methods));
-    made.set(methods, known);
-    return known;
-  };
-}

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";

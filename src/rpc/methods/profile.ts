@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { z } from "zod";
+import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type CheckedLayout, type Window, windowFits } from "../../plan/layout.ts";
 import type { Machine } from "../../plan/machines.ts";
 import {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { KnownDevice } from "../../host/knowledge/claims.ts";

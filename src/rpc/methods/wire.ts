@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Reserved } from "../../host/knowledge/reserved.ts";
 import { reservedRanges } from "../../host/knowledge/reserved.ts";

@@ -1,3 +1,4 @@
+import { finish } from "../../ranges/steps.ts";
 import type { EventDefinition } from "../events.ts";
 import type { Method } from "../method.ts";
 import { jsonSchema, methodSchemas } from "./json-schema.ts";
@@ -8,7 +9,7 @@ export function schemaFiles(
   methods: readonly Method[],
   events: readonly EventDefinition[],
 ): Map<string, string> {
-  const files = new Map([["openrpc.json", text(openRpcDocument(methods))]]);
+  const files = new Map([["openrpc.json", text(finish(openRpcDocument(methods)))]]);
   for (const method of methods) files.set(`methods/${method.name}.json`, text(methodSchemas(method)));
   for (const { name, summary, params } of events) {
     files.set(`events/${name}.json`, text({ summary, params: jsonSchema(params) }));

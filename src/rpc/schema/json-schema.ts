@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A JSON Schema, draft-07: the dialect that OpenRPC asks for. */
 export type JsonSchema = z.core.JSONSchema.BaseSchema;

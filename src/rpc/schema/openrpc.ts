@@ -1,13 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Steps } from "../../ranges/steps.ts";
 import { ERROR_CODES, ERROR_SUMMARIES } from "../errors.ts";
 import type { Method } from "../method.ts";
 import { PROTOCOL } from "../protocol.ts";
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
 
 /** The methods as an OpenRPC 1.4 document. Its version is that of the wire contract, not of the daemon. */
-export function openRpcDocument(methods: readonly Method[]): Record<string, unknown> {
+export function* openRpcDocument(methods: readonly Method[]): Steps<Record<string, unknown>> {
   const schemas: Record<string, JsonSchema> = {};
-  const described = methods.map((method) => describe(method, schemas));
+  const described: ReturnType<typeof describe>[] = [];
+  for (const method of methods) {
+    described.push(describe(method, schemas));
+    yield;
+  }
   return {
     openrpc: "1.4.1",
     info: {

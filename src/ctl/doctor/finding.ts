@@ -1,0 +1,37 @@
+/** What a check comes to. */
+export type State = "ok" | "warning" | "failure";
+
+/** One check: what was looked at, what was seen, and what to do when it is not well. */
+export interface Finding {
+  readonly group: "kernel" | "iommu" | "firmware" | "device" | "daemon" | "memory lock";
+  readonly check: string;
+  readonly state: State;
+  /** What was seen. */
+  readonly evidence: string;
+  readonly remedy?: string;
+}
+
+export const ok = (group: Finding["group"], check: string, evidence: string): Finding => ({
+  ...{ group, check, evidence },
+  state: "ok",
+});
+
+export const warning = (
+  group: Finding["group"],
+  check: string,
+  evidence: string,
+  remedy: string,
+): Finding => ({
+  ...{ group, check, evidence, remedy },
+  state: "warning",
+});
+
+export const failure = (
+  group: Finding["group"],
+  check: string,
+  evidence: string,
+  remedy: string,
+): Finding => ({
+  ...{ group, check, evidence, remedy },
+  state: "failure",
+});
