@@ -8,8 +8,12 @@ export function version(): string {
 }
 
 /** One line on standard error, whatever the message is made of. */
-export function complain(command: string, message: string): void {
-  process.stderr.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
+export function complain(
+  command: string,
+  message: string,
+  stream: Pick<NodeJS.WriteStream, "write"> = process.stderr,
+): void {
+  stream.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
 }
 
 /** What is wrong with a command line, from what parseArgs has thrown: Node explains over several sentences, the first says it. */

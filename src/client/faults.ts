@@ -20,7 +20,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** For a failed call on a socket: the errno is the code. */
-export function unreachable({ path }: Endpoint, error: Error): ConnectionError {
+export function unreachable({ path }: Pick<Endpoint, "path">, error: Error): ConnectionError {
   const code = (error as NodeJS.ErrnoException).code ?? "CLOSED";
   const advice = ADVICE[code];
   return new ConnectionError(code, `${path}: ${advice ? `${code}: ${advice}` : error.message}`, error);

@@ -40,7 +40,12 @@ export function dialProcess([program, ...args]: readonly [string, ...string[]]):
 
 /** The last line is the reason; what ssh says before are notes. */
 function failure(program: string, status: number | null, words: string): Error {
-  const reason = words.trim().split("\n").at(-1)?.trim();
+  const reason = words
+    .trim()
+    .split("\n")
+    .at(-1)
+    ?.trim()
+    .replace(/^iovactl: /, "");
   const error = new Error(reason || `${program} has ended with status ${status}`);
   return status === NO_PERMISSION ? Object.assign(error, { code: "EACCES" }) : error;
 }

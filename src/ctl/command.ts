@@ -31,6 +31,8 @@ export interface Invocation<Options extends OptionDefinitions = OptionDefinition
   readonly args: readonly string[];
   readonly options: Values<Options>;
   readonly out: Output;
+  /** Standard error. */
+  readonly errors: NodeJS.WriteStream;
   /** Where the daemon is, and how it is asked. */
   readonly daemon: Daemon;
 }

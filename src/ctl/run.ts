@@ -8,20 +8,23 @@ import { NoAnswer } from "./dry-run.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { Output } from "./terminal/output.ts";
 
+/** What a command line is run in: the process, as a rule. */
+export type Surroundings = Pick<NodeJS.Process, "stdout" | "stderr" | "env">;
+
 /** Resolves to the exit status. */
-export async function run(argv: readonly string[]): Promise<number> {
+export async function run(argv: readonly string[], surroundings: Surroundings = process): Promise<number> {
   try {
-    return await runCommand(argv);
+    return await runCommand(argv, surroundings);
   } catch (error) {
     if (error instanceof NoAnswer) return 0;
-    complain("iovactl", (error as Error).message);
+    complain("iovactl", (error as Error).message, surroundings.stderr);
     return exitStatusOf(error);
   }
 }
 
-async function runCommand(argv: readonly string[]): Promise<number> {
+async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surroundings): Promise<number> {
   const { command: name, rest } = findCommand(argv);
-  if (name === undefined) return withoutCommand(rest);
+  if (name === undefined) return withoutCommand(rest, stdout);
   const entry = COMMANDS.find((each) => each.name === name);
   if (!entry) {
     const meant = suggestion(
@@ -34,32 +37,32 @@ async function runCommand(argv: readonly string[]): Promise<number> {
   const { values, args } = parseArguments(rest, command.options);
   if (values.help) {
     const { commandHelp } = await import("./help.ts");
-    process.stdout.write(commandHelp(entry, command));
+    stdout.write(commandHelp(entry, command));
     return 0;
   }
-  if (values.version) return printVersion();
-  const out = new Output(process.stdout, process.env, {
+  if (values.version) return printVersion(stdout);
+  const out = new Output(stdout, env, {
     ...(values.json !== undefined ? { json: values.json } : values.j ? { json: "auto" } : {}),
     ...(values.color === undefined ? {} : { color: values.color }),
     ...(values.output === undefined ? {} : { output: values.output }),
     noLegend: values["no-legend"] ?? false,
   });
   const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
-  const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, process.env);
-  const invocation: Invocation = { args, options: values, out, daemon };
+  const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, env);
+  const invocation: Invocation = { args, options: values, out, daemon, errors: stderr };
   return (await command.run(invocation)) ?? 0;
 }
 
-async function withoutCommand(args: readonly string[]): Promise<number> {
+async function withoutCommand(args: readonly string[], stdout: NodeJS.WriteStream): Promise<number> {
   const { values } = parseArguments(args, {});
-  if (values.version) return printVersion();
+  if (values.version) return printVersion(stdout);
   const { help } = await import("./help.ts");
   if (!values.help) throw new UsageError("which command? iovactl --help lists them");
-  process.stdout.write(help());
+  stdout.write(help());
   return 0;
 }
 
-function printVersion(): number {
-  process.stdout.write(`iovactl ${version()}\n`);
+function printVersion(stdout: NodeJS.WriteStream): number {
+  stdout.write(`iovactl ${version()}\n`);
   return 0;
 }

@@ -10,7 +10,7 @@ export const probe = defineCommand({
   details: [
     "A probe binds the device for a moment and asks the kernel: it resets the device, and leaves nothing behind. Ctrl-C ends after the device that is under way; the daemon finishes that one by itself.",
   ],
-  async run({ args, options, out, daemon }) {
+  async run({ args, options, out, daemon, errors }) {
     if (options.all ? args.length > 0 : args.length === 0) {
       throw new UsageError("name the devices to probe, or give --all");
     }
@@ -18,7 +18,7 @@ export const probe = defineCommand({
     const devices = options.all
       ? (await client.call("query-devices", { available: true })).devices.map(({ device }) => device)
       : args;
-    const progress = new Progress(process.stderr, devices.length);
+    const progress = new Progress(errors, devices.length);
     const failures: unknown[] = [];
     for (const [at, device] of devices.entries()) {
       progress.show(at, device);
@@ -31,7 +31,7 @@ export const probe = defineCommand({
         progress.clear();
         // The others may still be told.
         if (!(error instanceof DaemonError)) throw error;
-        complain("iovactl", error.message);
+        complain("iovactl", error.message, errors);
         failures.push(error);
       }
     }

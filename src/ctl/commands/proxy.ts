@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
-import { ConnectionError } from "../../client/index.ts";
+import { unreachable } from "../../client/faults.ts";
 import { defineCommand } from "../command.ts";
 import { noMore } from "../need.ts";
 
@@ -13,8 +13,7 @@ export const proxy = defineCommand({
     try {
       await once(socket, "connect");
     } catch (error) {
-      const { code = "CLOSED", message } = error as NodeJS.ErrnoException;
-      throw new ConnectionError(code, message, error);
+      throw unreachable({ path: place }, error as Error);
     }
     // A daemon that goes, or a caller that does, is the end and no fault.
     socket.on("error", () => {});

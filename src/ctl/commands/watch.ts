@@ -13,7 +13,7 @@ export const watch = defineCommand({
   details: [
     "Each line begins with the event's number, which --since takes: nothing is missed in between. A restart of the daemon is survived.",
   ],
-  async run({ args, options, out, daemon }) {
+  async run({ args, options, out, daemon, errors }) {
     noMore(args);
     const sequence = options.since === undefined ? undefined : sequenceNumber("--since", options.since);
     const client = await daemon.connectForGood();
@@ -28,6 +28,7 @@ export const watch = defineCommand({
           complain(
             "iovactl",
             `the daemon no longer knows what came before event ${event.params.sequence}: some may be missing`,
+            errors,
           );
         }
       } else if (out.json === "off") out.print(eventLine(event as WireEvent, out.paint));

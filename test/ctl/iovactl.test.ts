@@ -1,0 +1,261 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Daemon } from "../daemon/daemon.ts";
+import { iovactl, MAIN } from "./command-line.ts";
+
+const topology = JSON.parse(
+  readFileSync(new URL("../../src/demo/hosts/intel.json", import.meta.url), "utf8"),
+);
+for (const device of topology.devices) delete device["latency-ms"];
+
+let daemon: Daemon;
+let directory: string;
+beforeAll(async () => {
+  daemon = await Daemon.start({ topology });
+  directory = mkdtempSync(join(tmpdir(), "iovactl-"));
+});
+afterAll(async () => {
+  await daemon.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const ask = (...args: string[]) => iovactl(["-s", daemon.socket, ...args]);
+
+/** The built command as a process of its own. */
+function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): ChildProcess {
+  return spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+async function finish(child: ChildProcess) {
+  let [stdout, stderr] = ["", ""];
+  child.stdout?.on("data", (bytes) => (stdout += bytes));
+  child.stderr?.on("data", (bytes) => (stderr += bytes));
+  const [status] = await once(child, "close");
+  return { status, stdout, stderr };
+}
+
+/** Resolves when what the child has printed so far, here or on standard error, matches. */
+function printed(child: ChildProcess, pattern: RegExp): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    const take = (bytes: Buffer) => {
+      text += bytes;
+      if (pattern.test(text)) resolve();
+    };
+    child.stdout?.on("data", take);
+    child.stderr?.on("data", take);
+    child.once("close", () => reject(new Error(`it ended without ${pattern}: ${text}`)));
+  });
+}
+
+it.each([
+  ["a layout that fits", 0, ["check", "-m", "8G", "83:00.0"]],
+  ["one that does not", 1, ["check", "-m", "1T", "83:00.0"]],
+  ["a place that is there", 0, ["find", "1G", "83:00.0"]],
+  ["none", 1, ["find", "1T", "83:00.0"]],
+  ["a device that there is not", 1, ["reserved", "99:00.0"]],
+  ["a device that is refused", 1, ["hold", "03:00.0"]],
+  ["no command", 2, []],
+  ["an unknown command", 2, ["devcies"]],
+  ["an unknown option", 2, ["devices", "--tre"]],
+  ["an unknown column", 2, ["devices", "-o", "grop"]],
+  ["an argument too many", 2, ["status", "now"]],
+  ["a machine that there is not", 2, ["check", "--machine", "q36", "83:00.0"]],
+  ["a method that there is not", 2, ["call", "query-device"]],
+  ["params that are no JSON", 2, ["call", "query-devices", "{"]],
+  ["an IOAS that is none", 2, ["allowed", "guest1/x"]],
+])("the exit status of %s is %d", async (_what, status, args) => {
+  const ran = await ask(...args);
+  expect(ran.status).toBe(status);
+  if (ran.stdout === "") expect(ran.stderr).toMatch(/^iovactl: [^\n]+\n$/);
+});
+
+it("says what to do where no daemon is, with status 3", async () => {
+  const { status, stderr } = await iovactl(["-s", join(directory, "none"), "status"]);
+  expect(status).toBe(3);
+  expect(stderr).toMatch(/^iovactl: [^\n]*start iovad[^\n]*\n$/);
+});
+
+it.each([
+  ["devcies", "devices"],
+  ["devices --tre", "--tree"],
+  ["devices -o grop", "group"],
+  ["call query-device", "query-devices"],
+  ["schema query-device", "query-devices"],
+])("names what is near to %s", async (line, meant) => {
+  expect((await ask(...line.split(" "))).stderr).toContain(`did you mean ${meant}?`);
+});
+
+it.each([
+  ["-j", ["devices"], "query-devices", {}],
+  ["-j", ["reserved", "84:00.0"], "query-reserved-ranges", { device: "0000:84:00.0" }],
+  ["--json=pretty", ["contexts"], "query-contexts", {}],
+  [
+    "-j",
+    ["check", "-m", "4096", "84:00.0"],
+    "check-layout",
+    { machine: { type: "q35", memory: "4096M" }, devices: ["84:00.0"] },
+  ],
+  ["-j", ["map", "84:00.0"], "predict-allowed-ranges", { devices: ["84:00.0"] }],
+  ["-j", ["schema", "query-status"], "query-schema", {}],
+])("%s gives the daemon's own answer to %j", async (option, args, method, params) => {
+  const client = await daemon.client();
+  const answer = (await client.request(method, params)) as { methods?: Record<string, unknown> };
+  const { stdout } = await ask(option, ...args);
+  // Of the schemas it is the one that was asked for; counters of the cache aside the rest is member for member.
+  const expected = answer.methods ? answer.methods["query-status"] : answer;
+  const steady = (value: unknown) => JSON.stringify(value).replace(/"(cached|generation)":[^,}]+/g, "");
+  expect(steady(JSON.parse(stdout))).toBe(steady(expected));
+  expect(stdout.trim().includes("\n")).toBe(option !== "-j");
+});
+
+it("takes what QEMU's user types", async () => {
+  const request = async (...args: string[]) =>
+    JSON.parse((await iovactl(["--dry-run", "check", ...args])).stdout).params;
+  expect(
+    await request("--machine", "pc-q35-9.0,phys-bits=39", "-m", "size=4G,slots=2,maxmem=8G", "83:00.0"),
+  ).toEqual({
+    machine: { type: "q35", version: "9.0", "phys-bits": 39, memory: "4G", slots: 2, "max-memory": "8G" },
+    devices: ["83:00.0"],
+  });
+  expect(
+    await request("--machine", "virt,version=9.0,highmem=off", "-m", "1.5T", "--ioas", "guest1/2"),
+  ).toEqual({
+    machine: { type: "virt", version: "9.0", highmem: false, memory: "1.5T" },
+    ...{ context: "guest1", ioas: 2 },
+  });
+  expect(
+    await request(
+      "--layout",
+      "ram=0x0+2G",
+      "--layout",
+      "bar=0x80000000-0x8fffffff",
+      "--enforce",
+      "--ioas",
+      "7",
+    ),
+  ).toEqual({
+    layout: [
+      { name: "ram", start: "0x0", last: "0x7fffffff" },
+      { name: "bar", start: "0x80000000", last: "0x8fffffff" },
+    ],
+    ...{ ioas: 7, enforce: true },
+  });
+});
+
+it("cuts the one view that counts out of what a running QEMU prints, as text or as QMP's answer", async () => {
+  const view =
+    'FlatView #1\r\n AS "memory", root: system\r\n Root memory region: system\r\n  0-9ffff (prio 0, ram): pc.ram';
+  const other = 'FlatView #0\n AS "I/O", root: io\n  0-7 (prio 0, i/o): dma';
+  for (const text of [
+    `${other}\n\n${view}\n\n`,
+    JSON.stringify({ return: `${other}\r\n\r\n${view}\r\n\r\n` }),
+  ]) {
+    const file = join(directory, "mtree.txt");
+    writeFileSync(file, text);
+    const { stdout } = await iovactl(["--dry-run", "check", "--mtree", file, "83:00.0"]);
+    expect(JSON.parse(stdout).params.mtree).toBe(view.replaceAll("\r", ""));
+  }
+});
+
+it("prints requests that the daemon answers as it answers the command", async () => {
+  const { stdout } = await iovactl(["--dry-run", "reserved", "83:00.0", "84:00.0"]);
+  const requests = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(requests).toEqual([
+    { jsonrpc: "2.0", id: 1, method: "query-reserved-ranges", params: { device: "83:00.0" } },
+    { jsonrpc: "2.0", id: 2, method: "query-reserved-ranges", params: { device: "84:00.0" } },
+  ]);
+});
+
+it("takes a device, attaches it, keeps ranges usable, and gives it back", async () => {
+  const ioas = JSON.parse((await ask("call", "create-ioas")).stdout).ioas;
+  expect((await ask("hold", "83:00.0")).stdout).toBe("0000:83:00.0 is held in default\n");
+  expect((await ask("attach", "83:00.0", `${ioas}`)).stdout).toContain(
+    `attached to default/${ioas}: 0x0-0xfedfffff`,
+  );
+  expect((await ask("allow", `${ioas}`, "0x0+2G")).stdout).toContain("0x7fffffff");
+  expect((await ask("allow", `${ioas}`)).status).toBe(2);
+  expect((await ask("allow", `${ioas}`, "--clear")).stdout).toContain("Nothing");
+  expect((await ask("detach", "83:00.0")).stdout).toBe(`0000:83:00.0 is detached from default/${ioas}\n`);
+  expect((await ask("release", "83:00.0")).stdout).toBe("0000:83:00.0 is free\n");
+  expect((await ask("release", "83:00.0")).status).toBe(1);
+});
+
+it("probes every device that is available, and says nothing of progress in a pipe", async () => {
+  const { status, stdout, stderr } = await ask("probe", "--all", "--json=short");
+  const probed = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(probed.map(({ device, source }) => [device, source])).toEqual([
+    ["0000:83:00.0", "probe"],
+    ["0000:84:00.0", "probe"],
+  ]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+it("goes on with the other devices when one cannot be probed", async () => {
+  const { status, stdout, stderr } = await ask("probe", "03:00.0", "83:00.0");
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^iovactl: [^\n]*03:00.0[^\n]*\n$/);
+  expect(stdout).toContain("0000:83:00.0, group 34");
+});
+
+it("watch tells of events with their causes, from the one that --since names, and survives a restart", async () => {
+  const own = await Daemon.start({ topology });
+  const client = await own.client();
+  await client.call("hold-device", { device: "0000:83:00.0" });
+  const watching = start(["-s", own.socket, "watch", "--since", "0"]);
+  const done = finish(watching);
+  await printed(watching, /DEVICE_HELD {2}0000:83:00.0 in default\n/);
+  await own.stop();
+  const next = await Daemon.start({ topology, socket: own.socket });
+  const afterwards = printed(watching, /CONTEXT_CREATED {2}afterwards/);
+  // The lineage is another, so that it begins anew and says so.
+  await printed(watching, /some may be missing/);
+  await (await next.client()).call("create-context", { context: "afterwards" });
+  await afterwards;
+  watching.kill("SIGTERM");
+  await done;
+  await next.stop();
+});
+
+it("ends without a word when its reader goes", async () => {
+  const child = start(["-s", daemon.socket, "call", "query-schema"]);
+  let stderr = "";
+  child.stderr?.on("data", (bytes) => (stderr += bytes));
+  child.stdout?.destroy();
+  const [status] = await once(child, "close");
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+});
+
+it("-H asks the iovactl of another host, by ssh", async () => {
+  // In place of ssh: takes its options, and runs what it was told to.
+  const ssh = join(directory, "ssh");
+  writeFileSync(
+    ssh,
+    `#!/bin/sh\n[ "$1 $2 $3" = "-T -- admin@far" ] || exit 255\nshift 4\neval exec ${process.execPath} ${MAIN} "$@"\n`,
+  );
+  chmodSync(ssh, 0o755);
+  const far = (...args: string[]) =>
+    finish(start(["-H", "admin@far", ...args], { PATH: `${directory}:${process.env.PATH}` }));
+  const there = await far("-s", daemon.socket, "devices", "--no-legend", "-o", "device,group");
+  expect(there).toEqual({
+    status: 0,
+    stderr: "",
+    stdout: expect.stringMatching(/^0000:83:00.0 +34$/m) as string,
+  });
+  const nowhere = await far("-s", join(directory, "none"), "devices");
+  expect(nowhere.status).toBe(3);
+  expect(nowhere.stderr).toMatch(/^iovactl: admin@far: [^\n]*start iovad[^\n]*\n$/);
+});
