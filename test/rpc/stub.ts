@@ -47,6 +47,8 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): DialectCall {
       startedAt: new Date(0),
       connections: () => 1,
       logLinesDropped: () => 0,
+      restarts: () => 0,
+      metrics: () => [],
       ...daemon,
     },
     connection: {
