@@ -11,6 +11,7 @@ const DOCUMENTS = "usr/share/doc/iovad";
 /** Where a file of the checkout's systemd/ goes. */
 const OF_SYSTEMD: Readonly<Record<string, string>> = {
   "iovad.service": "lib/systemd/system/iovad.service",
+  "iovad-fleet.service": "lib/systemd/system/iovad-fleet.service",
   "iovad.socket": "lib/systemd/system/iovad.socket",
   "iovad.sysusers": "usr/lib/sysusers.d/iovad.conf",
   "60-iovad.rules": "lib/udev/rules.d/60-iovad.rules",
@@ -101,12 +102,17 @@ function completion(): TreeFile[] {
   });
 }
 
+/** Every Debian system has the text already, and the policy wants it only once. */
+const APACHE = /^ *Apache License\n[\s\S]*?limitations under the License\.$/gm;
+const APACHE_THERE =
+  "Apache License, Version 2.0: on Debian systems its text is in /usr/share/common-licenses/Apache-2.0.";
+
 function copyright(): string {
   const ours = readFileSync(`${ROOT}LICENSE`, "utf8");
   const bundled = readFileSync(`${ROOT}dist/chunks/LICENCES.txt`, "utf8");
   const [beside] = licencesOf(["koffi"]).map(({ name, version, text }) => `${name} ${version}\n\n${text}\n`);
   const line = `\n${"-".repeat(80)}\n\n`;
-  return `${ours}\nThe programs contain, and come with, the work of others:\n${line}${bundled}${line}${beside}`;
+  return `${ours}\nThe programs contain, and come with, the work of others:\n${line}${bundled.replaceAll(APACHE, APACHE_THERE)}${line}${beside}`;
 }
 
 /** The files below a folder of the checkout, by name; none where there is no such folder. */
