@@ -35,6 +35,8 @@ export interface Invocation<Options extends OptionDefinitions = OptionDefinition
   readonly errors: NodeJS.WriteStream;
   /** Where the daemon is, and how it is asked. */
   readonly daemon: Daemon;
+  /** All there are, this one among them. */
+  readonly commands: readonly CommandEntry[];
 }
 
 export interface Daemon {
@@ -55,6 +57,17 @@ export interface Command<Options extends OptionDefinitions = OptionDefinitions> 
   readonly details?: readonly string[];
   /** Resolves to the exit status; 0 when to nothing. */
   run(invocation: Invocation<Options>): Promise<number | undefined>;
+}
+
+/** What is known of a command before it is loaded: each is, only when it is run. */
+export interface CommandEntry {
+  readonly name: string;
+  /** Its arguments; its options stand with it. */
+  readonly synopsis: string;
+  readonly summary: string;
+  /** Of use to programs alone. */
+  readonly isHidden?: true;
+  load(): Promise<Command>;
 }
 
 /** Ties the values to their definitions. */

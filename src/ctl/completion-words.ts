@@ -1,5 +1,5 @@
 import { findCommand, GLOBAL_OPTIONS } from "./arguments.ts";
-import { COMMANDS } from "./commands/index.ts";
+import type { CommandEntry } from "./command.ts";
 import { chooseDaemon } from "./daemon.ts";
 import { SHELLS } from "./shell-completion.ts";
 
@@ -8,25 +8,32 @@ const DEVICE = /DEVICE/;
 const IOAS = /IOAS/;
 
 /** The words that may stand where the last of `words` does. Of a daemon that does not answer there are none. */
-export async function wordsFor(words: readonly string[]): Promise<string[]> {
+export async function wordsFor(
+  words: readonly string[],
+  commands: readonly CommandEntry[],
+): Promise<string[]> {
   const current = words.at(-1) ?? "";
-  const candidates = await candidatesFor(words.slice(0, -1), current);
+  const candidates = await candidatesFor(words.slice(0, -1), current, commands);
   const matches = (all: readonly string[]) => all.filter((word) => word.startsWith(current)).sort();
   const full = matches(candidates);
   // As lspci prints it, a device is in domain 0000.
   return full.length > 0 ? full : matches(candidates.map((word) => word.replace(/^0000:/, "")));
 }
 
-async function candidatesFor(before: readonly string[], current: string): Promise<string[]> {
+async function candidatesFor(
+  before: readonly string[],
+  current: string,
+  commands: readonly CommandEntry[],
+): Promise<string[]> {
   const { command: name } = findCommand(before);
-  const entry = COMMANDS.find((each) => each.name === name);
+  const entry = commands.find((each) => each.name === name);
   if (current.startsWith("-")) {
     const own = entry ? Object.keys((await entry.load()).options) : [];
     return [...Object.keys(GLOBAL_OPTIONS), ...own]
       .filter((option) => option.length > 1)
       .map((option) => `--${option}`);
   }
-  if (!entry) return COMMANDS.filter(({ isHidden }) => !isHidden).map((each) => each.name);
+  if (!entry) return commands.filter(({ isHidden }) => !isHidden).map((each) => each.name);
   if (name === "completion") return [...SHELLS];
   return live(before, entry.name, entry.synopsis);
 }

@@ -1,7 +1,7 @@
 import { wrap } from "../picture/wrap.ts";
 import { GLOBAL_OPTIONS } from "./arguments.ts";
-import type { Command, OptionDefinition, OptionDefinitions } from "./command.ts";
-import { COMMANDS, type CommandEntry } from "./commands/index.ts";
+import type { Command, CommandEntry, OptionDefinition, OptionDefinitions } from "./command.ts";
+import { COMMANDS } from "./commands/index.ts";
 import { EXIT, EXIT_SUMMARIES } from "./exit-status.ts";
 
 /** Where lines end. */

@@ -49,7 +49,7 @@ async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surr
   });
   const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
   const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, env);
-  const invocation: Invocation = { args, options: values, out, daemon, errors: stderr };
+  const invocation: Invocation = { args, options: values, out, daemon, errors: stderr, commands: COMMANDS };
   return (await command.run(invocation)) ?? 0;
 }
 

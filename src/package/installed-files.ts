@@ -102,17 +102,18 @@ function completion(): TreeFile[] {
   });
 }
 
-/** Every Debian system has the text already, and the policy wants it only once. */
-const APACHE = /^ *Apache License\n[\s\S]*?limitations under the License\.$/gm;
-const APACHE_THERE =
-  "Apache License, Version 2.0: on Debian systems its text is in /usr/share/common-licenses/Apache-2.0.";
+/** Up to the line between two packages. */
+const APACHE = /^ *Apache License\n *Version 2\.0, [\s\S]*?(?=\n-{80}\n)/gm;
+/** Debian Policy 12.5: licences that every Debian system has are named, and not repeated. */
+const IN_DEBIAN =
+  "Apache License, Version 2.0; on Debian systems its text is in /usr/share/common-licenses/Apache-2.0\n";
 
 function copyright(): string {
   const ours = readFileSync(`${ROOT}LICENSE`, "utf8");
-  const bundled = readFileSync(`${ROOT}dist/chunks/LICENCES.txt`, "utf8");
+  const bundled = readFileSync(`${ROOT}dist/chunks/LICENCES.txt`, "utf8").replaceAll(APACHE, IN_DEBIAN);
   const [beside] = licencesOf(["koffi"]).map(({ name, version, text }) => `${name} ${version}\n\n${text}\n`);
   const line = `\n${"-".repeat(80)}\n\n`;
-  return `${ours}\nThe programs contain, and come with, the work of others:\n${line}${bundled.replaceAll(APACHE, APACHE_THERE)}${line}${beside}`;
+  return `${ours}\nThe programs contain, and come with, the work of others:\n${line}${bundled}${line}${beside}`;
 }
 
 /** The files below a folder of the checkout, by name; none where there is no such folder. */

@@ -31,6 +31,7 @@ const CALLS: [name: string, params: object][] = [
   ["query-schema", {}],
   ["rpc.discover", {}],
   ["query-status", {}],
+  ["query-metrics", {}],
   ["query-devices", {}],
   ["query-reserved-ranges", { device: DEVICE }],
   ["subscribe", {}],

@@ -6,9 +6,9 @@ export const complete = defineCommand({
   details: [
     "What the shells' completion asks, the word under the cursor last. It prints nothing when it knows nothing.",
   ],
-  async run({ args, options, out }) {
+  async run({ args, options, out, commands }) {
     const words = options.line ? (args[0] ?? "").split(/\s+/).slice(1) : args;
-    out.print(...(await wordsFor(words)));
+    out.print(...(await wordsFor(words, commands)));
     return 0;
   },
 });

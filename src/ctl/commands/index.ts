@@ -1,15 +1,4 @@
-import type { Command } from "../command.ts";
-
-/** What is known of a command before it is loaded: each is, only when it is run. */
-export interface CommandEntry {
-  readonly name: string;
-  /** Its arguments; its options stand with it. */
-  readonly synopsis: string;
-  readonly summary: string;
-  /** Of use to programs alone. */
-  readonly isHidden?: true;
-  load(): Promise<Command>;
-}
+import type { Command, CommandEntry } from "../command.ts";
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly CommandEntry[] = [
