@@ -37,7 +37,7 @@ export function settled(text: string, socket: string): string {
     .replaceAll(/"(instance|digest)": ?"[^"]*"/g, '"$1":"…"')
     .replaceAll(/("host": ?|host {4})"?[^"\s,]+"?/g, "$1HOST")
     .replaceAll(/up for \d+ s/g, "up for N s")
-    .replaceAll(/(up {17})[0-9a-z ]+/g, "$1N s")
+    .replaceAll(/^(\S*up {15}\S* {2})\d[0-9a-z ]+/gm, "$1N s")
     .replaceAll(/"(hits|misses|invalidations|connections)": ?\d+/g, '"$1":N')
     .replaceAll(/\d+ (hits|misses|invalidations)/g, "N $1");
 }

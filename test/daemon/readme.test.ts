@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { converse } from "../../src/demo/conversation.ts";
+import { iovactl, settled } from "../ctl/command-line.ts";
 import { Daemon } from "./daemon.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
@@ -23,6 +24,14 @@ const EXAMPLES = [...README.matchAll(/```sh\n([^`]*CONNECT:\$(\w+)[^`]*)```\s+``
 
 /** The program, and what it prints. */
 const [, PROGRAM = "", PRINTED = ""] = /```js\n([^`]*)```\s+```\n([^`]*)```/.exec(README) ?? [];
+
+/** Each command of iovactl's, with what it prints below it. */
+const COMMANDS = [...README.matchAll(/```console\n([^`]*)```/g)]
+  .flatMap(([, block = ""]) => block.split(/^(?=\$ )/m))
+  .map((block) => {
+    const [, line = "", printed = ""] = /^\$ iovactl (.*)\n([\s\S]*)$/.exec(block) ?? [];
+    return { args: (line.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', "")), printed };
+  });
 
 /** Every daemon makes its instance up, and the end of a lease may be told before or after the next greeting. */
 const anyInstance = (lines: string) =>
@@ -46,6 +55,21 @@ it("the README's sessions give the README's answers", async () => {
     const socket = connect({ path: isQmp ? qmp : daemon.socket, allowHalfOpen: true });
     socket.end(`${requests.join("\n")}\n`);
     expect(anyInstance(await text(socket))).toBe(anyInstance(answers));
+  }
+  expect(await daemon.stop()).toBe(0);
+});
+
+it("the README's commands print what the README says", async () => {
+  expect(COMMANDS.length).toBeGreaterThanOrEqual(12);
+  const daemon = await Daemon.start({ args: ["--simulate", INTEL] });
+  const demo = await daemon.client();
+  await converse(demo, () => {});
+  await demo.close();
+  // The limit of locked memory is that of the reader's shell.
+  const steady = (text: string) => settled(text, daemon.socket).replace(/^memory lock\n[\s\S]*$/m, "");
+  for (const { args, printed } of COMMANDS) {
+    const { stdout, stderr } = await iovactl(["-s", daemon.socket, ...args], { COLUMNS: "80" });
+    expect(steady(stdout + stderr)).toBe(steady(printed.replaceAll("/tmp/iovad-demo.sock", daemon.socket)));
   }
   expect(await daemon.stop()).toBe(0);
 });
