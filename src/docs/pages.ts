@@ -3,6 +3,7 @@ import type { CommandEntry, OptionDefinitions } from "../ctl/command.ts";
 import { COMMANDS } from "../ctl/commands/index.ts";
 import { EXIT, EXIT_SUMMARIES } from "../ctl/exit-status.ts";
 import { optionForm } from "../ctl/help.ts";
+import { HELP as FLEET_HELP } from "../fleet/options.ts";
 import { ERROR_CODES, ERROR_SUMMARIES } from "../rpc/errors.ts";
 import { EVENTS } from "../rpc/events.ts";
 import { METHODS } from "../rpc/methods/index.ts";
@@ -25,7 +26,8 @@ export async function generatedParts(): Promise<Readonly<Record<string, string>>
     statuses: Object.entries(EXIT_SUMMARIES)
       .map(([name, about]) => defined(`${EXIT[name as keyof typeof EXIT]}`, "", about))
       .join("\n\n"),
-    run: runOptions(RUN_HELP),
+    run: optionsOf(RUN_HELP),
+    fleet: optionsOf(FLEET_HELP),
     methods: METHODS.map(({ name, role, summary }) => defined(name, `(${role})`, summary)).join("\n\n"),
     events: EVENTS.map(({ name, summary }) => defined(name, "", summary)).join("\n\n"),
     errors: Object.entries(ERROR_SUMMARIES)
@@ -57,8 +59,8 @@ async function commandPart({ name, synopsis, summary, load }: CommandEntry): Pro
   return [`## ${name} ${escapeText(synopsis)}`.trimEnd(), ...parts].join("\n\n");
 }
 
-/** From the help of iovad-run, which is its table: an option on a line, what it does behind two blanks or below. */
-function runOptions(help: string): string {
+/** From the help of a program, which is its table: an option on a line, what it does behind two blanks or below. */
+function optionsOf(help: string): string {
   const entries = [...help.matchAll(/^ {2}--([a-z-]+)(?: ([A-Z]+))? +(\S.*(?:\n {10,}\S.*)*)/gm)];
   return entries
     .map(([, name = "", value = "", about = ""]) => defined(`--${name}`, value, about.replace(/\s+/g, " ")))
