@@ -4,7 +4,7 @@ import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
 import { faultOf } from "./command-line.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-import { CONFIG, ERRANDS, type Errand, SETTINGS, type Setting } from "./settings.ts";
+import { CONFIG, ERRANDS, type Errand, LEASE_GRACE, SETTINGS, type Setting } from "./settings.ts";
 
 /** Which host is meant. */
 export interface HostChoice {
@@ -30,6 +30,8 @@ export interface Options extends HostChoice {
   /** The file that other options came from. */
   readonly config?: string;
   readonly logLevel: string;
+  /** Seconds that contexts of connections wait for their clients after a restart. */
+  readonly leaseGrace: number;
   readonly access: AccessRules;
   readonly limits: Limits;
 }
@@ -47,6 +49,8 @@ export class UsageError extends Error {
 
 /** Values by the names of settings, as the command line or the config file gives them. */
 type Given = Record<string, unknown>;
+
+const NUMBERS = new Set(SETTINGS.flatMap(({ name, isNumber }) => (isNumber ? name : [])));
 
 const GIVEN = z.strictObject(
   Object.fromEntries(SETTINGS.map(({ name, type }) => [name, type.optional()] as const)),
@@ -90,7 +94,7 @@ function parse(args: readonly string[]): Given {
 
 /** On the command line everything is text; a number is meant where one would do. */
 function fromText([name, value]: [string, unknown]): [string, unknown] {
-  return [name, name in DEFAULT_LIMITS && /^\d+$/.test(String(value)) ? Number(value) : value];
+  return [name, NUMBERS.has(name) && /^\d+$/.test(String(value)) ? Number(value) : value];
 }
 
 function readConfig(path: string, problems: string[]): Given {
@@ -137,6 +141,7 @@ function toOptions(values: Given): Options {
   return {
     socket: socket as string,
     logLevel: logLevel as string,
+    leaseGrace: (values["lease-grace"] ?? LEASE_GRACE) as number,
     ...(config === undefined ? {} : { config: config as string }),
     ...(qmpSocket === undefined ? {} : { qmpSocket: qmpSocket as string }),
     ...(metricsSocket === undefined ? {} : { metricsSocket: metricsSocket as string }),

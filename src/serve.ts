@@ -16,6 +16,10 @@ import { METHODS } from "./rpc/methods/index.ts";
 import { MetricsServer } from "./rpc/metrics-server.ts";
 import { type Access, RpcServer } from "./rpc/server.ts";
 import { TimeSlices } from "./rpc/time-slices.ts";
+import { forgetEnvironment, readEnvironment, type ServiceEnvironment } from "./service/environment.ts";
+import { type Listener, listenersAmong, type Speech } from "./service/listeners.ts";
+import type { Service } from "./service/service.ts";
+import { Supervision } from "./service/supervision.ts";
 
 /** Milliseconds that the log gets to be taken when the daemon ends, well or badly. */
 const LAST_WORDS = 500;
@@ -38,10 +42,16 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     log.fatal({ err }, "internal fault");
     end(1);
   });
+  const environment = readEnvironment(process.env, process.pid);
+  forgetEnvironment(process.env);
+  const supervisor = await openSupervisor(environment, log);
   const kernel = await openKernel(options.simulate);
+  // What is open on a simulated host goes with this process, whoever supervises it.
+  const service = kernel.backend === "linux" ? supervisor : undefined;
+  const kept = service ? { journal: service.journal, store: service.store } : {};
   const limits = { ...options.limits };
   const slices = new TimeSlices();
-  const events = new EventHub({ limits, slices });
+  const events = new EventHub({ limits, slices, ...kept });
   const logChange = logChanges(log);
   const meters = new Meters();
   const host = new Host(kernel, {
@@ -51,11 +61,16 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
       events.publish(change);
     },
     limits,
+    ...kept,
     ...(options.resvIovaRangesIoctl === undefined
       ? {}
       : { resvIovaRangesIoctl: options.resvIovaRangesIoctl }),
   });
-  const door = await openDoor(options, log);
+  const supervision = supervisor && new Supervision(supervisor.notices, () => statusOf(host, server));
+  supervision?.takeTime();
+  await takeOver(host, events, options.leaseGrace);
+  const sockets = listenersAmong(environment.inherited);
+  const door = await openDoor(options, log, sockets);
   const server = new RpcServer({
     access: door.access,
     methods: METHODS,
@@ -70,29 +85,67 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     slices,
     courier: door.courier,
   });
-  const metricsServer = new MetricsServer(door.access, () => server.metrics());
-  const listening = (async () => {
-    await server.listen(options.socket, door.mode());
-    if (options.qmpSocket !== undefined) await server.listen(options.qmpSocket, door.mode(), qmp);
-    if (options.metricsSocket !== undefined) await metricsServer.listen(options.metricsSocket, door.mode());
-  })();
+  const metrics = new MetricsServer(door.access, () => server.metrics());
+  const listening = listenAll({ server, metrics }, options, door, sockets);
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
     await listening;
-    await metricsServer.close();
+    supervision?.stopping();
+    if (service) host.keepLeases();
+    await metrics.close();
     await server.close();
-    await host.close();
+    // Whether there will be a next process only systemd knows: if not, it closes what it has kept, and that is the end of it.
+    await (service ? host.leave() : host.close());
     log.info("closed");
     end(0);
   });
   await listening;
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
-  onHangup(reread, log, limits, door.admitBy);
+  const reload = rereading(reread, log, limits, door.admitBy);
+  process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
+  supervision?.ready(environment);
   const { socket, qmpSocket, metricsSocket } = options;
   log.info(
     { socket, qmpSocket, metricsSocket, backend: kernel.backend, release: kernel.release },
     "listening",
   );
+}
+
+/** Whoever supervises this process; undefined: nobody does, and nothing outlives it. */
+async function openSupervisor(environment: ServiceEnvironment, log: Logger): Promise<Service | undefined> {
+  if (environment.notifySocket === undefined) return undefined;
+  const { openService } = await import("./service/service.ts");
+  return openService(environment, (what) => log.warn({ what }, "a restart may not keep everything"));
+}
+
+/** What an earlier process has left is settled before anybody is let in. */
+async function takeOver(host: Host, events: EventHub, leaseGrace: number): Promise<void> {
+  const lost = await host.takeOver(leaseGrace);
+  if (!lost) return;
+  if (lost.length > 0) events.renew();
+  host.restarted(events.instance, lost);
+}
+
+/** One line for people. */
+function statusOf(host: Host, { connections }: RpcServer): string {
+  return `${host.heldCount} devices held in ${host.contexts().length} contexts, ${connections} connections`;
+}
+
+/** At sockets that systemd listens at already; the daemon makes its own where there are none. */
+async function listenAll(
+  { server, metrics }: { readonly server: RpcServer; readonly metrics: MetricsServer },
+  { socket, qmpSocket, metricsSocket }: Options,
+  { mode }: { mode(): number },
+  inherited: readonly Listener[],
+): Promise<void> {
+  const at = (speech: Speech) => inherited.filter((each) => each.speech === speech);
+  for (const { fd } of at("json-rpc")) await server.adopt(fd);
+  for (const { fd } of at("qmp")) await server.adopt(fd, qmp);
+  for (const { fd } of at("metrics")) await metrics.adopt(fd);
+  const isMissing = (speech: Speech) => at(speech).length === 0;
+  if (isMissing("json-rpc")) await server.listen(socket, mode());
+  if (isMissing("qmp") && qmpSocket !== undefined) await server.listen(qmpSocket, mode(), qmp);
+  if (isMissing("metrics") && metricsSocket !== undefined) await metrics.listen(metricsSocket, mode());
 }
 
 /** Undefined without native code, and then there are no threads that could keep the process from ending. */
@@ -104,7 +157,11 @@ async function alarm() {
 }
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */
-async function openDoor({ simulate, socket, qmpSocket, metricsSocket, access: first }: Options, log: Logger) {
+async function openDoor(
+  { simulate, socket, qmpSocket, metricsSocket, access: first }: Options,
+  log: Logger,
+  inherited: readonly Listener[],
+) {
   const uid = process.geteuid?.() ?? -1;
   const peerOf = await credentials(simulate !== undefined, uid, log);
   const socketGroup = () => statSync(socket, { throwIfNoEntry: false })?.gid;
@@ -116,7 +173,9 @@ async function openDoor({ simulate, socket, qmpSocket, metricsSocket, access: fi
   const admitBy = (changed: AccessRules) => {
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
-    for (const path of [socket, qmpSocket, metricsSocket]) if (path !== undefined) chmodSync(path, mode());
+    // The modes of systemd's sockets are systemd's.
+    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket, metricsSocket])
+      if (path !== undefined) chmodSync(path, mode());
   };
   return { access, mode, admitBy, courier: peerOf.courier };
 }
@@ -138,14 +197,14 @@ async function credentials(isSimulated: boolean, uid: number, log: Logger) {
   }
 }
 
-/** SIGHUP reads the config file again; a faulty one changes nothing. */
-function onHangup(
+/** What SIGHUP does: it reads the config file again; a faulty one changes nothing. */
+function rereading(
   reread: () => Options,
   log: Logger,
   limits: Limits,
   admitBy: (rules: AccessRules) => void,
-): void {
-  process.on("SIGHUP", () => {
+): () => void {
+  return () => {
     try {
       const { logLevel, access, limits: now, config } = reread();
       Object.assign(limits, now);
@@ -156,7 +215,7 @@ function onHangup(
       if (!(error instanceof UsageError)) throw error;
       log.error({ problems: error.problems }, "the configuration is faulty; nothing was changed");
     }
-  });
+  };
 }
 
 /** A second signal changes nothing: to be cut short, what is under way in the kernel would have to be. */

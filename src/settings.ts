@@ -12,6 +12,8 @@ export interface Setting {
   readonly type: z.ZodType;
   /** May be given several times; an array in the config file. */
   readonly many?: true;
+  /** The value is a number, also on the command line. */
+  readonly isNumber?: true;
 }
 
 /** What can be asked for instead of serving. */
@@ -29,6 +31,9 @@ export const CONFIG = {
   value: "FILE",
   about: "read options from there, a JSON object with their names; the command line wins",
 };
+
+/** The default of --lease-grace, in seconds. */
+export const LEASE_GRACE = 30;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -98,6 +103,13 @@ export const GENERAL: readonly Setting[] = [
     type: z.enum(LOG_LEVELS, { error: `takes one of ${LOG_LEVELS.join(", ")}` }),
   },
   {
+    name: "lease-grace",
+    value: "SECONDS",
+    about: `after a restart that has kept them, contexts of connections wait so long for their clients to come back (default: ${LEASE_GRACE})`,
+    type: count(0, 86_400),
+    isNumber: true,
+  },
+  {
     name: "resv-iova-ranges-ioctl",
     value: "0xNNNN",
     about: "the kernel has the proposed IOMMU_RESV_IOVA_RANGES under this number",
@@ -137,6 +149,7 @@ export const LIMIT_SETTINGS: readonly Setting[] = Object.entries(LIMITS).map(
     value: unit,
     about: `${about} (default: ${value})`,
     type: count(min, max),
+    isNumber: true,
   }),
 );
 

@@ -40,6 +40,7 @@ describe("the command line", () => {
     expect(parse()).toEqual({
       socket: "/run/iovad/iovad.sock",
       logLevel: "info",
+      leaseGrace: 30,
       access: { controlUsers: [], controlGroups: [], observeUsers: [], observeGroups: [] },
       limits: DEFAULT_LIMITS,
     });

@@ -5,12 +5,17 @@ import { Connection, type ConnectionOptions, type EndReason } from "./connection
 import { DaemonError } from "./errors.ts";
 import { type EventOptions, EventStream } from "./event-stream.ts";
 import * as fault from "./faults.ts";
+import { Leases } from "./leases.ts";
 import type { Arguments, EventName, Greeting, MethodName, Result } from "./types.ts";
 
 export interface ClientOptions extends Omit<ConnectionOptions, "notified"> {
   /** Whether `dial` receives descriptors. */
   readonly descriptors: boolean;
   readonly reconnect: boolean;
+  /** Told when the connection is lost and another one will be tried for. */
+  readonly connectionLost: (reason: EndReason) => void;
+  /** Told of each context whose lease has ended with a restart of the daemon, and why. */
+  readonly leaseLost: (context: string, reason: Error) => void;
   /** Gives numbers from 0 to 1. */
   readonly random: () => number;
 }
@@ -33,6 +38,7 @@ export class Client {
   /** While there is no connection: the next. */
   #next: Promise<Connection> | undefined;
   #stream: EventStream | undefined;
+  readonly #leases = new Leases();
   #over: (reason: EndReason | undefined) => void = () => {};
 
   private constructor(options: ClientOptions) {
@@ -60,7 +66,9 @@ export class Client {
 
   /** A method that this version may not know, and whose types nobody knows. */
   async request(method: string, params?: object): Promise<unknown> {
-    return (await this.#request(method, params, false)).result;
+    const { result } = await this.#request(method, params, false);
+    this.#leases.answered(method, params);
+    return result;
   }
 
   /**
@@ -124,6 +132,9 @@ export class Client {
   #use(connection: Connection): void {
     this.#connection = connection;
     this.#greeting = connection.greeting;
+    // Requests are answered in their order, so what follows already finds the leases taken up.
+    const ask = (method: string, params: object) => connection.request(method, params, false);
+    void this.#leases.resume(ask, this.#options.leaseLost);
     void connection.ended.then((reason) => this.#lost(reason));
     this.#stream?.connected();
   }
@@ -132,6 +143,7 @@ export class Client {
     this.#connection = undefined;
     if (this.#ending.signal.aborted || !this.#options.reconnect || isLasting(reason)) this.#finish(reason);
     else {
+      this.#options.connectionLost(reason);
       this.#next = this.#reconnect();
       this.#next.catch((error: EndReason) => this.#finish(error));
     }

@@ -1,4 +1,5 @@
 import { Client } from "./client.ts";
+import type { ConnectionError, DaemonError } from "./errors.ts";
 import * as fault from "./faults.ts";
 import { type Dial, dial } from "./transport.ts";
 
@@ -32,6 +33,10 @@ export interface ConnectOptions {
   readonly via?: readonly [string, ...string[]];
   /** Comes back by itself after the connection is lost, and takes up the events where they were; false when left out. */
   readonly reconnect?: boolean;
+  /** Told when the connection is lost and another one will be tried for. */
+  readonly connectionLost?: (reason: ConnectionError | DaemonError) => void;
+  /** Told of each context whose lease could not be taken up again after reconnecting, and why. */
+  readonly leaseLost?: (context: string, reason: Error) => void;
   /** For callForDescriptors(): loads native code (koffi). */
   readonly descriptors?: boolean;
   /** Milliseconds that the daemon has to let this client in, 10,000 when left out. */
@@ -51,6 +56,8 @@ export async function connect({
   socket = DEFAULT_SOCKET,
   via,
   reconnect = false,
+  connectionLost = () => {},
+  leaseLost = () => {},
   descriptors = false,
   patience = PATIENCE,
   maxLine = MAX_LINE,
@@ -60,6 +67,8 @@ export async function connect({
     dial: descriptors ? await dialForDescriptors() : via ? await dialBy(via) : dial,
     descriptors,
     reconnect,
+    connectionLost,
+    leaseLost,
     patience,
     maxLine,
     random: Math.random,

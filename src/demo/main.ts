@@ -12,6 +12,10 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
+  if (options === "fleet") {
+    const { demonstrateFleet } = await import("./fleet.ts");
+    return demonstrateFleet(print);
+  }
   return demonstrate(options);
 }
 

@@ -27,13 +27,15 @@ Usage: npm run demo -- [OPTION]...
   --host HOST        which host to simulate: ${NAMES.join(", ")} (default: intel)
   --once             end when the conversation is over; without it the daemon stays up, to be asked more
   --socket PATH      where the daemon listens (default: iovad-demo.sock in the directory for temporary files)
+  --fleet            six simulated hosts, and what they have in common; ends by itself
   --help             print this help and exit
 `;
 
 /** @throws UsageError */
-export function parseOptions(args: readonly string[]): DemoOptions | "help" {
-  const { help, host, once, socket } = parse(args);
+export function parseOptions(args: readonly string[]): DemoOptions | "help" | "fleet" {
+  const { fleet, help, host, once, socket } = parse(args);
   if (help) return "help";
+  if (fleet) return "fleet";
   if (!NAMES.includes(host)) {
     throw new UsageError(`there is no simulated host "${host}": choose one of ${NAMES.join(", ")}`);
   }
@@ -48,6 +50,7 @@ function parse(args: readonly string[]) {
         host: { type: "string", default: "intel" },
         once: { type: "boolean", default: false },
         socket: { type: "string", default: join(tmpdir(), "iovad-demo.sock") },
+        fleet: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     }).values;

@@ -59,7 +59,7 @@ async function commandPart({ name, synopsis, summary, load }: CommandEntry): Pro
   return [`## ${name} ${escapeText(synopsis)}`.trimEnd(), ...parts].join("\n\n");
 }
 
-/** From a help, which is its command's table: an option on a line, what it does behind two blanks or below. */
+/** From the help of a program, which is its table: an option on a line, what it does behind two blanks or below. */
 function optionsOf(help: string): string {
   const entries = [...help.matchAll(/^ {2}--([a-z-]+)(?: ([A-Z]+))? +(\S.*(?:\n {10,}\S.*)*)/gm)];
   return entries

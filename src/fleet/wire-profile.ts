@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Profile, ProfileDevice } from "../plan/fleet/profile.ts";
 import { parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
@@ -7,22 +8,25 @@ import { refuseNewer, Unreadable } from "./record.ts";
 /** The version of profiles (`schema-version` in their long form). */
 const PROFILE_VERSION = 1;
 
-/** So many lists that hosts have in common are remembered. */
-const MOST_LISTS = 100_000;
+/** So much of what hosts have in common is remembered. */
+const MOST = 200_000;
 
 /**
  * Reads profiles as `query-host-profile` tells them. Equal lists become one object: that is what makes questions cost
  * per class. By hand and not by the wire's schema: ten thousand profiles are to be read within a second.
  */
 export class ProfileReader {
+  /** By a hash of their text, which would be longer than they are. */
   readonly #lists = new Map<string, RangeSet>();
+  readonly #words = new Map<string, string>();
+  readonly #ids = new Map<string, ProfileDevice["pci"]>();
 
   /** @throws Unreadable */
   read(value: Record<string, unknown>): Profile {
     refuseNewer(value["schema-version"], PROFILE_VERSION);
     const { digest, exact, hint, "iova-alignment": alignment } = value;
     const lists = listOf(value.lists, "lists").map((list) => this.#ranges(list));
-    const devices = listOf(value.devices, "devices").map((device, i) => deviceOf(device, i, lists));
+    const devices = listOf(value.devices, "devices").map((device, i) => this.#device(device, i, lists));
     return {
       digest: typeof digest === "string" ? digest : "",
       allowed: this.#ranges(value.allowed),
@@ -34,33 +38,43 @@ export class ProfileReader {
   }
 
   #ranges(list: unknown): RangeSet {
-    const text = JSON.stringify(list) ?? "";
-    const known = this.#lists.get(text);
-    if (known) return known;
-    const ranges = RangeSet.from(listOf(list, "a list of ranges").map(rangeOf));
-    if (this.#lists.size >= MOST_LISTS) this.#lists.clear();
-    this.#lists.set(text, ranges);
-    return ranges;
+    const hash = createHash("sha1").update(JSON.stringify(list) ?? "");
+    return kept(this.#lists, hash.digest("base64"), () =>
+      RangeSet.from(listOf(list, "a list of ranges").map(rangeOf)),
+    );
+  }
+
+  #device(value: unknown, index: number, lists: readonly RangeSet[]): ProfileDevice {
+    const { device, pci, assignable, available, exact, allowed } = (value ?? {}) as Record<string, unknown>;
+    const list = typeof allowed === "number" ? lists[allowed] : undefined;
+    if (typeof device !== "string" || !list) {
+      throw new Unreadable(`devices[${index}] has no name, or no list`);
+    }
+    return {
+      device: kept(this.#words, device, () => device),
+      pci: this.#pci(pci),
+      assignable: assignable === true,
+      available: available === true,
+      exact: exact === true,
+      allowed: list,
+    };
+  }
+
+  #pci(value: unknown): ProfileDevice["pci"] {
+    const { vendor, device } = (value ?? {}) as Record<string, unknown>;
+    if (typeof vendor !== "string" || typeof device !== "string") return null;
+    return kept(this.#ids, `${vendor} ${device}`, () => ({ vendor, device }));
   }
 }
 
-function deviceOf(value: unknown, index: number, lists: readonly RangeSet[]): ProfileDevice {
-  const { device, pci, assignable, available, exact, allowed } = (value ?? {}) as Record<string, unknown>;
-  const list = typeof allowed === "number" ? lists[allowed] : undefined;
-  if (typeof device !== "string" || !list) throw new Unreadable(`devices[${index}] has no name, or no list`);
-  return {
-    device,
-    pci: idsOf(pci),
-    assignable: assignable === true,
-    available: available === true,
-    exact: exact === true,
-    allowed: list,
-  };
-}
-
-function idsOf(value: unknown): ProfileDevice["pci"] {
-  const { vendor, device } = (value ?? {}) as Record<string, unknown>;
-  return typeof vendor === "string" && typeof device === "string" ? { vendor, device } : null;
+/** The one that is there, or it is made and kept. */
+function kept<T>(all: Map<string, T>, key: string, make: () => T): T {
+  const known = all.get(key);
+  if (known !== undefined) return known;
+  const made = make();
+  if (all.size >= MOST) all.clear();
+  all.set(key, made);
+  return made;
 }
 
 function alignmentOf(value: unknown): bigint | null {

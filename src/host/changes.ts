@@ -46,10 +46,20 @@ interface OtherChanges {
   };
   DEVICE_PROBED: { device: string; reserved: RangeSet; aperture: Range | null; milliseconds: number };
   DEVICE_REMOVED: { device: string };
+  /** Another process has taken over. `instance`: another one than before if anything was lost. */
+  RESTARTED: { instance: string; lost: readonly Loss[] };
   /** Which devices there are could not be read; it will be tried again. */
   LOOK_FAILED: { errno: string };
   /** The kernel's answer differs from what all sources predict: one of them is wrong, and it is not the kernel. */
   PREDICTION_MISSED: { context: string; ioas: number; predicted: RangeSet; actual: RangeSet };
+}
+
+/** Something that was answered, and could not be taken over by the process that came after. */
+export interface Loss {
+  readonly context?: string;
+  readonly ioas?: number;
+  readonly device?: string;
+  readonly reason: string;
 }
 
 /** What the records find out by themselves. */

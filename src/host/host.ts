@@ -1,7 +1,7 @@
 import type { Kernel } from "../kernel/kernel.ts";
 import { NamedRanges } from "../ranges/named-ranges.ts";
 import type { RangeSet } from "../ranges/range-set.ts";
-import type { End } from "./changes.ts";
+import type { End, Loss } from "./changes.ts";
 import { allowRanges } from "./contexts/allow-list.ts";
 import type { Context } from "./contexts/context.ts";
 import { discover } from "./contexts/discovery.ts";
@@ -25,6 +25,7 @@ import { Platform, type PlatformDevice } from "./platform/platform.ts";
 import type { User } from "./platform/users.ts";
 import { inSlices, OwnSlice, type Slice } from "./slice.ts";
 import { type ContextRecord, contextRecord, type IoasRecord, ioasRecord, type Snapshot } from "./snapshot.ts";
+import { Settlement } from "./survival/settlement.ts";
 
 /**
  * The daemon's model of the host, whole: every question and every operation that a client can ask for. Methods throw
@@ -35,12 +36,16 @@ export class Host {
   readonly platform: Platform;
   readonly #parts: Parts;
   readonly #directory: Directory;
+  #isLeaving = false;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
     this.kernel = kernel;
     this.platform = new Platform(kernel);
     this.#parts = assemble(kernel, this.platform, options);
     this.#directory = new Directory(this.#parts);
+    this.#parts.handedOver.onAllBack = (context) => {
+      if (context.lease === "handed-over") void this.endLease(context);
+    };
   }
 
   /** Whether the proposed ioctl was asked for, and the kernel has not said that it does not know it. */
@@ -195,6 +200,7 @@ export class Host {
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
   async endLease(context: Context): Promise<void> {
+    if (this.#isLeaving) return;
     await this.#destroy(context, { cause: "lease", uid: null }).catch(() => undefined);
   }
 
@@ -211,12 +217,12 @@ export class Host {
   /** IOMMU_IOAS_ALLOW_IOVAS with a set that has no range of one byte; the empty set allows everything. */
   async allowRanges(context: string, id: number, ranges: RangeSet | NamedRanges): Promise<void> {
     const ioas = this.ioas(context, id);
-    const { contexts, knowledge, tell } = this.#parts;
+    const { contexts, knowledge, tell, underWay } = this.#parts;
     const known = (platform: PlatformDevice) => ({ platform, reserved: knowledge.reserved(platform) });
     const devices = this.attached(ioas).map(known);
     const list = ranges instanceof NamedRanges ? ranges : new NamedRanges(ranges);
     const lost = contexts.lost.bind(contexts);
-    await contexts.get(context).run(() => allowRanges(ioas, list, devices, lost, tell));
+    await contexts.get(context).run(() => allowRanges(ioas, list, devices, lost, tell, underWay));
   }
 
   async probe(device: string): Promise<KnownDevice> {
@@ -233,7 +239,9 @@ export class Host {
 
   /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
-    await this.#parts.handOvers.device(device, this.#parts.contexts.get(context), to, send);
+    const chosen = this.#parts.contexts.get(context);
+    await this.#parts.handOvers.device(device, chosen, to, send);
+    if (chosen.lease === "handed-over") this.#watchGuests();
   }
 
   /** Gives a client the context's iommufd. */
@@ -254,6 +262,51 @@ export class Host {
     return this.#parts.attachments.detach(device, { cause: "request", uid: by });
   }
 
+  /**
+   * Settles what an earlier life has left, before the first request: resolves to what of it is lost, undefined where there
+   * was none. Contexts of connections then wait `grace` seconds for their clients.
+   */
+  async takeOver(grace: number): Promise<readonly Loss[] | undefined> {
+    const { legacy } = this.#parts;
+    if (!legacy) return undefined;
+    const destroy = (context: Context, end: End) => this.#destroy(context, end);
+    const lost = await new Settlement({ ...this.#parts, kernel: this.kernel, destroy }, legacy).run();
+    await this.look().catch(() => undefined);
+    for (const context of this.contexts()) {
+      if (context.lease === "connection")
+        this.#parts.leases.wait(context, grace, () => void this.endLease(context));
+      if (context.lease === "handed-over") this.#watchGuests();
+    }
+    return lost;
+  }
+
+  /** Tells that takeOver() is done, and of which lineage of state all is from now on. */
+  restarted(instance: string, lost: readonly Loss[]): void {
+    this.#parts.tell({ event: "RESTARTED", instance, lost });
+  }
+
+  /** The context, whose lease is the caller's from now on. @throws HostError ContextNotFound, PermissionDenied */
+  resumeContext(name: string, by: Owner): Context {
+    const context = this.#parts.contexts.get(name);
+    this.#parts.leases.resume(context, by);
+    return context;
+  }
+
+  /** From now on no lease ends with its connection: its client may come back to the next life. */
+  keepLeases(): void {
+    this.#isLeaving = true;
+  }
+
+  /** Ends this life and leaves everything to the next: resolves when nothing is under way. Nothing is given back. */
+  async leave(): Promise<void> {
+    this.keepLeases();
+    for (const context of this.contexts()) await context.settled();
+    await this.#parts.turns.settled();
+    this.#parts.leases.close();
+    this.#parts.inventory.close();
+    await this.kernel.shutdown();
+  }
+
   /** Gives everything back, after what is under way. The host answers nothing afterwards. */
   async close(): Promise<void> {
     const end: End = { cause: "shutdown", uid: null };
@@ -261,21 +314,36 @@ export class Host {
       await Promise.all(this.contexts().map((context) => this.#destroy(context, end)));
     }
     await this.#parts.turns.settled();
+    this.#parts.leases.close();
     this.#parts.inventory.close();
     await this.kernel.shutdown();
   }
 
   /** A context ends once, for the reason that came first, and everybody who asked for it waits for the same end. */
   #destroy(context: Context, end: End): Promise<void> {
-    const { contexts, handedOver, holdings } = this.#parts;
-    context.end ??= end;
-    context.ending ??= holdings
-      .releaseAll(context, context.end)
+    const { contexts, handedOver, holdings, underWay } = this.#parts;
+    if (context.ending) return context.ending;
+    context.end = end;
+    const ended = underWay.begin({ operation: "end", context: context.name, end });
+    context.ending = holdings
+      .releaseAll(context, end)
       .then(() => contexts.close(context))
+      .then(ended)
       .then(() => (end.cause === "shutdown" ? [] : handedOver.givenWith(context)))
       // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
       .then((devices) => handedOver.review(devices).catch(() => undefined));
     return context.ending;
+  }
+
+  /** For the contexts that last as long as the devices that were handed over with them. */
+  #watchGuests(): void {
+    const { handedOver, leases } = this.#parts;
+    leases.watch(() => {
+      const watched = this.contexts().filter(({ lease }) => lease === "handed-over");
+      const devices = watched.flatMap((context) => handedOver.givenWith(context));
+      void handedOver.review(devices).catch(() => undefined);
+      return devices.length > 0;
+    });
   }
 
   async #known(platform: PlatformDevice): Promise<KnownDevice> {

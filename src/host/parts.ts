@@ -2,6 +2,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import type { Observer, Tell } from "./changes.ts";
 import { Contexts } from "./contexts/contexts.ts";
+import { Leases } from "./contexts/leases.ts";
 import { Verifier } from "./contexts/verifier.ts";
 import { Attachments } from "./devices/attachments.ts";
 import { Binding } from "./devices/binding.ts";
@@ -21,6 +22,10 @@ import { LastingBlockers } from "./knowledge/lasting-blockers.ts";
 import { Census } from "./platform/census.ts";
 import type { Platform } from "./platform/platform.ts";
 import { Users } from "./platform/users.ts";
+import { type DescriptorStore, type Journal, NO_JOURNAL, NO_STORE } from "./survival/journal.ts";
+import { Recorder } from "./survival/recorder.ts";
+import { restore } from "./survival/restore.ts";
+import { UnderWay } from "./survival/under-way.ts";
 
 export interface HostOptions {
   /** Told of every change, before the request that caused it is answered. */
@@ -31,6 +36,9 @@ export interface HostOptions {
   readonly now?: () => number;
   /** The number of the proposed IOMMU_RESV_IOVA_RANGES on a kernel that has it. */
   readonly resvIovaRangesIoctl?: number | null;
+  /** What outlives this process; at the start, what an earlier one has left. */
+  readonly journal?: Journal;
+  readonly store?: DescriptorStore;
 }
 
 export type Parts = ReturnType<typeof assemble>;
@@ -44,26 +52,48 @@ export function assemble(
     now = () => performance.now(),
     limits = DEFAULT_LIMITS,
     resvIovaRangesIoctl = null,
+    journal = NO_JOURNAL,
+    store = NO_STORE,
   }: HostOptions,
 ) {
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   // All that happens goes through the records: they know what it changes, and for whom.
-  const tell: Tell = (news) => records.tell(news);
+  const tell: Tell = (news) => journal.together(() => records.tell(news));
+  const observed: Observer = (change) =>
+    journal.together(() => {
+      recorder.note(change);
+      observer(change);
+    });
   const turns = new Turns();
-  const outside = { kernel, platform, limits, observer, now, tell, counters, turns };
+  const underWay = new UnderWay(journal);
+  const outside = { kernel, platform, limits, observer: observed, now, tell, counters, turns };
   const users = new Users({ kernel });
   const devices = new HeldDevices(outside);
   const handedOver = new HandedOverDevices({ ...outside, users });
   const isOurs = (device: string) =>
     devices.get(device) !== undefined || handedOver.shown(device) !== undefined || turns.isBusy(device);
   const census = new Census({ platform, isOurs });
-  const knowledge = new Knowledge({ ...outside, census });
-  const known = { ...outside, users, devices, handedOver, census, knowledge };
+  const context = (name: string) => contexts.find(name);
+  const recorder = new Recorder({ journal, devices, handedOver, context });
+  const knowledge = new Knowledge({ ...outside, census, recorder });
+  const known = {
+    ...outside,
+    users,
+    devices,
+    handedOver,
+    census,
+    knowledge,
+    recorder,
+    journal,
+    store,
+    underWay,
+  };
   const lasting = new LastingBlockers(known);
   const records = new Records({ ...known, lasting });
   const contexts = new Contexts(known);
+  const leases = new Leases();
   const verifier = new Verifier(known);
-  const changing = new Changing({ devices, verifier });
+  const changing = new Changing({ devices, verifier, underWay });
   const refusals = new Refusals({ knowledge, records });
   const shared = { ...known, lasting, records, refusals, contexts, changing };
   const resvIoctl = new ResvIoctl({ devices, resvIovaRangesIoctl });
@@ -71,9 +101,24 @@ export function assemble(
   const attachments = new Attachments(shared);
   const holdings = new Holdings({ ...shared, binding, attachments });
   const handOvers = new HandOvers({ ...shared, binding });
-  const inventory = new Inventory({ ...shared, holdings });
+  const legacy = restore(shared);
+  const inventory = new Inventory({ ...shared, holdings, told: legacy?.told });
+  if (!legacy?.told) recorder.begin(records.all());
   return {
     ...{ counters, turns, users, devices, census, knowledge, verifier, contexts, records, resvIoctl },
-    ...{ attachments, holdings, handedOver, handOvers, inventory, tell, now },
+    ...{
+      attachments,
+      holdings,
+      handedOver,
+      handOvers,
+      inventory,
+      leases,
+      tell,
+      now,
+      underWay,
+      legacy,
+      journal,
+      store,
+    },
   };
 }

@@ -89,6 +89,19 @@ export class Iommufd {
     return true;
   }
 
+  /** As hasIoas(), at once. */
+  isIoas(id: number): boolean {
+    const argument = iommu_ioas_iova_ranges.encode({ ioas_id: id });
+    try {
+      this.#kernel.ioctl(this.fd, IOMMU_IOAS_IOVA_RANGES, argument);
+    } catch (error) {
+      if (!(error instanceof SystemCallError)) throw error;
+      if (error.code === "ENOENT") return false;
+      if (error.code !== "EMSGSIZE") throw error;
+    }
+    return true;
+  }
+
   /** IOMMU_IOAS_IOVA_RANGES. An empty set is an answer: nothing is left to map. */
   async iovaRanges(ioas: number, where: Where = "on-loop"): Promise<IovaRanges> {
     const layout = iommu_ioas_iova_ranges;

@@ -2,6 +2,7 @@ import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
   VFIO_DEVICE_BIND_IOMMUFD,
   VFIO_DEVICE_DETACH_IOMMUFD_PT,
+  VFIO_DEVICE_GET_INFO,
   VFIO_DEVICE_SET_IRQS,
   VFIO_IRQ_SET_ACTION_TRIGGER,
   VFIO_IRQ_SET_DATA_EVENTFD,
@@ -9,9 +10,10 @@ import {
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
   vfio_device_detach_iommufd_pt,
+  vfio_device_info,
   vfio_irq_set,
 } from "../uapi/vfio.ts";
-import type { Kernel } from "./kernel.ts";
+import { ifPossible, type Kernel } from "./kernel.ts";
 
 /**
  * One open VFIO cdev: the typed form of its ioctls. All of them may reset or reprogram hardware, so all run off the
@@ -22,7 +24,8 @@ export class VfioDevice {
   readonly #kernel: Kernel;
   #eventfd: number | null = null;
 
-  private constructor(kernel: Kernel, fd: number) {
+  /** `fd` is an open cdev. */
+  constructor(kernel: Kernel, fd: number) {
     this.#kernel = kernel;
     this.fd = fd;
   }
@@ -35,6 +38,12 @@ export class VfioDevice {
   /** What the kernel signals to have the device back, if it was asked to. */
   get eventfd(): number | null {
     return this.#eventfd;
+  }
+
+  /** Whether the descriptor is a bound cdev's: no other answers VFIO_DEVICE_GET_INFO (`vfio_device_fops_unl_ioctl`). */
+  get isBound(): boolean {
+    const info = vfio_device_info.encode({ argsz: vfio_device_info.size });
+    return ifPossible(() => this.#kernel.ioctl(this.fd, VFIO_DEVICE_GET_INFO, info)) !== undefined;
   }
 
   /** Binds to a context, once per open; only close() undoes it. The device's object id in that context. */

@@ -11,6 +11,10 @@ export interface Files {
   duplicate(fd: number): number;
   /** An eventfd with the count 0, non-blocking and close-on-exec. */
   eventfd(): number;
+  /** A file of no file system, close-on-exec: it is there for as long as anybody has it open. */
+  memfd(name: string): number;
+  /** Puts the read end and the write end of a pipe into `fds`, two native 32-bit numbers; close-on-exec. */
+  pipe(fds: Uint8Array): number;
 }
 
 /** Of `asm-generic/fcntl.h` and `linux/fcntl.h`, which Node's constants lack. */
@@ -19,6 +23,8 @@ const F_DUPFD_CLOEXEC = 1030;
 /** Of `linux/eventfd.h`, as x86, arm64, riscv and loongarch have them. */
 const EFD_CLOEXEC = O_CLOEXEC;
 const EFD_NONBLOCK = 0o4000;
+/** Of `linux/memfd.h`. */
+const MFD_CLOEXEC = 1;
 
 export function loadFiles(): Files {
   const bind = loadLibrary();
@@ -28,11 +34,15 @@ export function loadFiles(): Files {
   const open = bind("int open(const char *path, int flags)");
   const close = bind("int close(int fd)");
   const eventfd = bind("int eventfd(unsigned int count, int flags)");
+  const memfd = bind("int memfd_create(const char *name, unsigned int flags)");
+  const pipe = bind("int pipe2(int *fds, int flags)");
   return {
     open: (path) => open(path, constants.O_RDWR | O_CLOEXEC),
     close: (fd) => close(fd),
     ioctl: (fd, request, argument) => ioctl(fd, request, argument),
     duplicate: (fd) => fcntl(fd, F_DUPFD_CLOEXEC, 0),
     eventfd: () => eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+    memfd: (name) => memfd(name, MFD_CLOEXEC),
+    pipe: (fds) => pipe(fds, O_CLOEXEC),
   };
 }

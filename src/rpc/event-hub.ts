@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Change } from "../host/changes.ts";
 import { limitExceeded } from "../host/errors.ts";
+import { type Journal, NO_JOURNAL } from "../host/survival/journal.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import type { Subscriber } from "./connection.ts";
 import { EventLog } from "./event-log.ts";
 import { toWireEvent } from "./events.ts";
+import { KeptEvents } from "./kept-events.ts";
 import { Subscription } from "./subscription.ts";
 import { type TimeSlice, TimeSlices } from "./time-slices.ts";
 
@@ -14,9 +16,14 @@ export interface EventHubOptions {
   readonly limits?: Limits;
   /** Where the sending of events takes its turns. */
   readonly slices?: TimeSlices;
-  /** Of the lineage of state that the events tell of. */
+  /** Of the lineage of state that the events tell of, where nothing outlives the process. */
   readonly instance?: string;
+  /** What outlives it: the last events, and the lineage. */
+  readonly journal?: Journal;
 }
+
+/** The entry of the journal that has it. */
+const INSTANCE = "instance";
 
 /** The user that the daemon's own work counts for. */
 const ITSELF = -1;
@@ -26,8 +33,10 @@ const ITSELF = -1;
  * its own pace, and who has fallen behind too far is told how many events it has not got.
  */
 export class EventHub {
-  readonly instance: string;
   readonly log: EventLog;
+  #instance: string;
+  readonly #journal: Journal;
+  readonly #kept: KeptEvents;
   readonly #limits: Limits;
   readonly #slice: TimeSlice;
   readonly #subscriptions = new Map<Subscriber, Subscription>();
@@ -37,11 +46,31 @@ export class EventHub {
   #hasNews = false;
   #isSending = false;
 
-  constructor({ now, limits = DEFAULT_LIMITS, slices = new TimeSlices(), instance }: EventHubOptions = {}) {
-    this.instance = instance ?? randomUUID();
+  constructor({
+    now,
+    limits = DEFAULT_LIMITS,
+    slices = new TimeSlices(),
+    instance,
+    journal = NO_JOURNAL,
+  }: EventHubOptions = {}) {
+    this.#journal = journal;
+    this.#instance = instance ?? journal.entries.get(INSTANCE) ?? randomUUID();
+    journal.put(INSTANCE, this.#instance);
+    this.#kept = new KeptEvents(journal);
     this.#limits = limits;
     this.#slice = slices.slice(ITSELF);
     this.log = new EventLog(limits, now ?? (() => performance.timeOrigin + performance.now()));
+    this.log.takeOver(this.#kept.read());
+  }
+
+  get instance(): string {
+    return this.#instance;
+  }
+
+  /** What follows is of another lineage: nobody can go on from before. */
+  renew(): void {
+    this.#instance = randomUUID();
+    this.#journal.put(INSTANCE, this.#instance);
   }
 
   /** Of the last event; 0 before the first. */
@@ -97,7 +126,7 @@ export class EventHub {
   publish(change: Change): void {
     const event = toWireEvent(change);
     if (!event) return;
-    this.log.add(change.event, event);
+    this.#kept.add(this.log.add(change.event, event));
     this.#hasNews = true;
     this.#send();
   }

@@ -34,11 +34,20 @@ export class EventLog {
   /** Of the present end; another event makes them all longer. */
   readonly #pieces = new Map<string, Piece>();
 
-  /** `now`: the wall clock in milliseconds. `sequence`: of the last event of an earlier life. */
-  constructor(limits: Limits, now: () => number, sequence = 0) {
+  /** `now`: the wall clock in milliseconds. */
+  constructor(limits: Limits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
-    this.#sequence = sequence;
+    this.#sequence = 0;
+  }
+
+  /** Before the first event: the last ones of an earlier life, oldest first. */
+  takeOver(events: Iterable<Pick<WireEvent, "method" | "text">>): void {
+    for (const { method, text } of events) {
+      const params = Object.freeze(JSON.parse(text));
+      this.#sequence = params.sequence;
+      this.#keep(method, params, text);
+    }
   }
 
   /** Of the last event; 0 before the first. */
@@ -52,10 +61,13 @@ export class EventLog {
   }
 
   /** Adds an event, and forgets the oldest beyond the limits. */
-  add(method: string, params: Readonly<Record<string, unknown>>): void {
+  add(method: string, params: Readonly<Record<string, unknown>>): LoggedEvent {
     this.#sequence++;
     const stamped = Object.freeze({ ...params, ...this.stamp() });
-    const text = JSON.stringify(stamped);
+    return this.#keep(method, stamped, JSON.stringify(stamped));
+  }
+
+  #keep(method: string, stamped: WireEvent["params"], text: string): LoggedEvent {
     const end = (this.#entries.at(-1)?.end ?? 0) + text.length;
     const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
     this.#entries.push(entry);
@@ -66,6 +78,7 @@ export class EventLog {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
+    return entry;
   }
 
   /** What every event carries; of the last one. */

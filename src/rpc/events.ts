@@ -155,6 +155,21 @@ const CHANGE_EVENTS = {
       ...{ gained: toWireRanges(gained), lost: toWireRanges(lost), cause },
     }),
   },
+  RESTARTED: {
+    summary: "Another process of the daemon has taken over from the one before.",
+    params: {
+      instance: z.string().meta({ description: "Another one than before when anything was lost" }),
+      lost: z.array(
+        z.object({
+          context: contextName.optional(),
+          ioas: ioasId.optional(),
+          device: deviceName.optional(),
+          reason: z.string(),
+        }),
+      ),
+    },
+    encode: ({ instance, lost }) => ({ instance, lost: lost.map((each) => ({ ...each })) }),
+  },
 } satisfies { readonly [Name in EventName]: ChangeEvent<Name> };
 
 /** What a subscription tells of itself. */

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Metric } from "../metrics/metric.ts";
@@ -31,6 +32,12 @@ export class MetricsServer {
   /** @throws Error as listenAt does */
   async listen(path: string, mode: number): Promise<void> {
     this.#bound = await listenAt(this.#server, path, mode);
+  }
+
+  /** Serves at a socket that listens already, and whose path is another's. */
+  async adopt(fd: number): Promise<void> {
+    this.#server.listen({ fd });
+    await once(this.#server, "listening");
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,7 @@ import { contextName, deviceName, ioasId, toWireNamedRange, wireNamedRanges, wir
 
 /** What a snapshot is made of: the form of devices, contexts and IO address spaces in answers and events. */
 
-export const lease = z.enum(["persistent", "connection"]);
+export const lease = z.enum(["persistent", "connection", "handed-over"]);
 
 export const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
 

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Peer, Policy } from "../access/policy.ts";
@@ -112,11 +113,21 @@ export class RpcServer {
    * @throws Error with a message for the command line when it cannot, as listenAt does
    */
   async listen(path: string, mode = 0o660, dialect: () => Dialect = () => jsonRpc): Promise<void> {
-    // Allowed to stay half open: a client that has sent all it had still waits for its answers.
-    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket, dialect()));
+    const server = this.#server(dialect);
     this.#bound.push(await listenAt(server, path, mode));
-    this.#servers.push(server);
-    server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
+    this.#serve(server);
+  }
+
+  /** Serves at a socket that listens already: the path is another's, and stays when this one closes. */
+  async adopt(fd: number, dialect: () => Dialect = () => jsonRpc): Promise<void> {
+    const server = this.#server(dialect);
+    server.listen({ fd });
+    await once(server, "listening");
+    this.#serve(server);
+  }
+
+  get connections(): number {
+    return this.#sessions.size;
   }
 
   /** Everything that is measured, as it is now. */
@@ -140,6 +151,16 @@ export class RpcServer {
   endStuck(now: number): void {
     const patience = this.#limits["max-partial-seconds"] * 1000;
     for (const session of this.#sessions) session.endIfStuck(now, patience);
+  }
+
+  /** Allowed to stay half open: a client that has sent all it had still waits for its answers. */
+  #server(dialect: () => Dialect): Server {
+    return createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket, dialect()));
+  }
+
+  #serve(server: Server): void {
+    this.#servers.push(server);
+    server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
 
   #accept(socket: Socket, dialect: Dialect): void {

@@ -24,14 +24,16 @@ export async function run(args: readonly string[], signals: Signals): Promise<nu
 }
 
 async function runCommand(options: RunOptions, signals: Signals): Promise<number> {
-  const client = await letIn(options.socket);
+  let hasBegun = false;
+  const client = await letIn(options, () => hasBegun);
   const handedOver = await askForAll(client, options);
   if (handedOver.isSimulated) {
     complain("iovad-run", "iovad simulates its host: the descriptors are placeholders that answer no ioctl");
   }
   const child = startChild(options, handedOver);
   signals.forwardTo(child);
-  watch(client, options.context);
+  hasBegun = true;
+  watch();
   return statusOf(child).catch((error: NodeJS.ErrnoException) => {
     complain("iovad-run", inability(error, options));
     return error.code === "ENOENT" ? 127 : 126;
@@ -39,23 +41,29 @@ async function runCommand(options: RunOptions, signals: Signals): Promise<number
 }
 
 /** From here on nothing of its own ends this process before the command ends. */
-function watch(client: Client, context: string): void {
-  void client.closed.then((reason) => {
-    if (!reason) return;
-    complain(
-      "iovad-run",
-      `${reason.message}; the lease of context "${context}" has ended, the command goes on`,
-    );
-  });
+function watch(): void {
   process.on("uncaughtException", ({ message }) => {
     complain("iovad-run", `internal fault, the command goes on: ${message}`);
   });
 }
 
-async function letIn(socket: string): Promise<Client> {
-  return connect({ socket, descriptors: true }).catch((error: Error) => {
+/** A daemon that is restarted finds its client again, and the context goes on, if the command `hasBegun` by then. */
+async function letIn({ socket, context }: RunOptions, hasBegun: () => boolean): Promise<Client> {
+  const connectionLost = ({ message }: Error) => {
+    // What is under way fails, and says so.
+    if (!hasBegun()) return client.destroy();
+    complain(
+      "iovad-run",
+      `${message}; the command goes on, and the lease of context "${context}" when it is back`,
+    );
+  };
+  const leaseLost = (_context: string, { message }: Error) =>
+    complain("iovad-run", `${message}; the lease of context "${context}" has ended, the command goes on`);
+  const options = { socket, descriptors: true, reconnect: true, connectionLost, leaseLost };
+  const client = await connect(options).catch((error: Error) => {
     throw error instanceof DaemonError ? new Error(`${socket}: ${textOf(error)}`) : error;
   });
+  return client;
 }
 
 function textOf(error: Error): string {

@@ -7,6 +7,7 @@ import { s32, struct, u32, u64 } from "./struct.ts";
 export const SOCKET_NUMBERS = {
   AF_UNIX: 1,
   SOCK_STREAM: 1,
+  SOCK_DGRAM: 2,
   SOCK_CLOEXEC: 0o2000000,
   SOCK_NONBLOCK: 0o4000,
   SHUT_WR: 1,

@@ -39,8 +39,10 @@ export function livesOf(
   return new Map(lives.map((life) => [life.at(-1)?.[0] ?? "", life]));
 }
 
-/** The methods that control, which all need a life. */
-export const CONTROL_METHODS = METHODS.filter(({ role }) => role === "control").map(({ name }) => name);
+/** The methods that control, which all need a life; but a lease is resumed after a restart only, see test/rpc/restart.test.ts. */
+export const CONTROL_METHODS = METHODS.filter(({ role }) => role === "control")
+  .map(({ name }) => name)
+  .filter((name) => name !== "resume-context");
 
 /**
  * Asks one thing after another, goes when one is refused, and with "dies" as the first argument kills itself right

@@ -4,7 +4,6 @@ import { expect, it } from "vitest";
 import { GLOBAL_OPTIONS } from "../../src/ctl/arguments.ts";
 import { COMMANDS } from "../../src/ctl/commands/index.ts";
 import { defined, escapeText, fill, withoutEmptyParagraphs } from "../../src/docs/scdoc.ts";
-import { HELP as FLEET_HELP } from "../../src/fleet/options.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { HELP } from "../../src/run/options.ts";
 import { SETTINGS } from "../../src/settings.ts";
@@ -24,8 +23,6 @@ it.skipIf(!hasPages)("every option, command and method has its place in a page (
   for (const { name, isHidden } of COMMANDS)
     if (!isHidden) expect(page("iovactl.1")).toMatch(new RegExp(`^\\.SS ${name}\\b`, "m"));
   for (const { name } of METHODS) expect(page("iovad.7")).toContain(`\\fB${name}\\fR`);
-  for (const [, name] of FLEET_HELP.matchAll(/^ {2}--([a-z-]+)/gm))
-    expect(page("iovad-fleet.1")).toContain(`\\fB--${name}\\fR`);
   for (const [, name] of HELP.matchAll(/^ {2}--([a-z-]+)/gm))
     expect(page("iovad-run.1")).toContain(`\\fB--${name}\\fR`);
 });

@@ -36,6 +36,25 @@ describe("a host that has everything", () => {
   });
 });
 
+describe("a daemon that is not root", () => {
+  const HOST = { "/dev/iommu": "", ...CDEVS, ...GROUPS };
+  const withCapabilities = (effective: string) =>
+    hostWith({
+      ...HOST,
+      "/proc/self/status": `Name:\tnode\nCapPrm:\t0\nCapEff:\t${effective}\nCapBnd:\tff\n`,
+    });
+
+  it("misses nothing with the two capabilities that its unit gives", () => {
+    expect(missingOn(withCapabilities("0000000001080000"))).toEqual([]);
+  });
+
+  it("says what goes without each", () => {
+    expect(whyOf(withCapabilities("0000000001000000"), "CAP_SYS_PTRACE")).toContain("who has a device open");
+    expect(whyOf(withCapabilities("0000000000080000"), "CAP_SYS_RESOURCE")).toContain("rlimit-mode");
+    expect(missingOn(withCapabilities("0000000000000000"))).toHaveLength(2);
+  });
+});
+
 describe("/dev/iommu is missing because", () => {
   const cases: [why: string, files: Record<string, string>, release?: string][] = [
     ["is built without CONFIG_IOMMUFD", { [CONFIG]: "# CONFIG_IOMMUFD is not set\n" }],

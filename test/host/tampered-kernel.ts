@@ -39,6 +39,8 @@ export class TamperedKernel implements Kernel {
   readonly calls: string[] = [];
   /** Before a call is made; the call fails with what this throws, unmade. */
   before: (call: string) => void = () => {};
+  /** After a call on the event loop is made; the call fails with what this throws. */
+  after: (call: string) => void = () => {};
   /** Before a call off the event loop is made, as if no thread were free. */
   queued: (call: string) => Promise<void> = async () => {};
   /** After a call off the event loop is made and before its caller learns of it; it fails with what this throws. */
@@ -66,13 +68,11 @@ export class TamperedKernel implements Kernel {
   }
 
   open(path: string): number {
-    this.#begin(`open ${path}`);
-    return this.#kernel.open(path);
+    return this.#onLoop(`open ${path}`, () => this.#kernel.open(path));
   }
 
   duplicate(fd: number): number {
-    this.#begin("duplicate");
-    return this.#kernel.duplicate(fd);
+    return this.#onLoop("duplicate", () => this.#kernel.duplicate(fd));
   }
 
   passable(fd: number): number {
@@ -88,8 +88,7 @@ export class TamperedKernel implements Kernel {
   }
 
   ioctl(fd: number, request: number, argument: Uint8Array | number, ...pointers: Pointer[]): number {
-    this.#begin(nameOf(request));
-    return this.#kernel.ioctl(fd, request, argument, ...pointers);
+    return this.#onLoop(nameOf(request), () => this.#kernel.ioctl(fd, request, argument, ...pointers));
   }
 
   slowIoctl(
@@ -102,8 +101,7 @@ export class TamperedKernel implements Kernel {
   }
 
   eventfd(signalled: () => void): number {
-    this.#begin("eventfd");
-    return this.#kernel.eventfd(signalled);
+    return this.#onLoop("eventfd", () => this.#kernel.eventfd(signalled));
   }
 
   watchDevices(heard: (event: DeviceEvent) => void): void {
@@ -132,6 +130,13 @@ export class TamperedKernel implements Kernel {
 
   shutdown(): Promise<void> {
     return this.#kernel.shutdown();
+  }
+
+  #onLoop<T>(call: string, make: () => T): T {
+    this.#begin(call);
+    const result = make();
+    this.after(call);
+    return result;
   }
 
   #begin(call: string): void {

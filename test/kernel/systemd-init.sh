@@ -10,7 +10,8 @@ mount -t tmpfs tmpfs /mnt
 mkdir /mnt/layer /mnt/work /mnt/root
 mount -t overlay -o lowerdir=/,upperdir=/mnt/layer,workdir=/mnt/work overlay /mnt/root
 cd /mnt/root
-mount --move /dev dev
+# -n: mount(8) has nowhere to keep a table of its own.
+mount -n --move /dev dev
 mount -t sysfs sysfs sys
 mount -t tmpfs -o mode=755 tmpfs run
 mkdir run/lab run/needed
@@ -23,6 +24,8 @@ done
 
 # Nothing that walks the whole of the host's root, or sets up what the guest has not.
 units=etc/systemd/system
+# A container's, which forbids to start services.
+rm -f usr/sbin/policy-rc.d
 for unit in dbus.service dbus.socket systemd-{hwdb-update,journal-flush,machine-id-commit,modules-load,random-seed}.service \
   systemd-{remount-fs,sysctl,sysusers,tmpfiles-setup,tmpfiles-setup-dev,udev-trigger,update-utmp}.service; do
   ln -sf /dev/null "$units/$unit"
@@ -41,6 +44,8 @@ StandardOutput=file:/dev/console
 StandardError=file:/dev/console
 UNIT
 printf '[Unit]\nDefaultDependencies=no\nRequires=lab.service\nAllowIsolate=yes\n' >"$units/lab.target"
+mkdir -p etc/systemd/system.conf.d
+printf '[Manager]\nShowStatus=no\n' >etc/systemd/system.conf.d/lab.conf
 : >etc/machine-id
 : >etc/fstab
 

@@ -55,7 +55,7 @@ describe("the files that other processes have open", () => {
     const [one, other] = [await opened(path), await opened(join(folder, "other"))];
     const search = `
       import { openFiles } from ${JSON.stringify(new URL("open-files.js", compiled).href)};
-      console.log(JSON.stringify(openFiles(${JSON.stringify(path)})));`;
+      console.log(JSON.stringify(openFiles(${JSON.stringify(`${folder}/`)})));`;
     const asOther = (capabilities: string) => {
       const privileges = [`--inh-caps=-all${capabilities}`, `--ambient-caps=-all${capabilities}`];
       const node = [
@@ -75,7 +75,13 @@ describe("the files that other processes have open", () => {
     };
     // This process has given it the file, and has it open, too.
     const others = asOther(",+sys_ptrace").filter(({ pid }: { pid: number }) => pid !== process.pid);
-    expect(others).toEqual([{ path, pid: one.pid, uid: 0, command: "sleep" }]);
+    const users = [one, other].map(({ pid }, n) => ({
+      path: join(folder, n === 0 ? "one" : "other"),
+      pid,
+      uid: 0,
+      command: "sleep",
+    }));
+    expect(others).toEqual(users);
     expect(asOther("")).toEqual([]);
     await one.end();
     await other.end();

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { machineWindows } from "../../dist/plan/machines.js";
 import { parseMtree } from "../../dist/plan/mtree.js";
+import { finish } from "../../dist/ranges/steps.js";
 import { layoutParams } from "../../dist/rpc/methods/layout-params.js";
 import { commandLine } from "./command-line.mjs";
 import { flatWindows, merged, placesOf } from "./flat-view.mjs";
@@ -109,7 +110,7 @@ function differencesOfTexts([flat, owners, tree]) {
     [COMMANDS[0], flat],
     [COMMANDS[1], owners],
   ]) {
-    const read = parseMtree(text, 4096n);
+    const read = finish(parseMtree(text, 4096n));
     if (!isDeepStrictEqual(shown(read), shown(expected))) {
       differences.push(`${command}: ${shown(read)} instead of ${shown(expected)}`);
     }

@@ -7,18 +7,21 @@ import { qmp } from "../../src/rpc/dialects/qmp.ts";
 import { EventLog } from "../../src/rpc/event-log.ts";
 
 const NOW = 1_700_000_000_123;
-const logOf = (given: Partial<typeof DEFAULT_LIMITS> = {}, sequence = 0) =>
-  new EventLog({ ...DEFAULT_LIMITS, ...given } as typeof DEFAULT_LIMITS, () => NOW, sequence);
+const logOf = (given: Partial<typeof DEFAULT_LIMITS> = {}) =>
+  new EventLog({ ...DEFAULT_LIMITS, ...given } as typeof DEFAULT_LIMITS, () => NOW);
 
 const event = fc.record({ method: fc.constantFrom("A", "B", "C"), size: fc.nat(80) });
 
 describe("EventLog", () => {
-  it("counts on from an earlier life", () => {
-    const log = logOf({}, 41);
-    expect([log.sequence, log.oldest, [...log.after(0)]]).toEqual([41, 42, []]);
+  it("counts on from an earlier life, and has what is left of its events", () => {
+    const earlier = { sequence: 41, timestamp: { seconds: 1, microseconds: 0 } };
+    const log = logOf();
+    log.takeOver([{ method: "B", text: JSON.stringify(earlier) }]);
+    expect([log.sequence, log.oldest]).toEqual([41, 41]);
     log.add("A", { a: 1 });
-    expect([log.sequence, log.oldest]).toEqual([42, 42]);
+    expect([log.sequence, log.oldest]).toEqual([42, 41]);
     expect([...log.after(0)].map(({ params }) => params)).toEqual([
+      earlier,
       { a: 1, sequence: 42, timestamp: { seconds: 1_700_000_000, microseconds: 123_000 } },
     ]);
   });

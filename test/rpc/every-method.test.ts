@@ -59,8 +59,8 @@ const CALLS: [name: string, params: object][] = [
   ["unsubscribe", {}],
 ];
 
-/** Methods that a simulated host cannot serve; the lab calls them. */
-const REAL_ONLY = ["hand-over-device", "hand-over-context"];
+/** Methods that a simulated host cannot serve, the lab calls them; and one that takes a restart, see restart.test.ts. */
+const REAL_ONLY = ["hand-over-device", "hand-over-context", "resume-context"];
 
 let daemon: Daemon;
 beforeAll(async () => {

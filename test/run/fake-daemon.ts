@@ -28,6 +28,8 @@ export class FakeDaemon {
   });
   /** Takes requests and answers none. */
   isMute = false;
+  /** Has lost all contexts in a restart. */
+  isForgetful = false;
   /** Sends no descriptors. */
   isStingy = false;
   readonly #directory = mkdtempSync(join(tmpdir(), "iovad-"));
@@ -73,6 +75,13 @@ export class FakeDaemon {
     this.requests.push([method, params]);
     if (this.isMute) return;
     const files: string[] = [];
+    if (method === "resume-context") {
+      const error = { code: -32005, message: "there is no such context", data: { class: "ContextNotFound" } };
+      socket.write(
+        `${JSON.stringify({ jsonrpc: "2.0", id, ...(this.isForgetful ? { error } : { result: params }) })}\n`,
+      );
+      return;
+    }
     if (method !== "create-context" && !this.isStingy) files.push(IOMMUFD);
     if (method === "hand-over-device") files.push(CDEVS[this.#devices++] as string);
     const fds = files.map((file) => openSync(file, "r+"));

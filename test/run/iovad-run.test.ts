@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline";
+import { createInterface, type Interface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
@@ -92,6 +92,13 @@ function openFiles(pid: number): string[] {
       return [];
     }
   });
+}
+
+/** The next lines. */
+async function take(lines: Interface, count: number): Promise<string[]> {
+  const taken: string[] = [];
+  while (taken.length < count) taken.push((await once(lines, "line"))[0]);
+  return taken;
 }
 
 describe("iovad-run", () => {
@@ -222,14 +229,30 @@ describe("iovad-run", () => {
     child.kill("SIGKILL");
   });
 
-  it("goes on with the command when iovad ends, and says that the lease has ended", async () => {
+  it("keeps its lease when iovad is restarted, and the command goes on", async () => {
     const child = start("--context", "vm7", "--", "sh", "-c", "echo ready; read line; exit 5");
     const errors = child.stderr && createInterface({ input: child.stderr });
     expect(await firstLine(child)).toBe("ready");
     const said = once(errors as NonNullable<typeof errors>, "line");
     daemon.hangUp();
     expect((await said)[0]).toBe(
-      `iovad-run: ${daemon.path}: iovad has closed the connection; the lease of context "vm7" has ended, the command goes on`,
+      `iovad-run: ${daemon.path}: iovad has closed the connection; the command goes on, and the lease of context "vm7" when it is back`,
+    );
+    while (daemon.requests.at(-1)?.[0] !== "resume-context") await nextTurn();
+    expect(daemon.requests.at(-1)).toEqual(["resume-context", { context: "vm7" }]);
+    child.stdin?.end("go\n");
+    expect(await once(child, "exit")).toEqual([5, null]);
+  });
+
+  it("goes on with the command when iovad has lost the context, and says that the lease has ended", async () => {
+    daemon.isForgetful = true;
+    const child = start("--context", "vm7", "--", "sh", "-c", "echo ready; read line; exit 5");
+    const errors = child.stderr && createInterface({ input: child.stderr });
+    expect(await firstLine(child)).toBe("ready");
+    daemon.hangUp();
+    const [, last] = await take(errors as NonNullable<typeof errors>, 2);
+    expect(last).toBe(
+      `iovad-run: there is no such context; the lease of context "vm7" has ended, the command goes on`,
     );
     child.stdin?.end("go\n");
     expect(await once(child, "exit")).toEqual([5, null]);

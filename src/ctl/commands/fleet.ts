@@ -2,6 +2,7 @@ import { UsageError } from "../../command-line.ts";
 import { suggestion } from "../../nearest.ts";
 import { defineCommand } from "../command.ts";
 import { type Answering, QUESTION_OPTIONS } from "../fleet/questions.ts";
+import { beThrifty } from "../fleet/thrifty.ts";
 
 /** Every question about a fleet; each is loaded only when it is asked. */
 const QUESTIONS: Readonly<Record<string, () => Promise<Answering>>> = {
@@ -25,7 +26,11 @@ export const fleet = defineCommand({
     const known = Object.keys(QUESTIONS);
     if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
     const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
-    if (!load) throw new UsageError(`there is no "fleet ${name}"${suggestion(name, known)}`);
+    if (!load)
+      throw new UsageError(
+        `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
+      );
+    beThrifty();
     return (await load())({ args, options, out });
   },
 });

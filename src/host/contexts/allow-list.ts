@@ -3,6 +3,7 @@ import type { Tell } from "../changes.ts";
 import { HostError } from "../errors.ts";
 import { errnoOf, kernelError } from "../failures.ts";
 import { conflictsIn, type KnownDevice } from "../knowledge/claims.ts";
+import type { UnderWay } from "../survival/under-way.ts";
 import type { Ioas } from "./ioas.ts";
 
 /**
@@ -16,8 +17,10 @@ export async function allowRanges(
   devices: readonly KnownDevice[],
   lost: (error: unknown, ioas: Ioas) => HostError | undefined,
   tell: Tell,
+  underWay: UnderWay,
 ): Promise<void> {
   const { context, id } = ioas;
+  const ended = underWay.begin({ operation: "allow", context: context.name, ioas: id });
   try {
     await ioas.allow(list, () =>
       tell({ event: "ALLOW_LIST_CHANGED", context: context.name, ioas: id, allowList: ioas.allowList }),
@@ -33,5 +36,7 @@ export async function allowRanges(
       `IOAS ${ioas.id} cannot allow ranges that its devices reserve; query-allowed-ranges tells what is left`,
       { errno: "EADDRINUSE", conflicts: conflictsIn(ranges, devices, denied) },
     );
+  } finally {
+    ended();
   }
 }

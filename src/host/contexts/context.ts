@@ -6,6 +6,16 @@ import type { Lease } from "./lease.ts";
 import type { Owner } from "./owners.ts";
 import { SlowReads } from "./slow-reads.ts";
 
+/** How a context comes by its file, and what is kept of it for a later life. */
+export interface ContextFiles {
+  /** @throws HostError NotSupported, KernelError */
+  open(): Iommufd;
+  /** Resolves when nothing but this process keeps the file open. */
+  forget(): Promise<void>;
+  /** An answer for the IOAS has another generation. */
+  grown(ioas: Ioas): void;
+}
+
 /** One open /dev/iommu under a name: a space of object ids, its IO address spaces and the devices bound to it. */
 export class Context implements Surroundings {
   readonly name: string;
@@ -24,20 +34,25 @@ export class Context implements Surroundings {
   end: End | null = null;
   /** Closed, and not shown any more. */
   isOver = false;
-  readonly #open: () => Iommufd;
+  readonly #files: ContextFiles;
   #iommufd: Iommufd | null = null;
   readonly #underWay = new Set<Promise<unknown>>();
 
-  constructor(name: string, lease: Lease, owner: Owner, open: () => Iommufd) {
+  constructor(name: string, lease: Lease, owner: Owner, files: ContextFiles) {
     this.name = name;
     this.lease = lease;
     this.owner = owner;
-    this.#open = open;
+    this.#files = files;
+  }
+
+  /** What was open in an earlier life. */
+  takeOver(iommufd: Iommufd): void {
+    this.#iommufd = iommufd;
   }
 
   /** Opened when it is first needed, so that a host without iommufd can serve the rest. @throws HostError NotSupported */
   open(): Iommufd {
-    this.#iommufd ??= this.#open();
+    this.#iommufd ??= this.#files.open();
     return this.#iommufd;
   }
 
@@ -60,8 +75,14 @@ export class Context implements Surroundings {
 
   /** close(2) frees the descriptor also when it reports an error, so there is nothing that a caller could do. */
   async close(): Promise<void> {
-    await this.#iommufd?.close().catch(() => undefined);
+    if (!this.#iommufd) return;
+    await this.#files.forget();
+    await this.#iommufd.close().catch(() => undefined);
     this.#iommufd = null;
+  }
+
+  grown(ioas: Ioas): void {
+    this.#files.grown(ioas);
   }
 
   /** Runs an operation that the context's end has to wait for. */

@@ -5,8 +5,11 @@ import type { Tell } from "../changes.ts";
 import { HostError, limitExceeded } from "../errors.ts";
 import { errnoOf, kernelError } from "../failures.ts";
 import type { CacheCounters } from "../knowledge/cache-counters.ts";
+import { contextFile, type DescriptorStore } from "../survival/journal.ts";
+import type { Recorder } from "../survival/recorder.ts";
+import type { UnderWay } from "../survival/under-way.ts";
 import { Context } from "./context.ts";
-import { type Allowed, Ioas } from "./ioas.ts";
+import { type Allowed, Ioas, type IoasState } from "./ioas.ts";
 import type { Lease } from "./lease.ts";
 import { openIommufdFailure, rlimitModeFailure } from "./open-failures.ts";
 import { type Owner, refuseBeyond } from "./owners.ts";
@@ -18,6 +21,9 @@ export interface ContextsParts {
   readonly counters: CacheCounters;
   readonly tell: Tell;
   readonly limits: Limits;
+  readonly store: DescriptorStore;
+  readonly recorder: Pick<Recorder, "grown">;
+  readonly underWay: UnderWay;
 }
 
 /** The open iommufd contexts by name, and the IO address spaces in them. */
@@ -33,6 +39,11 @@ export class Contexts {
   /** All that are open, in the order of their creation. */
   all(): Context[] {
     return [...this.#contexts.values()];
+  }
+
+  /** The context of that name, also one that is ending. */
+  find(name: string): Context | undefined {
+    return this.#contexts.get(name);
   }
 
   /** @throws HostError ContextNotFound */
@@ -140,13 +151,35 @@ export class Contexts {
   destroyIoas(context: Context, ioas: Ioas): void {
     // IOMMU_DESTROY would wait for an attach under way (drivers/iommu/iommufd/main.c: iommufd_object_remove).
     if (ioas.devices.size > 0 || ioas.isInUse) throw ioasBusy(context, ioas);
-    try {
-      context.open().destroy(ioas.id);
-    } catch (error) {
-      if (errnoOf(error) === "EBUSY") throw ioasBusy(context, ioas, "EBUSY");
-      throw this.lost(error, ioas) ?? kernelError(error, "IOMMU_DESTROY");
-    }
-    this.#remove(context, ioas.id);
+    this.#parts.underWay.during({ operation: "destroy-ioas", context: context.name, ioas: ioas.id }, () => {
+      try {
+        context.open().destroy(ioas.id);
+      } catch (error) {
+        if (errnoOf(error) === "EBUSY") throw ioasBusy(context, ioas, "EBUSY");
+        throw this.lost(error, ioas) ?? kernelError(error, "IOMMU_DESTROY");
+      }
+      this.#remove(context, ioas.id);
+    });
+  }
+
+  /** A context of an earlier life, with its file; that of the default one takes the place of the one there is. */
+  takeOver(name: string, lease: Lease, owner: Owner, iommufd: Iommufd | null): Context {
+    const context = name === DEFAULT_CONTEXT ? this.get(name) : this.#add(name, lease, owner);
+    if (iommufd) context.takeOver(iommufd);
+    return context;
+  }
+
+  /** An IOAS of an earlier life. */
+  takeOverIoas(context: Context, id: number, owner: Owner, state: IoasState): Ioas {
+    const ioas = new Ioas(id, context.open(), context, this.#parts.counters, owner);
+    ioas.takeOver(state);
+    context.ioases.set(id, ioas);
+    return ioas;
+  }
+
+  /** Notes that the kernel has no such IOAS any more. */
+  gone(context: Context, ioas: Ioas): void {
+    if (context.ioases.get(ioas.id) === ioas) this.#remove(context, ioas.id);
   }
 
   /** In a shared context another holder may destroy an IOAS of ours; then the model learns of it by ENOENT. */
@@ -170,15 +203,27 @@ export class Contexts {
   }
 
   #add(name: string, lease: Lease, owner: Owner): Context {
-    const context = new Context(name, lease, owner, () => {
-      try {
-        return Iommufd.open(this.#parts.kernel);
-      } catch (error) {
-        throw openIommufdFailure(error);
-      }
+    const { kernel, recorder, store } = this.#parts;
+    const context = new Context(name, lease, owner, {
+      open: () => {
+        const iommufd = openIommufd(kernel);
+        store.put(contextFile(name), iommufd.fd);
+        return iommufd;
+      },
+      forget: () => store.remove(contextFile(name)),
+      grown: (ioas) => recorder.grown(context, ioas),
     });
     this.#contexts.set(name, context);
     return context;
+  }
+}
+
+/** @throws HostError NotSupported, KernelError */
+function openIommufd(kernel: Kernel): Iommufd {
+  try {
+    return Iommufd.open(kernel);
+  } catch (error) {
+    throw openIommufdFailure(error);
   }
 }
 

@@ -14,6 +14,14 @@ export interface Allowed extends IovaRanges {
   readonly generation: number;
 }
 
+/** What is kept of an IOAS for a later life. */
+export interface IoasState {
+  readonly generation: number;
+  /** What listeners were told last. */
+  readonly told: RangeSet;
+  readonly allowList: NamedRanges | null;
+}
+
 /** What an IOAS has of the context that it is in. */
 export interface Surroundings {
   readonly name: string;
@@ -22,6 +30,8 @@ export interface Surroundings {
   looks: number;
   readonly slowReads: SlowReads;
   run<T>(operation: () => Promise<T>): Promise<T>;
+  /** The IOAS has another generation. */
+  grown(ioas: Ioas): void;
 }
 
 /**
@@ -65,6 +75,13 @@ export class Ioas {
     this.#counters = counters;
   }
 
+  /** What was so in an earlier life; the kernel's answer has yet to be asked for. */
+  takeOver({ generation, told, allowList }: IoasState): void {
+    this.#generation = generation;
+    this.#told = told;
+    this.allowList = allowList;
+  }
+
   get generation(): number {
     return this.#generation;
   }
@@ -90,7 +107,10 @@ export class Ioas {
 
   async #ask(): Promise<Allowed> {
     // Others may have changed it since it was last looked at.
-    if (this.context.shared) this.#generation = Math.max(this.#generation + 1, ++this.context.looks);
+    if (this.context.shared) {
+      this.#generation = Math.max(this.#generation + 1, ++this.context.looks);
+      this.context.grown(this);
+    }
     const { generation, isChanging } = this;
     const answer = await this.read();
     if (generation !== this.#generation || this.context.shared)
@@ -188,5 +208,6 @@ export class Ioas {
     this.#kept = null;
     this.#seen = null;
     this.#generation++;
+    this.context.grown(this);
   }
 }

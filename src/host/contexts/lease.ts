@@ -1,2 +1,5 @@
-/** How long a context lives: until somebody destroys it, or for as long as the connection that made it. */
-export type Lease = "persistent" | "connection";
+/**
+ * How long a context lives: until somebody destroys it, for as long as the connection that made it, or until the devices
+ * that were handed over with it are free again.
+ */
+export type Lease = "persistent" | "connection" | "handed-over";

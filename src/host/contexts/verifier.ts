@@ -65,6 +65,12 @@ export class Verifier {
     return answer;
   }
 
+  /** Whether the kernel's answer of this moment is one that the sources leave room for; also when there is none. */
+  async isAsPredicted(ioas: Ioas): Promise<boolean> {
+    const answer = await ioas.read().catch(() => undefined);
+    return !answer || agrees(this.predict(ioas.devices), answer.ranges);
+  }
+
   #compare(ioas: Ioas, actual: RangeSet): void {
     const prediction = this.predict(ioas.devices);
     if (agrees(prediction, actual)) return;

@@ -7,6 +7,7 @@ import { HostError } from "../errors.ts";
 import { errnoOf, kernelError } from "../failures.ts";
 import { conflictsIn } from "../knowledge/claims.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
+import type { Journal } from "../survival/journal.ts";
 import type { Changing } from "./changing.ts";
 import { attachedUnseen, attachFailure } from "./device-failures.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
@@ -19,6 +20,7 @@ export interface AttachmentsParts {
   readonly refusals: Refusals;
   readonly changing: Changing;
   readonly tell: Tell;
+  readonly journal: Journal;
   /** A clock in milliseconds. */
   readonly now: () => number;
 }
@@ -65,7 +67,7 @@ export class Attachments {
     const { changing, devices } = this.#parts;
     const target = new IoasChange();
     target.include(ioas);
-    const cause = { done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" };
+    const cause = { operation: "attach", done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" } as const;
     const { answers } = await changing.run(
       held,
       cause,
@@ -86,7 +88,7 @@ export class Attachments {
 
   async #detach(held: HeldDevice, end: End): Promise<Ioas | null> {
     const { changing, now } = this.#parts;
-    const cause = { done: "DEVICE_DETACHED", failed: "DETACH_FAILED" };
+    const cause = { operation: "detach", done: "DEVICE_DETACHED", failed: "DETACH_FAILED" } as const;
     const { result } = await changing.run(held, cause, async (change) => {
       const from = held.ioas;
       if (from === null) return null;
@@ -105,7 +107,7 @@ export class Attachments {
   }
 
   async #move(held: HeldDevice, siblings: HeldDevice[], ioas: Ioas, change: IoasChange): Promise<void> {
-    const { now, tell } = this.#parts;
+    const { journal, now, tell } = this.#parts;
     const started = now();
     const old = held.ioas;
     // Not even an ioctl: on the way to the hwpt that the device is on already, Linux tries the IOAS's other ones, and
@@ -123,13 +125,16 @@ export class Attachments {
     change.hasEffect = true;
     this.#parts.refusals.attached(held.platform);
     const milliseconds = now() - started;
-    for (const each of [held, ...siblings]) {
-      const { device } = each.platform;
-      old?.devices.delete(device);
-      each.ioas = ioas;
-      ioas.devices.add(device);
-      tell({ event: "DEVICE_ATTACHED", device, context: each.context.name, ioas: ioas.id, milliseconds });
-    }
+    // A group is never seen to be in two places, by the next life either.
+    journal.together(() => {
+      for (const each of [held, ...siblings]) {
+        const { device } = each.platform;
+        old?.devices.delete(device);
+        each.ioas = ioas;
+        ioas.devices.add(device);
+        tell({ event: "DEVICE_ATTACHED", device, context: each.context.name, ioas: ioas.id, milliseconds });
+      }
+    });
   }
 
   /** In a shared context ENOENT may be that somebody has destroyed the IOAS; it comes of other causes, too. */

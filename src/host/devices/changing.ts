@@ -2,10 +2,13 @@ import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
+import type { DeviceIntent } from "../survival/entries.ts";
+import type { UnderWay } from "../survival/under-way.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 
-/** What listeners are told as the cause of other ranges. */
+/** What is done, and what listeners are told as the cause of other ranges. */
 export interface CauseNames {
+  readonly operation: DeviceIntent["operation"];
   readonly done: string;
   readonly failed: string;
 }
@@ -15,6 +18,7 @@ type Answers = ReadonlyMap<Ioas, PromiseSettledResult<IovaRanges>>;
 export interface ChangingParts {
   readonly devices: HeldDevices;
   readonly verifier: Verifier;
+  readonly underWay: UnderWay;
 }
 
 /** Operations on held devices that change what IO address spaces allow. */
@@ -37,21 +41,27 @@ export class Changing {
     operation: (change: IoasChange) => Promise<T>,
     change = new IoasChange(),
   ): Promise<{ readonly result: T; readonly answers: Answers }> {
-    let hasBegun = false;
-    let result: T;
+    const { devices, underWay } = this.#parts;
+    const { device } = held.platform;
+    let ended: (() => void) | undefined;
     try {
-      result = await this.#parts.devices.operate(held, () => {
-        hasBegun = true;
-        return operation(change);
-      });
-    } catch (error) {
+      let result: T;
+      try {
+        result = await devices.operate(held, () => {
+          ended = underWay.begin({ operation: cause.operation, device } as DeviceIntent);
+          return operation(change);
+        });
+      } catch (error) {
+        change.end();
+        // It may have touched them all the same, and a change that ended meanwhile has left the comparison to this one.
+        if (ended) await this.#look(held, cause.failed, change);
+        throw error;
+      }
       change.end();
-      // It may have touched them all the same, and a change that ended meanwhile has left the comparison to this one.
-      if (hasBegun) await this.#look(held, cause.failed, change);
-      throw error;
+      return { result, answers: await this.#look(held, cause.done, change) };
+    } finally {
+      ended?.();
     }
-    change.end();
-    return { result, answers: await this.#look(held, cause.done, change) };
   }
 
   /** All at once: later, an id could be another object's. */

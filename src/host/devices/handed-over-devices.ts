@@ -12,7 +12,7 @@ export interface Passage {
 }
 
 /** A device whose open cdev a client was given, to bind it by itself. */
-interface HandedOverDevice {
+export interface HandedOverDevice {
   readonly platform: PlatformDevice;
   /** The context that was given with it. It may have been destroyed since: the client has a descriptor of its own. */
   readonly context: Context;
@@ -34,6 +34,8 @@ export interface HandedOverDevicesParts {
 export class HandedOverDevices {
   readonly #parts: HandedOverDevicesParts;
   readonly #devices = new Map<string, HandedOverDevice>();
+  /** Called when all devices that were given with the context are back. */
+  onAllBack: (context: Context) => void = () => {};
 
   constructor(parts: HandedOverDevicesParts) {
     this.#parts = parts;
@@ -43,6 +45,15 @@ export class HandedOverDevices {
     const { platform, context } = handedOver;
     this.#devices.set(platform.device, handedOver);
     this.#parts.tell({ event: "DEVICE_HANDED_OVER", device: platform.device, context: context.name });
+  }
+
+  names(): string[] {
+    return [...this.#devices.keys()];
+  }
+
+  /** What was so in an earlier life. */
+  takeOver(handedOver: HandedOverDevice): void {
+    this.#devices.set(handedOver.platform.device, handedOver);
   }
 
   /** As it was when the evidence was looked at last. */
@@ -90,6 +101,7 @@ export class HandedOverDevices {
     const context = handedOver.context.name;
     const end: End = { cause: "lease", uid: null };
     this.#parts.tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, ...end });
+    if (this.givenWith(handedOver.context).length === 0) this.onAllBack(handedOver.context);
   }
 
   async #isOut({ platform, passage }: HandedOverDevice): Promise<boolean> {

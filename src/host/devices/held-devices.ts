@@ -65,6 +65,11 @@ export class HeldDevices {
     }
   }
 
+  /** A device of an earlier life. */
+  takeOver(held: HeldDevice): void {
+    this.#held.set(held.platform.device, held);
+  }
+
   remove(held: HeldDevice): void {
     this.#held.delete(held.platform.device);
   }

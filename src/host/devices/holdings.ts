@@ -5,6 +5,7 @@ import type { Owner } from "../contexts/owners.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import { reservedRanges } from "../knowledge/reserved.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
+import { type DescriptorStore, deviceFile } from "../survival/journal.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Binding } from "./binding.ts";
 import type { Changing } from "./changing.ts";
@@ -20,6 +21,7 @@ export interface HoldingsParts {
   readonly changing: Changing;
   readonly knowledge: Knowledge;
   readonly tell: Tell;
+  readonly store: DescriptorStore;
   /** A clock in milliseconds. */
   readonly now: () => number;
 }
@@ -36,7 +38,7 @@ export class Holdings {
 
   /** Binds the device into the context. */
   async hold(device: string, context: Context, owner: Owner): Promise<HeldDevice> {
-    const { binding, devices, tell, now, turns } = this.#parts;
+    const { binding, devices, store, tell, now, turns } = this.#parts;
     devices.refuseHeld(device);
     const { group } = binding.find(device);
     return context.run(() =>
@@ -46,12 +48,13 @@ export class Holdings {
         const bind = async () => {
           const platform = binding.find(device);
           const bound = await binding.bind(platform, context.open());
+          store.put(deviceFile(device), bound.vfio.fd);
           return { platform, context, owner, ...bound, ioas: null };
         };
         const held = await devices.add(device, owner, bind, () => {
           tell({ event: "DEVICE_HELD", device, context: context.name, milliseconds: now() - started });
         });
-        this.#listen(held);
+        this.listen(held);
         return held;
       }),
     );
@@ -114,16 +117,16 @@ export class Holdings {
    * Lets the kernel ask for the device. Where it cannot (no PCI device, no memory), and before it could, the VFIO device
    * is seen to leave sysfs.
    */
-  #listen(held: HeldDevice): void {
+  listen(held: HeldDevice): void {
     const giveBack = () => void this.giveBack(held);
     ifPossible(() => held.vfio.onRequest(giveBack));
     if (ifPossible(() => this.#parts.binding.hasLeft(held.platform))) giveBack();
   }
 
   async #release(held: HeldDevice, end: End): Promise<void> {
-    const { attachments, changing, devices, tell, now } = this.#parts;
+    const { attachments, changing, devices, store, tell, now } = this.#parts;
     const { context, platform } = held;
-    const cause = { done: "DEVICE_RELEASED", failed: "DEVICE_RELEASED" };
+    const cause = { operation: "release", done: "DEVICE_RELEASED", failed: "DEVICE_RELEASED" } as const;
     await changing.run(held, cause, async (change) => {
       const started = now();
       const { ioas } = held;
@@ -131,6 +134,7 @@ export class Holdings {
         change.include(ioas);
         change.hasEffect = true;
       }
+      await store.remove(deviceFile(platform.device));
       // close(2) frees the descriptor, and with it the device, also when it reports an error.
       await held.vfio.close().catch(() => undefined);
       const milliseconds = now() - started;

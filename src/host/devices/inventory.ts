@@ -5,6 +5,7 @@ import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Census } from "../platform/census.ts";
 import type { Platform } from "../platform/platform.ts";
 import { atOnce, inSlices, OwnSlice, type Slice } from "../slice.ts";
+import type { DeviceRecord } from "./device-record.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 import type { Holdings } from "./holdings.ts";
@@ -22,6 +23,8 @@ export interface InventoryParts {
   readonly tell: Tell;
   /** A clock in milliseconds. */
   readonly now: () => number;
+  /** What listeners were told of the devices in an earlier life, if there was one: what differs is news. */
+  readonly told?: readonly DeviceRecord[] | undefined;
 }
 
 /** Events come in showers, a dozen for one device: one look, this many milliseconds after the first, is for all. */
@@ -41,16 +44,17 @@ export class Inventory {
   #due: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  /** What is there by now is not news. */
+  /** What is there by now is not news to anybody who was told nothing. */
   constructor(parts: InventoryParts) {
     this.#parts = parts;
-    const { census, kernel, knowledge, platform, records } = parts;
+    const { census, kernel, knowledge, platform, records, told } = parts;
     ifPossible(() => kernel.watchDevices((event) => this.#hear(event)));
-    for (const group of platform.groups()) {
+    for (const { platform: seen } of told ?? []) census.takeOver(seen);
+    for (const group of new Set([...platform.groups(), ...census.groups()])) {
       atOnce(census.look(group));
       knowledge.files.regions(group);
     }
-    records.begin();
+    records.begin(told);
   }
 
   /**

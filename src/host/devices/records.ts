@@ -36,8 +36,10 @@ export class Records {
     this.#parts = parts;
   }
 
-  /** Makes the first records; what has been seen by now is no news. */
-  begin(): void {
+  /** Makes the first records; what has been seen by now is news only where listeners were `told` something else. */
+  begin(told?: readonly DeviceRecord[]): void {
+    for (const record of told ?? []) this.#set(record.platform.device, record);
+    this.#isNews = told !== undefined;
     for (const group of this.#parts.census.groups()) this.refresh(group);
     this.#isNews = true;
   }

@@ -8,13 +8,22 @@ import type { Platform, PlatformDevice } from "../platform/platform.ts";
 import type { ReservedRegions } from "../platform/reserved-regions.ts";
 import type { CacheCounters } from "./cache-counters.ts";
 import { GroupFiles } from "./group-files.ts";
-import { type Backend, type Learnt, LearntByDevice } from "./learnt.ts";
+import { type Backend, type Learnt, LearntByDevice, type LearntRecorder, type Refusal } from "./learnt.ts";
 import { apertureOf, byList, combine, enforcedOf, type Reserved } from "./reserved.ts";
 
 export interface KnowledgeParts {
   readonly platform: Platform;
   readonly census: Census;
   readonly counters: CacheCounters;
+  readonly recorder: LearntRecorder & { changes(of: string | number, count: number): void };
+}
+
+/** What outlives this process. */
+export interface Lessons {
+  readonly learnt: Iterable<Learnt>;
+  readonly refusals: Iterable<Refusal>;
+  /** By the number of a group or the name of an IOMMU. */
+  readonly changes: Iterable<readonly [string | number, number]>;
 }
 
 /** What is known of a device, and what that was made of. */
@@ -44,7 +53,10 @@ export class Knowledge {
   constructor(parts: KnowledgeParts) {
     this.#parts = parts;
     this.files = new GroupFiles(parts.platform, parts.census, (group) => this.#dropped(group, null));
-    this.#learnt = new LearntByDevice(({ device: { group, iommu } }) => this.#dropped(group, iommu));
+    this.#learnt = new LearntByDevice(
+      ({ device: { group, iommu } }) => this.#dropped(group, iommu),
+      parts.recorder,
+    );
   }
 
   /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
@@ -93,6 +105,13 @@ export class Knowledge {
   /** Remembers why the kernel has refused to bind the device; null: it has bound it. */
   refused(device: PlatformDevice, blocker: Blocker | null): void {
     this.#learnt.refused(device, blocker);
+  }
+
+  /** What was known in an earlier life. */
+  takeOver(lessons: Lessons): void {
+    for (const learnt of lessons.learnt) this.#learnt.set(learnt);
+    for (const { device, blocker } of lessons.refusals) this.#learnt.refused(device, blocker);
+    for (const [key, count] of lessons.changes) this.#changes.set(key, count);
   }
 
   /** Why the kernel has refused to bind the device, if it has. */
@@ -152,6 +171,8 @@ export class Knowledge {
   /** With an IOMMU, for all behind it: what one device learns is an estimate for the others. */
   #changed(group: number, iommu: string | null): void {
     const key = iommu ?? group;
-    this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1);
+    const count = (this.#changes.get(key) ?? 0) + 1;
+    this.#changes.set(key, count);
+    this.#parts.recorder.changes(key, count);
   }
 }

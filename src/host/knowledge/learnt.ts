@@ -14,23 +14,38 @@ export interface Learnt extends IovaRanges {
   readonly device: PlatformDevice;
 }
 
+/** Why the kernel has refused a device. */
+export interface Refusal {
+  readonly device: PlatformDevice;
+  readonly blocker: Blocker;
+}
+
+/** Keeps lessons for a later life; null: it does not hold any more. */
+export interface LearntRecorder {
+  learnt(device: string, learnt: Learnt | null): void;
+  refusal(device: string, refusal: Refusal | null): void;
+}
+
 /**
  * What only the kernel could tell of each device, kept until the device is seen on another driver, or to be another one.
  */
 export class LearntByDevice {
   readonly #learnt = new Map<string, Learnt>();
   readonly #byIommu = new Map<string, Map<string, Learnt>>();
-  readonly #refusals = new Map<string, { readonly device: PlatformDevice; readonly blocker: Blocker }>();
+  readonly #refusals = new Map<string, Refusal>();
   readonly #dropped: (learnt: Learnt) => void;
+  readonly #recorder: LearntRecorder;
 
   /** `dropped` is called when something that was learnt does not hold any more. */
-  constructor(dropped: (learnt: Learnt) => void) {
+  constructor(dropped: (learnt: Learnt) => void, recorder: LearntRecorder) {
     this.#dropped = dropped;
+    this.#recorder = recorder;
   }
 
   set(learnt: Learnt): void {
     const { device, iommu } = learnt.device;
     this.#learnt.set(device, learnt);
+    this.#recorder.learnt(device, learnt);
     if (iommu === null) return;
     const others = this.#byIommu.get(iommu) ?? new Map<string, Learnt>();
     this.#byIommu.set(iommu, others.set(device, learnt));
@@ -52,30 +67,36 @@ export class LearntByDevice {
 
   /** Notes why the kernel has refused to bind a device; null: it has not. */
   refused(device: PlatformDevice, blocker: Blocker | null): void {
-    if (blocker) this.#refusals.set(device.device, { device, blocker });
-    else this.#refusals.delete(device.device);
+    if (blocker) {
+      this.#refusals.set(device.device, { device, blocker });
+      this.#recorder.refusal(device.device, { device, blocker });
+    } else this.#forgetRefusal(device.device);
   }
 
   refusalOf(device: PlatformDevice): Blocker | undefined {
     const refusal = this.#refusals.get(device.device);
     if (!refusal || sameDevice(refusal.device, device)) return refusal?.blocker;
-    this.#refusals.delete(device.device);
+    this.#forgetRefusal(device.device);
     return undefined;
   }
 
   forget(device: string): void {
-    this.#refusals.delete(device);
+    this.#forgetRefusal(device);
     const learnt = this.#learnt.get(device);
     if (!learnt) return;
     this.#learnt.delete(device);
+    this.#recorder.learnt(device, null);
     const { iommu } = learnt.device;
     if (iommu !== null) this.#byIommu.get(iommu)?.delete(device);
     this.#dropped(learnt);
   }
 
   forgetAll(): void {
-    this.#refusals.clear();
-    for (const device of [...this.#learnt.keys()]) this.forget(device);
+    for (const device of [...this.#refusals.keys(), ...this.#learnt.keys()]) this.forget(device);
+  }
+
+  #forgetRefusal(device: string): void {
+    if (this.#refusals.delete(device)) this.#recorder.refusal(device, null);
   }
 }
 

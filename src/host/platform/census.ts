@@ -100,6 +100,11 @@ export class Census {
     }
   }
 
+  /** A device as it was seen in an earlier life; the next look tells whether it still is there. */
+  takeOver(device: PlatformDevice): void {
+    this.#note({ ...device, isInUse: false });
+  }
+
   /** Whatever is seen next under the name is another device. */
   forget(device: string): void {
     if (this.#devices.has(device)) this.#replaced.add(device);

@@ -3,17 +3,23 @@ import { CONTAINER_PATH } from "../../kernel/type1.ts";
 import { KernelConfig } from "./kernel-config.ts";
 import type { Platform } from "./platform.ts";
 
-/** Something that the host lacks and the daemon could use. */
+/** Something that the host lacks, or keeps from the daemon, and the daemon could use. */
 export interface Missing {
   /** As in `data.missing` of errors. */
-  readonly what: "/dev/iommu" | "CONFIG_VFIO_DEVICE_CDEV" | "/dev/vfio/vfio" | "IOMMU";
+  readonly what:
+    | "/dev/iommu"
+    | "CONFIG_VFIO_DEVICE_CDEV"
+    | "/dev/vfio/vfio"
+    | "IOMMU"
+    | "CAP_SYS_PTRACE"
+    | "CAP_SYS_RESOURCE";
   /** For people: as much as the evidence tells, and what can be done. */
   readonly why: string;
 }
 
 /** What the host lacks, and why, as far as can be told. Looks at files of the kernel only, and keeps nothing. */
 export function findMissing(kernel: Kernel, platform: Platform): Missing[] {
-  const missing: Missing[] = [];
+  const missing = missingCapabilities(kernel);
   const { hasIommufd, hasVfioCdev, hasGroups } = platform;
   if (hasIommufd && hasVfioCdev && hasGroups) return missing;
   const config = new KernelConfig(kernel);
@@ -28,6 +34,23 @@ export function findMissing(kernel: Kernel, platform: Platform): Missing[] {
   }
   if (!hasGroups) missing.push({ what: "IOMMU", why: whyNoIommu(kernel) });
   return missing;
+}
+
+/** By their numbers in linux/capability.h, and what goes without them. */
+const CAPABILITIES = [
+  [19n, "CAP_SYS_PTRACE", "who has a device open is told only of processes of the daemon's own user"],
+  [24n, "CAP_SYS_RESOURCE", "no context can be created with rlimit-mode"],
+] as const;
+
+/** Of those that the daemon's unit gives. Nothing is missing on a simulated host, which has no such file. */
+function missingCapabilities(kernel: Kernel): Missing[] {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(textOf(kernel, "/proc/self/status"))?.[1];
+  if (effective === undefined) return [];
+  const lacks = (bit: bigint) => ((BigInt(`0x${effective}`) >> bit) & 1n) === 0n;
+  return CAPABILITIES.filter(([bit]) => lacks(bit)).map(([, what, without]) => ({
+    what,
+    why: `without it ${without}: AmbientCapabilities= of the service gives it`,
+  }));
 }
 
 function whyNoIommufd(kernel: Kernel, config: KernelConfig): string {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import type { FileUse } from "../kernel.ts";
@@ -16,7 +16,10 @@ const UNSEEN: ReadonlySet<string | undefined> = new Set([
   "EINVAL",
 ]);
 
-/** Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). */
+/**
+ * Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). Of processes that only their
+ * fdinfo is shown of, where `prefix` is a directory: it ends with a slash.
+ */
 export function openFiles(prefix: string): FileUse[] {
   const pids = seen(() => readdirSync("/proc")) ?? [];
   let nodes: ReadonlyMap<string, string> | undefined;
@@ -25,7 +28,7 @@ export function openFiles(prefix: string): FileUse[] {
     .flatMap((pid) => {
       let paths = openPaths(pid)?.filter((path) => path.startsWith(prefix));
       if (paths === undefined) {
-        nodes ??= nodesBelow(prefix);
+        nodes ??= prefix.endsWith("/") ? nodesBelow(prefix) : new Map();
         paths = openNodes(pid, nodes);
       }
       if (paths.length === 0) return [];
@@ -37,7 +40,8 @@ export function openFiles(prefix: string): FileUse[] {
 /** Where the descriptors of a process point to; undefined for those of others, to who lacks CAP_DAC_READ_SEARCH. */
 function openPaths(pid: string): string[] | undefined {
   const fds = seen(() => readdirSync(`/proc/${pid}/fd`));
-  return fds && [...new Set(fds.flatMap((fd) => seen(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []))];
+  if (fds === undefined) return existsSync(`/proc/${pid}`) ? undefined : [];
+  return [...new Set(fds.flatMap((fd) => seen(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []))];
 }
 
 /**
@@ -62,12 +66,11 @@ function openNodes(pid: string, nodes: ReadonlyMap<string, string>): string[] {
 }
 
 /** The paths of files by their file systems, as in mountinfo, and inodes. */
-function nodesBelow(prefix: string): Map<string, string> {
-  const directory = prefix.slice(0, prefix.lastIndexOf("/") + 1);
+function nodesBelow(directory: string): Map<string, string> {
   const names = seen(() => readdirSync(directory, { recursive: true, encoding: "utf8" })) ?? [];
-  const paths = names.map((name) => join(directory, name)).filter((path) => path.startsWith(prefix));
   return new Map(
-    paths.flatMap((path) => {
+    names.flatMap((name) => {
+      const path = join(directory, name);
       const status = seen(() => statSync(path));
       return status === undefined ? [] : [[`${deviceName(status.dev)} ${status.ino}`, path] as const];
     }),

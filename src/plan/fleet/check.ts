@@ -44,7 +44,7 @@ export function checkPool(pool: Pool, { windows, machine }: Guest): CheckedPool 
     ...window,
     conflicts: window.conflicts.map((conflict) => withHosts(conflict, pool)),
   }));
-  const base = poolPlan(pool.fresh());
+  const base = freshPlan(pool, plan);
   return {
     fits: checked.fits,
     ...worthOf(plan, pool),
@@ -62,7 +62,7 @@ export function predictPool(pool: Pool): Worth & { plan: Plan; excluded: Exclusi
   for (const exclusion of exclusions(plan)) {
     if (exclusion) excluded.push(withHosts(exclusion, pool));
   }
-  const base = poolPlan(pool.fresh());
+  const base = freshPlan(pool, plan);
   const changes = ({ allowed, alignment }: Limit) =>
     isStricter(alignment, base.alignment) || [...base.ranges].some((range) => !allowed.covers(range));
   return { plan, excluded, ...worthOf(plan, pool), stale: staleThat(changes, pool) };
@@ -75,7 +75,7 @@ export function findInPool(
   avoid: readonly Range[] = [],
 ): Worth & { range: Range | null } {
   const plan = poolPlan(pool);
-  const base = poolPlan(pool.fresh());
+  const base = freshPlan(pool, plan);
   const found = findFree(base, request, avoid);
   const changes = (limit: Limit) => {
     const ranges = base.ranges.intersect(limit.allowed);
@@ -94,6 +94,12 @@ function findFree(
   const { alignment: wanted = 1n } = request;
   const free = taken.invert().alignInwards(smallest);
   return free.findFree({ ...request, alignment: wanted > smallest ? wanted : smallest });
+}
+
+/** The plan of those whose word holds. */
+function freshPlan(pool: Pool, plan: Plan): Plan {
+  const fresh = pool.fresh();
+  return fresh === pool ? plan : poolPlan(fresh);
 }
 
 export function worthOf(plan: Plan, pool: Pool): Omit<Worth, "stale"> {

@@ -113,7 +113,8 @@ export const createContext = defineMethod({
   params: z.strictObject({
     context: contextName,
     lease: lease.default("persistent").meta({
-      description: "connection: the context is destroyed when the connection that made it ends",
+      description:
+        "connection: the context is destroyed when the connection that made it ends; handed-over: when all devices that were handed over with it are free again",
     }),
     "rlimit-mode": z.boolean().default(false).meta({
       description:
@@ -126,6 +127,21 @@ export const createContext = defineMethod({
     const created = host.createContext(name, chosen, connection.peer.uid, rlimitMode);
     if (chosen === "connection") created.onEnd = connection.onClose(() => host.endLease(created));
     return { context: created.name };
+  },
+});
+
+export const resumeContext = defineMethod({
+  name: "resume-context",
+  role: "control",
+  summary:
+    "Takes over the lease of a context whose connection has gone with a restart of the daemon: it then lasts as long as this connection.",
+  params: z.strictObject({ context: contextName }),
+  result: z.object({ context: contextName }),
+  errors: ["ContextNotFound", "PermissionDenied"],
+  handler: ({ context: name }, { host, connection }) => {
+    const context = host.resumeContext(name, connection.peer.uid);
+    context.onEnd = connection.onClose(() => host.endLease(context));
+    return { context: name };
   },
 });
 

@@ -8,6 +8,7 @@ import {
   queryAllowedRanges,
   queryContexts,
   queryIoas,
+  resumeContext,
 } from "./address-spaces.ts";
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
@@ -37,6 +38,7 @@ export const METHODS = [
   queryIoas,
   queryAllowedRanges,
   createContext,
+  resumeContext,
   destroyContext,
   createIoas,
   destroyIoas,

@@ -21,7 +21,14 @@ export const queryStatus = defineMethod({
       missing: z
         .array(
           z.object({
-            what: z.enum(["/dev/iommu", "CONFIG_VFIO_DEVICE_CDEV", "/dev/vfio/vfio", "IOMMU"]),
+            what: z.enum([
+              "/dev/iommu",
+              "CONFIG_VFIO_DEVICE_CDEV",
+              "/dev/vfio/vfio",
+              "IOMMU",
+              "CAP_SYS_PTRACE",
+              "CAP_SYS_RESOURCE",
+            ]),
             why: z.string().meta({ description: "For people; says what can be done" }),
           }),
         )

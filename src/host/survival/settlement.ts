@@ -1,0 +1,293 @@
+import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
+import { NamedRanges } from "../../ranges/named-ranges.ts";
+import type { End, Loss, Tell } from "../changes.ts";
+import { allowRanges } from "../contexts/allow-list.ts";
+import type { Context } from "../contexts/context.ts";
+import { type Contexts, DEFAULT_CONTEXT } from "../contexts/contexts.ts";
+import type { Ioas } from "../contexts/ioas.ts";
+import { IoasChange } from "../contexts/ioas-change.ts";
+import type { Verifier } from "../contexts/verifier.ts";
+import type { Attachments } from "../devices/attachments.ts";
+import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
+import type { Holdings } from "../devices/holdings.ts";
+import { attachInsisting } from "../devices/refusals.ts";
+import { errnoOf } from "../failures.ts";
+import { type Intent, read } from "./entries.ts";
+import { contextFile, type DescriptorStore, deviceFile, type Journal } from "./journal.ts";
+import type { Legacy } from "./restore.ts";
+import type { UnderWay } from "./under-way.ts";
+
+export interface SettlementParts {
+  readonly kernel: Kernel;
+  readonly contexts: Contexts;
+  readonly devices: HeldDevices;
+  readonly holdings: Holdings;
+  readonly attachments: Attachments;
+  readonly verifier: Verifier;
+  readonly journal: Journal;
+  readonly store: DescriptorStore;
+  readonly underWay: UnderWay;
+  readonly tell: Tell;
+  /** Ends a context with all that is in it. */
+  readonly destroy: (context: Context, end: End) => Promise<void>;
+}
+
+const RESTART: End = { cause: "restart", uid: null };
+
+/** Ids in a row that are no IOAS before the search for others ends: devices and page tables have ids, too. */
+const PATIENCE = 64;
+
+/**
+ * Makes what an earlier life has left true: the model is what listeners were told, and the kernel may be a call ahead of it.
+ * What was under way has either happened or is undone; each difference is told. The store, the journal and the kernel may
+ * be left at any moment, and the next life begins again.
+ */
+export class Settlement {
+  readonly #parts: SettlementParts;
+  readonly #legacy: Legacy;
+  readonly #intents: readonly (readonly [string, Intent])[];
+  readonly #losses: Loss[];
+
+  constructor(parts: SettlementParts, legacy: Legacy) {
+    this.#parts = parts;
+    this.#legacy = legacy;
+    this.#intents = [...read(parts.journal, "under-way")];
+    this.#losses = [...legacy.losses];
+  }
+
+  /** Resolves to what was answered and is lost. */
+  async run(): Promise<readonly Loss[]> {
+    const unsettled = new IoasChange();
+    for (const ioas of this.#parts.contexts.all().flatMap(({ ioases }) => [...ioases.values()]))
+      unsettled.include(ioas);
+    try {
+      await this.#closeStrays();
+      for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
+      for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
+      for (const context of this.#openContexts()) this.#compareIoases(context);
+      await this.#seatDevices();
+      await this.#restoreAllowLists();
+    } finally {
+      // Until now nobody could have told whether an answer is as it should be.
+      unsettled.end();
+    }
+    await this.#verify();
+    for (const held of this.#parts.devices.all()) this.#parts.holdings.listen(held);
+    for (const intent of this.#intended("end"))
+      await this.#endContext(this.#parts.contexts.find(intent.context), intent.end);
+    this.#forgetIntents();
+    return this.#losses;
+  }
+
+  /** Where a device's cdev was stored twice, or something was not ours, the kernel would keep it bound. */
+  async #closeStrays(): Promise<void> {
+    const { kernel, store } = this.#parts;
+    for (const { name, fd } of this.#legacy.strays) {
+      await store.remove(name);
+      await kernel.close(fd).catch(() => undefined);
+      // What stays under the name has been removed with it.
+      const kept = this.#fileOf(name);
+      if (kept !== undefined) store.put(name, kept);
+    }
+  }
+
+  #fileOf(name: string): number | undefined {
+    const { contexts, devices } = this.#parts;
+    const context = contexts.all().find((each) => contextFile(each.name) === name);
+    if (context?.isOpen) return fileIfAny(context.open().fd);
+    const held = devices.all().find(({ platform }) => deviceFile(platform.device) === name);
+    return held && fileIfAny(held.vfio.fd);
+  }
+
+  async #dropContext(context: Context): Promise<void> {
+    const { contexts, destroy, devices, holdings } = this.#parts;
+    if (!this.#intended("end").some((intent) => intent.context === context.name))
+      this.#lose({ context: context.name, reason: "the store has not kept its iommufd" });
+    if (context.name !== DEFAULT_CONTEXT) return destroy(context, RESTART);
+    for (const { platform } of devices.inContext(context)) await holdings.release(platform.device, RESTART);
+    for (const ioas of [...context.ioases.values()]) contexts.gone(context, ioas);
+    await context.close();
+  }
+
+  async #dropDevice(held: HeldDevice): Promise<void> {
+    const { devices, holdings } = this.#parts;
+    const { device } = held.platform;
+    if (devices.get(device) !== held) return;
+    const isWanted =
+      this.#intended("release").some((intent) => intent.device === device) ||
+      this.#intended("end").some((intent) => intent.context === held.context.name);
+    if (!isWanted) this.#lose({ device, reason: "the store has not kept it, or it is not bound" });
+    await holdings.release(device, RESTART);
+  }
+
+  /** Takes those out of the model that the kernel has not, and out of the kernel those that nobody was told of. */
+  #compareIoases(context: Context): void {
+    const { contexts } = this.#parts;
+    for (const ioas of [...context.ioases.values()]) {
+      if (this.#exists(context, ioas.id)) continue;
+      const isMeant = this.#intended("destroy-ioas").some(
+        (intent) => intent.context === context.name && intent.ioas === ioas.id,
+      );
+      // In a shared context anybody may destroy one.
+      if (!isMeant && !context.shared)
+        this.#lose({ context: context.name, ioas: ioas.id, reason: "the kernel has no such IOAS" });
+      for (const held of this.#parts.devices.inContext(context))
+        if (held.ioas === ioas) this.#left(held, ioas);
+      contexts.gone(context, ioas);
+    }
+  }
+
+  /** In a shared context others' IOASes are not told from one that a request was about to make. */
+  #destroyOrphans(context: Context): void {
+    if (context.shared) return;
+    const iommufd = context.open();
+    const known = [...context.ioases.keys(), ...this.#heldIn(context).map(({ deviceId }) => deviceId)];
+    for (let id = 1, last = Math.max(0, ...known) + PATIENCE; id <= last; id++) {
+      if (context.ioases.has(id) || !this.#exists(context, id)) continue;
+      ifPossible(() => iommufd.destroy(id));
+      last = id + PATIENCE;
+    }
+  }
+
+  /**
+   * The kernel does not tell where a device is attached. One that is attached nowhere is detached, which changes nothing if
+   * it is so; those of a group that something was under way with are put where they were.
+   */
+  async #seatDevices(): Promise<void> {
+    const { attachments, devices } = this.#parts;
+    const seated = new Set<number>();
+    for (const { device } of this.#intended("detach")) {
+      const held = devices.get(device);
+      if (held?.ioas) await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, RESTART));
+    }
+    for (const intent of [...this.#intended("attach"), ...this.#intended("detach")]) {
+      const group = devices.get(intent.device)?.platform.group;
+      if (group !== undefined) seated.add(group);
+    }
+    for (const group of seated) await this.#seat(group);
+    for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
+    for (const context of this.#openContexts()) this.#destroyOrphans(context);
+  }
+
+  async #seat(group: number): Promise<void> {
+    const members = this.#parts.devices.all().filter(({ platform }) => platform.group === group);
+    for (const held of members) await this.#detach(held);
+    for (const held of members) {
+      const { ioas } = held;
+      if (!ioas) continue;
+      try {
+        await attachInsisting(held.vfio, ioas.id);
+      } catch (error) {
+        const errno = errnoOf(error);
+        if (errno === undefined) throw error;
+        this.#left(held, ioas);
+        this.#lose({
+          device: held.platform.device,
+          ioas: ioas.id,
+          reason: `it cannot be attached again: ${errno}`,
+        });
+      }
+    }
+  }
+
+  /** What the IOAS of the device allows may be another set from now on. */
+  async #detach(held: HeldDevice, detached: () => void = () => {}): Promise<void> {
+    const change = new IoasChange();
+    if (held.ioas) change.include(held.ioas);
+    change.hasEffect = true;
+    try {
+      await held.vfio.detach();
+      detached();
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.#lose({ device: held.platform.device, reason: `the kernel does not detach it: ${errno}` });
+    } finally {
+      change.end();
+    }
+  }
+
+  #left(held: HeldDevice, ioas: Ioas): void {
+    this.#parts.attachments.left(held, ioas, 0, RESTART);
+  }
+
+  /** The list that was answered; what a request was about to make of it has not happened. */
+  async #restoreAllowLists(): Promise<void> {
+    const { contexts, tell, underWay } = this.#parts;
+    for (const { context: name, ioas: id } of this.#intended("allow")) {
+      const ioas = contexts.find(name)?.ioases.get(id);
+      if (!ioas) continue;
+      const allow = (list: NamedRanges) => allowRanges(ioas, list, [], () => undefined, tell, underWay);
+      try {
+        await allow(ioas.allowList ?? NamedRanges.EMPTY);
+      } catch {
+        this.#lose({ context: name, ioas: id, reason: "its allow list is not free any more" });
+        await allow(NamedRanges.EMPTY).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Compares every IOAS with what is known of its devices; where they differ, its devices are put where they were once more. */
+  async #verify(): Promise<void> {
+    const { contexts, verifier } = this.#parts;
+    for (const context of contexts.all()) {
+      for (const ioas of context.ioases.values()) {
+        if (!context.shared && !(await verifier.isAsPredicted(ioas))) await this.#seatAll(ioas);
+        const device = [...ioas.devices][0] ?? this.#concerned(context) ?? "";
+        await verifier.check(ioas, { event: "RESTARTED", device }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #seatAll(ioas: Ioas): Promise<void> {
+    const devices = this.#heldIn(ioas.context.name).filter((held) => held.ioas === ioas);
+    for (const group of new Set(devices.map(({ platform }) => platform.group))) await this.#seat(group);
+  }
+
+  /** A device that something was under way with: by it, an IOAS with none has changed. */
+  #concerned(context: Context): string | undefined {
+    const intents = this.#intents.map(([, intent]) => intent);
+    const named = intents.flatMap((intent) => ("device" in intent ? [intent.device] : []));
+    const lost = this.#losses.flatMap(({ device }) => device ?? []);
+    const held = this.#heldIn(context).map(({ platform }) => platform.device);
+    return [...named, ...lost, ...held][0];
+  }
+
+  async #endContext(context: Context | undefined, end: End): Promise<void> {
+    if (context && context.name !== DEFAULT_CONTEXT) await this.#parts.destroy(context, end);
+  }
+
+  #forgetIntents(): void {
+    const { journal } = this.#parts;
+    journal.together(() => {
+      for (const [about] of this.#intents) journal.put(`under-way ${about}`, null);
+    });
+  }
+
+  #intended<O extends Intent["operation"]>(operation: O): Extract<Intent, { operation: O }>[] {
+    return this.#intents.flatMap(([, intent]) =>
+      intent.operation === operation ? [intent as Extract<Intent, { operation: O }>] : [],
+    );
+  }
+
+  #openContexts(): Context[] {
+    return this.#parts.contexts.all().filter(({ isOpen }) => isOpen);
+  }
+
+  #heldIn(context: Context | string): HeldDevice[] {
+    const name = typeof context === "string" ? context : context.name;
+    return this.#parts.devices.all().filter((held) => held.context.name === name);
+  }
+
+  #exists(context: Context, id: number): boolean {
+    return ifPossible(() => context.open().isIoas(id)) ?? false;
+  }
+
+  #lose(loss: Loss): void {
+    this.#losses.push(loss);
+  }
+}
+
+function fileIfAny(fd: number): number | undefined {
+  return fd < 0 ? undefined : fd;
+}

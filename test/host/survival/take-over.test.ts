@@ -1,0 +1,226 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, it } from "vitest";
+import type { Loss } from "../../../src/host/changes.ts";
+import { assertModelEqualsKernel, DISK, GPU, NIC, refusal, setOf } from "../simulation.ts";
+import { Life, World } from "./world.ts";
+
+const REGIONS = new Map(
+  [NIC, DISK, GPU].map((device, i) => [
+    device,
+    { start: `0x${i}0000`, last: `0x${i}ffff`, type: "reserved" },
+  ]),
+);
+const excludedBy = (device: string) => setOf(...[REGIONS.get(device) ?? []].flat());
+
+let world: World;
+let life: Life;
+
+/** The NIC is attached to IOAS 1 of "guest", the disk is held there; the GPU is free. */
+beforeEach(async () => {
+  const devices = [NIC, DISK, GPU].map((device, group) => ({
+    device,
+    group,
+    regions: [REGIONS.get(device) ?? []].flat(),
+  }));
+  world = new World({ devices });
+  life = new Life(world);
+  const { host } = life;
+  host.createContext("guest", "persistent", 7);
+  host.createIoas("guest", 7);
+  await host.hold(NIC, "guest", 7);
+  await host.hold(DISK, "guest", 7);
+  await host.attach(NIC, 1);
+});
+
+/** The process dies at rest, and another one takes over. */
+async function restart(grace = 30): Promise<readonly Loss[]> {
+  life.dies = life.steps.length;
+  await world.reap();
+  life = new Life(world);
+  world.told.length = 0;
+  const lost = await life.host.takeOver(grace);
+  await assertModelEqualsKernel({ host: life.host, machine: world.machine }, excludedBy, (fd) =>
+    world.isStored(fd),
+  );
+  return lost ?? [];
+}
+
+/** What the journal's file has, cut behind so many bytes. */
+function cut(length: number): void {
+  const storage = world.storages.find(({ bytes }) => bytes.length > 0);
+  assert(storage);
+  storage.bytes = storage.bytes.subarray(0, length);
+}
+
+const told = () => world.told.map((change) => [change.event, "cause" in change && change.cause]);
+
+it("a first life has nothing to take over", async () => {
+  assert.equal(await new Life(new World({ devices: [] })).host.takeOver(30), undefined);
+});
+
+it("a restart at rest loses nothing, changes nothing and tells nothing", async () => {
+  const before = life.snapshot();
+  const { generation } = life.host.ioas("guest", 1);
+  assert.deepEqual(await restart(), []);
+  assert.deepEqual([life.snapshot(), told()], [before, []]);
+  assert.equal(life.host.ioas("guest", 1).generation, generation);
+});
+
+it("what a probe taught is known, with generations that are no less", async () => {
+  await life.host.probe(GPU);
+  const { reserved } = await life.host.reserved(GPU);
+  await restart();
+  const after = (await life.host.reserved(GPU)).reserved;
+  assert.deepEqual([after.source, after.apertureSource], ["probe", "probe"]);
+  assert(after.generation >= reserved.generation);
+});
+
+it("a shared context's answers have generations that are no less, also when only questions were asked", async () => {
+  life.host.handOverContext("guest", () => ({ isUnderWay: false }));
+  for (let i = 0; i < 5; i++) await life.host.allowed(life.host.ioas("guest", 1));
+  const { generation } = await life.host.allowed(life.host.ioas("guest", 1));
+  await restart();
+  assert((await life.host.allowed(life.host.ioas("guest", 1))).generation > generation);
+});
+
+it("an allow list holds in the kernel as the model says, whenever the process was killed while it was set", async () => {
+  const list = excludedBy(GPU);
+  for (let dies = 1; ; dies++) {
+    life.dies = life.steps.length + dies;
+    const end = await life.until(() => life.host.allowRanges("guest", 1, list));
+    await restart();
+    const { allowList } = life.host.ioas("guest", 1);
+    await life.host.hold(GPU, "guest", 7);
+    if (allowList) assert.equal((await refusal(() => life.host.attach(GPU, 1))).errorClass, "RangeConflict");
+    else await life.host.attach(GPU, 1);
+    await life.host.release(GPU);
+    if (end !== "killed") break;
+    await life.host.allowRanges("guest", 1, setOf());
+  }
+});
+
+describe("a device that was handed over", () => {
+  beforeEach(() => life.host.handOverDevice(GPU, "guest", () => ({ isUnderWay: false }), 7));
+
+  it("is so for as long as its process has it", async () => {
+    world.machine.fileUses.push({ path: "/dev/vfio/devices/vfio2", pid: 4711, uid: 7, command: "qemu" });
+    assert.deepEqual(await restart(), []);
+    const { state, context, owner } = await life.host.device(GPU);
+    assert.deepEqual([state, context, owner], ["handed-over", "guest", 7]);
+    world.machine.fileUses.length = 0;
+    assert.equal((await life.host.device(GPU)).state, "observed");
+  });
+
+  it("is free again when its process has gone meanwhile, and that is told", async () => {
+    assert.deepEqual(await restart(), []);
+    assert.equal((await life.host.device(GPU)).state, "observed");
+    assert(told().some(([event]) => event === "DEVICE_RELEASED"));
+  });
+});
+
+describe("a context that lasts as long as the devices that were handed over with it", () => {
+  beforeEach(async () => {
+    life.host.createContext("vm", "handed-over", 7);
+    await life.host.handOverDevice(GPU, "vm", () => ({ isUnderWay: false }), 7);
+    world.machine.fileUses.push({ path: "/dev/vfio/devices/vfio2", pid: 4711, uid: 7, command: "qemu" });
+  });
+
+  it("ends when they are free again, also after a restart", async () => {
+    await restart();
+    assert(life.host.contexts().some(({ name }) => name === "vm"));
+    world.machine.fileUses.length = 0;
+    await life.host.device(GPU);
+    while (life.host.contexts().some(({ name }) => name === "vm")) await new Promise(setImmediate);
+    assert.deepEqual(told().at(-1), ["CONTEXT_DESTROYED", "lease"]);
+  });
+});
+
+describe("a context of a connection", () => {
+  beforeEach(() => {
+    life.host.createContext("vm", "connection", 7);
+  });
+
+  it("goes on when its client resumes it, and nobody else's", async () => {
+    await restart();
+    assert.equal((await refusal(() => life.host.resumeContext("vm", 8))).errorClass, "PermissionDenied");
+    assert.equal(life.host.resumeContext("vm", 7).name, "vm");
+    assert.equal((await refusal(() => life.host.resumeContext("vm", 7))).errorClass, "ContextNotFound");
+    assert.equal((await refusal(() => life.host.resumeContext("guest", 7))).errorClass, "ContextNotFound");
+  });
+
+  it("ends when nobody has resumed it in time", async () => {
+    await restart(0);
+    while (life.host.contexts().some(({ name }) => name === "vm")) await new Promise(setImmediate);
+    assert.deepEqual(told().at(-1), ["CONTEXT_DESTROYED", "lease"]);
+  });
+});
+
+describe("of what is wrong with what is left, the model is what the kernel has, and the loss is named:", () => {
+  it.each([
+    ["context guest", [DISK, NIC]],
+    ["ioas guest 1", [NIC]],
+    [`held ${NIC}`, [NIC]],
+    [`held ${DISK}`, []],
+    [`attached ${NIC}`, []],
+  ] as const)("an entry is missing: %s", async (key, devices) => {
+    life.drop(key);
+    const lost = await restart();
+    assert.deepEqual([...new Set(lost.flatMap(({ device }) => device ?? []))].sort(), [...devices].sort());
+  });
+
+  it("a descriptor is missing: the device is released, and listeners are told why", async () => {
+    await world.forget(`device-${encodeURIComponent(NIC)}`);
+    const lost = await restart();
+    assert.deepEqual(
+      lost.map(({ device }) => device),
+      [NIC],
+    );
+    assert.deepEqual(
+      told().filter(([event]) => event !== "ALLOWED_RANGES_CHANGED" && event !== "DEVICE_CHANGED"),
+      [
+        ["DEVICE_DETACHED", "restart"],
+        ["DEVICE_RELEASED", "restart"],
+      ],
+    );
+  });
+
+  it("a context's descriptor is missing: it ends with all that was in it", async () => {
+    await world.forget("context-guest");
+    const lost = await restart();
+    assert.deepEqual(
+      lost.map(({ context }) => context),
+      ["guest"],
+    );
+    assert.deepEqual(told().at(-1), ["CONTEXT_DESTROYED", "restart"]);
+    await life.host.hold(NIC, "default");
+  });
+
+  it("a descriptor is there twice: the device is free when it is released", async () => {
+    const name = `device-${encodeURIComponent(NIC)}`;
+    const { fd } = world.stored.find((each) => each.name === name) ?? {};
+    world.stored.push({ name, fd: world.machine.duplicate(fd as number) });
+    assert.deepEqual(await restart(), []);
+    assert.equal(world.stored.filter((each) => each.name === name).length, 1);
+    await life.host.release(NIC);
+    await life.host.hold(NIC, "default");
+  });
+
+  it("a descriptor is of another file: it does not pass for the device", async () => {
+    const name = `device-${encodeURIComponent(DISK)}`;
+    await world.forget(name);
+    world.stored.push({ name, fd: world.machine.open("/dev/iommu") });
+    assert.deepEqual(
+      (await restart()).map(({ device }) => device),
+      [DISK],
+    );
+  });
+
+  it("the journal ends anywhere", async () => {
+    const { length } = world.storages.find(({ bytes }) => bytes.length > 0)?.bytes ?? [];
+    const cuts = Array.from({ length: 60 }, (_, i) => Math.floor(((length ?? 0) * i) / 60));
+    for (const at of cuts.reverse()) {
+      cut(at);
+      await restart();
+    }
+  });
+});

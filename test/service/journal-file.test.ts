@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { closeSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
+import { describe, it } from "vitest";
+import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
+import { MemoryFile } from "../../src/service/memory-file.ts";
+import { runs } from "../runs.ts";
+
+class Bytes implements JournalStorage {
+  bytes = Buffer.alloc(0);
+
+  read(): Buffer {
+    return this.bytes;
+  }
+
+  append(bytes: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, bytes]);
+  }
+
+  clear(): void {
+    this.bytes = Buffer.alloc(0);
+  }
+}
+
+function storages(): [Bytes, Bytes] {
+  return [new Bytes(), new Bytes()];
+}
+
+const inUse = (pair: readonly Bytes[]) => pair.find(({ bytes }) => bytes.length > 0) as Bytes;
+
+describe("the journal", () => {
+  it("is empty at first, and then what an earlier life has left, in its order", () => {
+    const pair = storages();
+    const first = new JournalFile(pair);
+    assert.equal(first.isInherited, false);
+    for (const key of ["b", "a", "c"]) first.put(key, `of ${key}`);
+    first.put("c", null);
+    first.put("b", "another");
+    const second = new JournalFile(pair);
+    assert.equal(second.isInherited, true);
+    assert.deepEqual(
+      [...second.entries],
+      [
+        ["b", "another"],
+        ["a", "of a"],
+      ],
+    );
+  });
+
+  it("takes what is put together in one piece", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    const before = inUse(pair).bytes.length;
+    let during = 0;
+    journal.together(() => {
+      journal.put("a", "1");
+      journal.together(() => journal.put("b", "2"));
+      during = inUse(pair).bytes.length;
+    });
+    assert.equal(during, before);
+    assert.deepEqual(
+      [...new JournalFile(pair).entries],
+      [
+        ["a", "1"],
+        ["b", "2"],
+      ],
+    );
+  });
+
+  it("keeps what was put together also when its writer fails", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    const fail = () => {
+      journal.put("a", "1");
+      throw new Error("no");
+    };
+    assert.throws(() => journal.together(fail), /no/);
+    assert.deepEqual([...new JournalFile(pair).entries], [["a", "1"]]);
+  });
+
+  it("leaves out a record that is cut short, wherever that is, and says so", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    journal.put("a", "1");
+    const { bytes } = inUse(pair);
+    journal.put("b", "2");
+    const whole = inUse(pair).bytes;
+    for (let length = bytes.length + 1; length < whole.length; length++) {
+      const torn = storages();
+      torn[0].bytes = whole.subarray(0, length);
+      const read = new JournalFile(torn);
+      assert.deepEqual([[...read.entries], read.isTorn], [[["a", "1"]], true]);
+      // What follows is not lost behind what is cut short.
+      read.put("c", "3");
+      assert.deepEqual([...new JournalFile(torn).entries.keys()], ["a", "c"]);
+    }
+  });
+
+  it("leaves out a record with a bit that is wrong, whichever", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    journal.put("a", "1");
+    const start = inUse(pair).bytes.length;
+    journal.put("b", "2");
+    const whole = inUse(pair).bytes;
+    for (let bit = start * 8; bit < whole.length * 8; bit++) {
+      const broken = storages();
+      broken[0].bytes = Buffer.from(whole);
+      broken[0].bytes[bit >> 3] = (whole[bit >> 3] as number) ^ (1 << (bit & 7));
+      const read = new JournalFile(broken);
+      assert.deepEqual([[...read.entries], read.isTorn], [[["a", "1"]], true]);
+    }
+  });
+
+  it("of a format that is not known is not read, and begins again", () => {
+    const title = Buffer.from('{"format":9,"number":1}');
+    const journal = storages();
+    const other = new JournalFile(journal);
+    other.put("a", "1");
+    const storage = inUse(journal);
+    const length = storage.bytes.readUInt32LE(0);
+    const rest = storage.bytes.subarray(8 + length);
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(title.length, 0);
+    head.writeUInt32LE(crc32(title), 4);
+    storage.bytes = Buffer.concat([head, title, rest]);
+    const read = new JournalFile(journal);
+    assert.match(read.problem ?? "", /format 9/);
+    assert.deepEqual([[...read.entries], read.isInherited], [[], false]);
+    assert.equal(new JournalFile(journal).problem, undefined);
+  });
+
+  it("is what was put, whatever it was, and whichever write was the last that was whole", () => {
+    const put = fc.record({
+      key: fc.constantFrom("a", "b", "c", "__proto__"),
+      text: fc.option(fc.string({ maxLength: 20_000, minLength: 0 }), { nil: null }),
+      isTogether: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(put, { maxLength: 60 }), fc.nat(5), (puts, lives) => {
+        const pair = storages();
+        let journal = new JournalFile(pair);
+        const model = new Map<string, string>();
+        for (const [i, { key, text, isTogether }] of puts.entries()) {
+          const write = () => journal.put(key, text === null ? null : text.repeat(400));
+          if (isTogether) journal.together(write);
+          else write();
+          if (text === null) model.delete(key);
+          else model.set(key, text.repeat(400));
+          if (lives > 0 && i % lives === 0) journal = new JournalFile(pair);
+          assert.deepEqual([...new JournalFile([copy(pair[0]), copy(pair[1])]).entries], [...model]);
+        }
+      }),
+      { numRuns: runs(20, 500) },
+    );
+  });
+
+  it("grows no further than a few times of what it keeps", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    let most = 0;
+    for (let i = 0; i < 3000; i++) {
+      journal.put("a", "x".repeat(1000));
+      most = Math.max(most, pair[0].bytes.length + pair[1].bytes.length);
+    }
+    assert(most < 600 * 1024, `${most} bytes`);
+  });
+
+  it("is in files that have no name and outlive the descriptor that wrote them", () => {
+    const files = [MemoryFile.create("a"), MemoryFile.create("b")] as const;
+    new JournalFile(files).put("a", "1");
+    const again = files.map(({ fd }) => new MemoryFile(fd)) as [MemoryFile, MemoryFile];
+    assert.deepEqual([...new JournalFile(again).entries], [["a", "1"]]);
+    for (const { fd } of files) closeSync(fd);
+  });
+});
+
+function copy({ bytes }: Bytes): Bytes {
+  const other = new Bytes();
+  other.bytes = bytes;
+  return other;
+}
