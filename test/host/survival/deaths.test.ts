@@ -88,7 +88,7 @@ describe("whatever is asked for at the same time, and whenever the process dies,
           assert.deepEqual([world.stored, world.machine.openFds()], [[], []]);
         },
       ),
-      { numRuns: runs(100, 10_000) },
+      { numRuns: runs(60, 10_000) },
     );
   });
 });
