@@ -42,12 +42,14 @@ export class NatsServer {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#process = child;
+    const log: string[] = [];
     for await (const line of createInterface({ input: child.stderr })) {
+      log.push(line);
       if (!line.includes("Server is ready")) continue;
       child.stderr.resume();
       return;
     }
-    throw new Error("nats-server has ended");
+    throw new Error(`nats-server has ended: ${log.join("\n")}`);
   }
 
   async kill(): Promise<void> {

@@ -121,6 +121,14 @@ describe("a publisher", () => {
     await until(() => store.published.filter(({ renew }) => renew).length === 2);
   });
 
+  it("makes the directory that it publishes into, and nothing above it", async () => {
+    const made = new CountingStore(join(directory, "fleet"));
+    start({ openStore: async () => made });
+    await until(() => made.published.length === 1);
+    const { said } = start({ openStore: async () => new CountingStore(join(directory, "no", "fleet")) });
+    await until(() => said.some((message) => message.includes("there is no directory")));
+  });
+
   it("is gone when it ends, and not stale", async () => {
     const { end } = start();
     await until(() => store.published.length === 1);

@@ -1,5 +1,5 @@
 import { watch as watchDirectory } from "node:fs";
-import { open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { HOST_NAME, type HostRecord } from "../record.ts";
 import {
@@ -31,7 +31,12 @@ export class DirectoryStore implements FleetStore {
     // Its name hides it from readers, and from rsync as rsync's own do.
     const fresh = join(this.#directory, `.${record.host}${SUFFIX}.${record.publisher.slice(0, 8)}`);
     await this.#do(async () => {
-      const file = await open(fresh, "w", 0o644);
+      const file = await open(fresh, "w", 0o644).catch(async (error) => {
+        if (!isMissing(error)) throw error;
+        // Only the last of its path: what lies above may be a file system that is yet to be mounted.
+        await mkdir(this.#directory);
+        return open(fresh, "w", 0o644);
+      });
       try {
         await file.writeFile(`${JSON.stringify({ ...profile, ...record })}\n`);
         // Or a power cut may leave the new name with nothing behind it.
@@ -184,7 +189,7 @@ function isMissing(error: unknown): boolean {
 
 function said(error: unknown, directory: string): StoreError {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return new StoreError(`there is no directory ${directory}: make it first`);
+  if (code === "ENOENT") return new StoreError(`there is no directory ${directory}`);
   if (code === "EACCES" || code === "EPERM") return new StoreError(`this user may not use ${directory}`);
   return new StoreError(`${directory}: ${message}`);
 }
