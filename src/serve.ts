@@ -4,6 +4,8 @@ import { type Logger, pino } from "pino";
 import { type AccessRules, accessPolicy, hasRules, type Peer } from "./access/policy.ts";
 import { version } from "./command-line.ts";
 import { Host } from "./host/host.ts";
+import { NO_JOURNAL } from "./host/survival/journal.ts";
+import { countRestarts } from "./host/survival/restarts.ts";
 import type { Limits } from "./limits.ts";
 import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
@@ -69,6 +71,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const supervision = supervisor && new Supervision(supervisor.notices, () => statusOf(host, server));
   supervision?.takeTime();
   await takeOver(host, events, options.leaseGrace);
+  const restarts = countRestarts(service?.journal ?? NO_JOURNAL);
   const sockets = listenersAmong(environment.inherited);
   const door = await openDoor(options, log, sockets);
   const server = new RpcServer({
@@ -80,6 +83,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     version: version(),
     log,
     logLinesDropped: () => sink.dropped,
+    keepsState: service !== undefined,
+    restarts,
     meters,
     limits,
     slices,

@@ -87,7 +87,7 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
     counter(
       "iovad_restarts_total",
       "Restarts that this daemon has taken its state over from.",
-      daemon.restarts(),
+      daemon.restarts,
     ),
   ];
 }

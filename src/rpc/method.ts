@@ -23,7 +23,9 @@ export interface DaemonInfo {
   /** How many lines of its log nobody has taken. */
   logLinesDropped(): number;
   /** From how many restarts the state was taken over. */
-  restarts(): number;
+  readonly restarts: number;
+  /** Whether a restart will take over what there is now. */
+  readonly keepsState: boolean;
   /** Everything that is measured, as it is now. */
   metrics(): readonly Metric[];
 }

@@ -46,6 +46,8 @@ export interface RpcServerOptions {
   readonly logLinesDropped?: DaemonInfo["logLinesDropped"];
   /** From how many restarts the state was taken over; none when left out. */
   readonly restarts?: DaemonInfo["restarts"];
+  /** False when left out. */
+  readonly keepsState?: DaemonInfo["keepsState"];
   /** What is measured; whoever else observes the host shares it. */
   readonly meters?: Meters;
   /** May change while the server serves. */
@@ -92,7 +94,8 @@ export class RpcServer {
       startedAt: new Date(),
       connections: () => this.#sessions.size,
       logLinesDropped: options.logLinesDropped ?? (() => 0),
-      restarts: options.restarts ?? (() => 0),
+      restarts: options.restarts ?? 0,
+      keepsState: options.keepsState ?? false,
       metrics: () => measure(measured),
     };
     const measured: Measured = { meters: this.#meters, host, daemon, events, budget, limits: this.#limits };

@@ -144,9 +144,8 @@ function counted(check: string, count: number | undefined, what: string, remedy:
 /** A daemon that keeps its state over a restart says so. */
 function restart(status: Result<"query-status">): Finding {
   const held = status["held-devices"];
-  const keeps = (status as { readonly "keeps-state"?: boolean })["keeps-state"];
   const evidence = `${held} held devices, ${status.contexts} contexts`;
-  if (keeps) return ok("daemon", "restart", `${evidence}: a restart keeps them`);
+  if (status["keeps-state"]) return ok("daemon", "restart", `${evidence}: a restart keeps them`);
   if (held === 0 && status.contexts <= 1) return ok("daemon", "restart", `${evidence}: nothing to lose`);
   return warning(
     "daemon",

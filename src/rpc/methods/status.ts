@@ -39,6 +39,10 @@ export const queryStatus = defineMethod({
     "held-devices": count,
     connections: count,
     "log-lines-dropped": count.meta({ description: "Lines of the daemon's log that nobody has taken" }),
+    "keeps-state": z.boolean().meta({
+      description:
+        "Whether a restart of the daemon takes over contexts, IOASes and held devices: under systemd",
+    }),
     cache: z.object({ hits: count, misses: count, invalidations: count }),
     mismatches: count.meta({
       description:
@@ -60,6 +64,7 @@ export const queryStatus = defineMethod({
     "held-devices": host.heldCount,
     connections: daemon.connections(),
     "log-lines-dropped": daemon.logLinesDropped(),
+    "keeps-state": daemon.keepsState,
     cache: { ...host.cacheCounters },
     mismatches: host.mismatches,
   }),

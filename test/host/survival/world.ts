@@ -15,7 +15,7 @@ import { TamperedKernel } from "../tampered-kernel.ts";
 export class Killed extends Error {}
 
 /** Bytes that outlive a process. */
-class Memory implements JournalStorage {
+export class Memory implements JournalStorage {
   bytes = Buffer.alloc(0);
 
   read(): Buffer {
