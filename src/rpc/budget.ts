@@ -56,6 +56,8 @@ export class Budget {
     const account = new Account(this, uid, cutOff);
     const accounts = this.#accounts.get(uid) ?? new Set();
     this.#accounts.set(uid, accounts.add(account));
+    // Of two users with as much, the one that came first.
+    this.#count(uid, 0);
     return account;
   }
 

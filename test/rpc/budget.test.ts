@@ -68,6 +68,15 @@ describe("Budget", () => {
     expect(cutOff).toEqual([0]);
   });
 
+  it("cuts off the user that came first of two with as much", () => {
+    const { budget, open, reasons } = setUp();
+    const accounts = [open(0), open(1), open(2)];
+    for (const n of [1, 0, 2]) accounts[n]?.add(n === 2 ? 60 : 95);
+    accounts[2]?.add(1);
+    expect(reasons.map((reason) => reason ?? null)).toEqual(["max-buffered", null, null]);
+    expect(budget.total).toBe(95 + 61);
+  });
+
   it("cuts off whom a list of all connections would have it cut off", () => {
     const step = fc.record({ of: fc.nat(7), bytes: fc.integer({ min: -60, max: 120 }), ends: fc.nat(9) });
     fc.assert(
