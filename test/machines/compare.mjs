@@ -116,7 +116,7 @@ function differencesOfTexts([flat, owners, tree]) {
     }
   }
   try {
-    parseMtree(tree, 4096n);
+    finish(parseMtree(tree, 4096n));
     differences.push(`${COMMANDS[2]} is taken for a flat view`);
   } catch {
     // As it should be.
