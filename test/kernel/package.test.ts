@@ -10,7 +10,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
 
 const DEVICE = "0000:00:05.0";
@@ -208,6 +208,75 @@ describe.each([
     expect(asMember(`--groups=${gid}`, asking({ method: "query-version" }))).toContain('"name":"iovad"');
     expect(property("Result")).toBe("success");
   });
+});
+
+describe("a daemon that dies", () => {
+  const devices = [DEVICE, OTHER];
+  const deaths: [string, number, () => void][] = [
+    ["is killed", 5, () => process.kill(mainPid(), "SIGKILL")],
+    ["is restarted", 1, () => shell("systemctl restart iovad.service")],
+    ["stands still for longer than its watchdog waits", 1, () => process.kill(mainPid(), "SIGSTOP")],
+  ];
+
+  it("has its devices where they were, and has told every event once", async () => {
+    let losses = 0;
+    const options = {
+      ...{ socket: SOCKET, reconnect: true, patience: 60_000 },
+      connectionLost: () => losses++,
+      leaseLost: (context: string) => expect.unreachable(`the lease of ${context} is lost`),
+    };
+    const [client, watcher] = [await connect(options), await connect(options)];
+    const events = watcher.events();
+    const first = (await events.next()).value;
+    const told: { method: string; sequence: number; lost?: unknown }[] = [];
+    const watching = (async () => {
+      for await (const { method, params } of events)
+        told.push({ method, ...(params as { sequence: number }) });
+    })();
+    const stored = property("NFileDescriptorStore");
+    await client.call("create-context", { context: "vm", lease: "connection" });
+    const { ioas } = await client.call("create-ioas", { context: "vm" });
+    for (const device of devices) {
+      await client.call("hold-device", { device, context: "vm" });
+      await client.call("attach-device", { device, ioas });
+    }
+    const kept = [{ start: "0x100000", last: "0x1fffff" }];
+    await client.call("allow-ranges", { context: "vm", ioas, ranges: kept });
+    const { ranges, generation } = await client.call("query-allowed-ranges", { context: "vm", ioas });
+    let before = generation;
+    for (const [how, times, die] of deaths) {
+      for (let n = 0; n < times; n++) {
+        const pid = mainPid();
+        losses = 0;
+        die();
+        await vi.waitUntil(() => losses === 2, { timeout: 120_000 });
+        const after = await client.call("query-allowed-ranges", { context: "vm", ioas });
+        expect(mainPid(), how).not.toBe(pid);
+        expect(after, how).toMatchObject({ ranges, devices });
+        expect(after.generation, how).toBeGreaterThanOrEqual(before);
+        before = after.generation;
+        const held = await client.call("query-devices", { context: "vm" });
+        expect(held.devices.map((each) => [each.state, each.ioas])).toEqual(
+          devices.map(() => ["attached", ioas]),
+        );
+        expect((await client.call("query-ioas", { context: "vm" })).ioas).toMatchObject([
+          { ioas, "allow-list": kept },
+        ]);
+        expect(await client.call("query-status")).toMatchObject({ mismatches: 0, "keeps-state": true });
+      }
+    }
+    await client.call("destroy-context", { context: "vm" });
+    const last = (await client.call("query-events", { limit: 1 })).events.at(-1)?.params.sequence as number;
+    await vi.waitUntil(() => told.at(-1)?.sequence === last, { timeout: 60_000 });
+    const { sequence: start } = first?.params as { sequence: number };
+    expect(told.map(({ sequence }) => sequence)).toEqual(told.map((_, n) => start + 1 + n));
+    const restarts = told.filter(({ method }) => method === "RESTARTED");
+    expect(restarts.map(({ lost }) => lost)).toEqual(Array(7).fill([]));
+    await client.close();
+    await watcher.close();
+    await watching;
+    expect(property("NFileDescriptorStore")).toBe(stored);
+  }, 600_000);
 });
 
 describe("upgraded", () => {
