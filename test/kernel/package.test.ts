@@ -268,7 +268,7 @@ describe("a daemon that dies", () => {
     await client.call("destroy-context", { context: "vm" });
     const last = (await client.call("query-events", { limit: 1 })).events.at(-1)?.params.sequence as number;
     await vi.waitUntil(() => told.at(-1)?.sequence === last, { timeout: 60_000 });
-    const { sequence: start } = first?.params as { sequence: number };
+    const start = (first?.params as { sequence: number } | undefined)?.sequence ?? Number.NaN;
     expect(told.map(({ sequence }) => sequence)).toEqual(told.map((_, n) => start + 1 + n));
     const restarts = told.filter(({ method }) => method === "RESTARTED");
     expect(restarts.map(({ lost }) => lost)).toEqual(Array(7).fill([]));
