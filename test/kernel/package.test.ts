@@ -18,6 +18,9 @@ const OTHER = "0000:00:06.0";
 const SOCKET = "/run/iovad/iovad.sock";
 const UNITS = "/usr/share/doc/iovad/examples";
 
+/** No triggers: man-db's goes through all manual pages of the host. */
+const DPKG = "dpkg --no-triggers --force-unsafe-io";
+
 const shell = (command: string) => execFileSync("sh", ["-c", command], { encoding: "utf8" }).trim();
 const property = (name: string, unit = "iovad.service") =>
   shell(`systemctl show --property=${name} --value ${unit}`);
@@ -66,13 +69,13 @@ function installNode(): void {
     ([name, value]) => `${name}: ${value}\n`,
   );
   writeFileSync("/tmp/nodejs/DEBIAN/control", lines.join(""));
-  shell("dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb && dpkg --install --force-unsafe-io /tmp/nodejs.deb");
+  shell(`dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb && ${DPKG} --install /tmp/nodejs.deb`);
 }
 
 beforeAll(() => {
   deb = `/run/lab/${readdirSync("/run/lab").find((name) => name.endsWith(".deb"))}`;
   installNode();
-  shell(`dpkg --install --force-unsafe-io ${deb}`);
+  shell(`${DPKG} --install ${deb}`);
 }, 300_000);
 
 describe("installed", () => {
@@ -300,7 +303,7 @@ describe("upgraded", () => {
     const { instance } = await older.call("subscribe");
     await older.close();
     const before = mainPid();
-    shell(`dpkg --install --force-unsafe-io ${makeNewer()}`);
+    shell(`${DPKG} --install ${makeNewer()}`);
     expect(mainPid()).not.toBe(before);
     const newer = await connect({ socket: SOCKET });
     expect(await newer.call("query-version")).toMatchObject({ version: NEWER });
@@ -316,7 +319,7 @@ describe("purged", () => {
   it("leaves nothing", () => {
     const installed = shell("dpkg --listfiles iovad").split("\n");
     expect(installed).toContain("/usr/bin/iovad");
-    shell("dpkg --purge --force-unsafe-io iovad");
+    shell(`${DPKG} --purge iovad`);
     const left = installed.filter((path) => existsSync(path) && !statSync(path).isDirectory());
     expect(left).toEqual([]);
     expect(spawnSync("getent", ["passwd", "iovad"]).status).toBe(2);
