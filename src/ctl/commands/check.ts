@@ -10,24 +10,12 @@ import {
   isMachineAssumed,
   sourceParams,
 } from "../guest.ts";
-import { RANGE_COLUMNS } from "../range-columns.ts";
 import { rangeText, sizeOf } from "../ranges.ts";
 import type { Output } from "../terminal/output.ts";
-import type { Column } from "../terminal/table.ts";
+import { WINDOW_COLUMNS } from "../window-columns.ts";
 import { worthLines } from "../worth.ts";
 
 type Checked = Result<"check-layout">;
-type Window = Checked["windows"][number];
-
-const COLUMNS: readonly Column<Window>[] = [
-  { name: "window", of: ({ name }) => name },
-  ...RANGE_COLUMNS,
-  {
-    name: "fits",
-    of: ({ fits, required }) => (fits ? "yes" : required ? "no" : "no, need not"),
-    role: ({ fits, required }) => (fits ? "fits" : required ? "blocks" : "warns"),
-  },
-];
 
 export const check = defineCommand({
   options: {
@@ -69,7 +57,7 @@ export function checkLines(answer: Checked, out: Output): string[] {
     .map(({ name }) => `${name}: starts or ends off the alignment ${answer["iova-alignment"]}`);
   const verdict = answer.fits ? out.paint("fits", "It fits.") : out.paint("blocks", "It does not fit.");
   return [
-    ...out.table(COLUMNS, answer.windows),
+    ...out.table(WINDOW_COLUMNS, answer.windows),
     ...conflicts.map((line) => `  ${line}`),
     ...misaligned.map((line) => `  ${line}`),
     verdict + (answer.enforced ? " The kernel keeps it so." : ""),

@@ -10,24 +10,11 @@ import { KIND_ROLES } from "../commands/map.ts";
 import { EXIT } from "../exit-status.ts";
 import { guestParams } from "../guest.ts";
 import { exactlyOne, noMore } from "../need.ts";
-import { RANGE_COLUMNS } from "../range-columns.ts";
 import { parseBytes, parseRange, rangeText, sizeOf, toRange } from "../ranges.ts";
-import type { Column } from "../terminal/table.ts";
+import { WINDOW_COLUMNS } from "../window-columns.ts";
 import { askFleet } from "./options.ts";
 import type { Answering, Question } from "./questions.ts";
 import { fleetWorth } from "./worth.ts";
-
-type Window = ReturnType<typeof checkAnswer>["windows"][number];
-
-const COLUMNS: readonly Column<Window>[] = [
-  { name: "window", of: ({ name }) => name },
-  ...RANGE_COLUMNS,
-  {
-    name: "fits",
-    of: ({ fits, required }) => (fits ? "yes" : required ? "no" : "no, need not"),
-    role: ({ fits, required }) => (fits ? "fits" : required ? "blocks" : "warns"),
-  },
-];
 
 /** Whether a guest's memory map is valid on all of the hosts. */
 export const check: Answering = async (question) => {
@@ -37,7 +24,7 @@ export const check: Answering = async (question) => {
   const { pool } = await askFleet(options);
   const answer = checkAnswer(checkPool(pool, guest));
   out.answer(answer, () => [
-    ...out.table(COLUMNS, answer.windows),
+    ...out.table(WINDOW_COLUMNS, answer.windows),
     ...answer.windows.flatMap(({ name, conflicts }) =>
       conflicts.map((each) => `  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`),
     ),
