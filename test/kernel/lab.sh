@@ -59,7 +59,7 @@ fi
 machine_x86() {
   root=/ guest_checkout=$checkout guest_node=$(command -v node) compiler=gcc
   init=$here/init.sh console=ttyS0
-  [[ $(column "$1" 3) != *-systemd* ]] || init=$here/systemd-init.sh
+  [[ $(column "$1" 7) != *kernel/package* ]] || init=$here/systemd-init.sh
   qemu_command=(qemu-system-x86_64)
   [[ $(column "$1" 4) != newer ]] || qemu_command=("$("$here/newer-qemu.sh")/qemu-system-x86_64")
   # KVM is not the default because where it exists in a nested machine it may hang or abort.
@@ -87,7 +87,7 @@ boot() {
   needed[checkout]=$guest_checkout
   [[ $(column "$name" 7) != *kernel/hand-over* ]] || needed[qemu]=$("$here/newer-qemu.sh")
   # What is installed there. The build is npm's, before this.
-  [[ $kernel != *-systemd* ]] || node "$checkout/dist/package/deb.js" "$share/$name"
+  [[ $(column "$name" 7) != *kernel/package* ]] || node "$checkout/dist/package/deb.js" "$share/$name"
   image=${images[$kernel]}
   read -ra devices <<<"$(column "$name" 6)"
   [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 7) ${tests[*]}"
