@@ -16,9 +16,6 @@ import type { CacheCounters } from "./knowledge/cache-counters.ts";
 import type { KnownDevice } from "./knowledge/claims.ts";
 import type { Prediction } from "./knowledge/prediction.ts";
 import { assemble, type HostOptions, type Parts } from "./parts.ts";
-
-export type { HostOptions } from "./parts.ts";
-
 import type { Blocker } from "./platform/blockers.ts";
 import { PhysicalMap } from "./platform/physical-map.ts";
 import { Platform, type PlatformDevice } from "./platform/platform.ts";
@@ -26,6 +23,8 @@ import type { User } from "./platform/users.ts";
 import { inSlices, OwnSlice, type Slice } from "./slice.ts";
 import { type ContextRecord, contextRecord, type IoasRecord, ioasRecord, type Snapshot } from "./snapshot.ts";
 import { Settlement } from "./survival/settlement.ts";
+
+export type { HostOptions } from "./parts.ts";
 
 /**
  * The daemon's model of the host, whole: every question and every operation that a client can ask for. Methods throw
@@ -36,16 +35,12 @@ export class Host {
   readonly platform: Platform;
   readonly #parts: Parts;
   readonly #directory: Directory;
-  #isLeaving = false;
 
   constructor(kernel: Kernel, options: HostOptions = {}) {
     this.kernel = kernel;
     this.platform = new Platform(kernel);
     this.#parts = assemble(kernel, this.platform, options);
     this.#directory = new Directory(this.#parts);
-    this.#parts.handedOver.onAllBack = (context) => {
-      if (context.lease === "handed-over") void this.endLease(context);
-    };
   }
 
   /** Whether the proposed ioctl was asked for, and the kernel has not said that it does not know it. */
@@ -195,13 +190,12 @@ export class Host {
 
   /** Releases the context's devices when nothing is under way in it any more, then closes it. */
   async destroyContext(name: string, by: Owner = null): Promise<void> {
-    await this.#destroy(this.#parts.contexts.get(name), { cause: "request", uid: by });
+    await this.#parts.ends.of(this.#parts.contexts.get(name), { cause: "request", uid: by });
   }
 
   /** Destroys a context whose owner is gone, unless somebody has done that before. Never rejects. */
-  async endLease(context: Context): Promise<void> {
-    if (this.#isLeaving) return;
-    await this.#destroy(context, { cause: "lease", uid: null }).catch(() => undefined);
+  endLease(context: Context): Promise<void> {
+    return this.#parts.ends.withLease(context);
   }
 
   /** @throws HostError ContextNotFound, LimitExceeded, NotSupported */
@@ -241,7 +235,7 @@ export class Host {
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
     const chosen = this.#parts.contexts.get(context);
     await this.#parts.handOvers.device(device, chosen, to, send);
-    if (chosen.lease === "handed-over") this.#watchGuests();
+    if (chosen.lease === "handed-over") this.#parts.ends.watchGuests();
   }
 
   /** Gives a client the context's iommufd. */
@@ -267,16 +261,12 @@ export class Host {
    * was none. Contexts of connections then wait `grace` seconds for their clients.
    */
   async takeOver(grace: number): Promise<readonly Loss[] | undefined> {
-    const { legacy } = this.#parts;
+    const { legacy, ends } = this.#parts;
     if (!legacy) return undefined;
-    const destroy = (context: Context, end: End) => this.#destroy(context, end);
+    const destroy = (context: Context, end: End) => ends.of(context, end);
     const lost = await new Settlement({ ...this.#parts, kernel: this.kernel, destroy }, legacy).run();
     await this.look().catch(() => undefined);
-    for (const context of this.contexts()) {
-      if (context.lease === "connection")
-        this.#parts.leases.wait(context, grace, () => void this.endLease(context));
-      if (context.lease === "handed-over") this.#watchGuests();
-    }
+    ends.awaitOwners(grace);
     return lost;
   }
 
@@ -294,56 +284,27 @@ export class Host {
 
   /** From now on no lease ends with its connection: its client may come back to the next life. */
   keepLeases(): void {
-    this.#isLeaving = true;
+    this.#parts.ends.keepLeases();
   }
 
   /** Ends this life and leaves everything to the next: resolves when nothing is under way. Nothing is given back. */
   async leave(): Promise<void> {
     this.keepLeases();
     for (const context of this.contexts()) await context.settled();
-    await this.#parts.turns.settled();
-    this.#parts.leases.close();
-    this.#parts.inventory.close();
-    await this.kernel.shutdown();
+    await this.#stop();
   }
 
   /** Gives everything back, after what is under way. The host answers nothing afterwards. */
   async close(): Promise<void> {
-    const end: End = { cause: "shutdown", uid: null };
-    while (this.contexts().length > 0) {
-      await Promise.all(this.contexts().map((context) => this.#destroy(context, end)));
-    }
+    await this.#parts.ends.ofAll({ cause: "shutdown", uid: null });
+    await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
     await this.#parts.turns.settled();
     this.#parts.leases.close();
     this.#parts.inventory.close();
     await this.kernel.shutdown();
-  }
-
-  /** A context ends once, for the reason that came first, and everybody who asked for it waits for the same end. */
-  #destroy(context: Context, end: End): Promise<void> {
-    const { contexts, handedOver, holdings, underWay } = this.#parts;
-    if (context.ending) return context.ending;
-    context.end = end;
-    const ended = underWay.begin({ operation: "end", context: context.name, end });
-    context.ending = holdings
-      .releaseAll(context, end)
-      .then(() => contexts.close(context))
-      .then(ended)
-      .then(() => (end.cause === "shutdown" ? [] : handedOver.givenWith(context)))
-      // The end of a context does not fail because sysfs cannot be read; the next look will find the devices.
-      .then((devices) => handedOver.review(devices).catch(() => undefined));
-    return context.ending;
-  }
-
-  /** For the contexts that last as long as the devices that were handed over with them. */
-  #watchGuests(): void {
-    const { handedOver, leases } = this.#parts;
-    leases.watch(() => {
-      const watched = this.contexts().filter(({ lease }) => lease === "handed-over");
-      const devices = watched.flatMap((context) => handedOver.givenWith(context));
-      void handedOver.review(devices).catch(() => undefined);
-      return devices.length > 0;
-    });
   }
 
   async #known(platform: PlatformDevice): Promise<KnownDevice> {

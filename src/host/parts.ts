@@ -2,6 +2,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import type { Observer, Tell } from "./changes.ts";
 import { Contexts } from "./contexts/contexts.ts";
+import { Ends } from "./contexts/ends.ts";
 import { Leases } from "./contexts/leases.ts";
 import { Verifier } from "./contexts/verifier.ts";
 import { Attachments } from "./devices/attachments.ts";
@@ -100,6 +101,7 @@ export function assemble(
   const binding = new Binding(shared);
   const attachments = new Attachments(shared);
   const holdings = new Holdings({ ...shared, binding, attachments });
+  const ends = new Ends({ ...shared, holdings, leases });
   const handOvers = new HandOvers({ ...shared, binding });
   const legacy = restore(shared);
   const inventory = new Inventory({ ...shared, holdings, told: legacy?.told });
@@ -111,6 +113,7 @@ export function assemble(
       holdings,
       handedOver,
       handOvers,
+      ends,
       inventory,
       leases,
       tell,
