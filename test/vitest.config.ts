@@ -19,6 +19,7 @@ export default defineConfig({
     root: new URL("..", import.meta.url).pathname,
     // For a machine that is busy with something else: a test that hangs is found all the same.
     testTimeout: IS_LONG ? 900_000 : 180_000,
+    hookTimeout: 180_000,
     // Files share processes: starting one takes longer than most files do.
     isolate: false,
     maxWorkers: "100%",
