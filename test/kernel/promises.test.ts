@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Client, DaemonError } from "../../src/client/index.ts";
 import { MSI_LAST, MSI_START } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { wireRanges } from "./guest.ts";
+import { endUnsurprised, wireRanges } from "./guest.ts";
 import { randomRun } from "./seed.ts";
 
 /** Every page of the platforms is one, or some of them. */
@@ -24,7 +24,7 @@ beforeAll(async () => {
   }
 }, 120_000);
 afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 /** Where a window may begin, in units: low, around the MSI window, around the ends of 39 and 48 bits. */
