@@ -16,9 +16,14 @@ export function complain(
   stream.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
 }
 
-/** What is wrong with a command line, from what parseArgs has thrown: Node explains over several sentences, the first says it. */
+/**
+ * What is wrong with a command line, from what parseArgs has thrown: Node explains over several sentences, the first says
+ * it, and one how to give an argument that begins with a dash, as an errno does.
+ */
 export function faultOf(error: unknown): string {
-  return `${(error as Error).message.split(/[.\n]/, 1)[0]}; try --help`;
+  const { message } = error as Error;
+  const remedy = /use '[^']*'/.exec(message)?.[0] ?? "try --help";
+  return `${message.split(/[.\n]/, 1)[0]}; ${remedy}`;
 }
 
 /** The command line is wrong; `message` is one line. */

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { iommu_iova_range } from "../../src/uapi/iommufd.ts";
 import { iommu_resv_iova_ranges } from "../../src/uapi/resv-iova-ranges.ts";
 import { DEVICES, kernelUnderTest } from "./kernel-under-test.ts";
+import { onlyWhere } from "./only-where.ts";
 import { outcome, type Pair, Session } from "./session.ts";
 
 /** The number that test/kernel/resv-1-ioctl.patch gives the proposed IOMMU_RESV_IOVA_RANGES. */
@@ -40,7 +41,7 @@ const bytes = iommu_iova_range.encodeArray(LISTED.map(([start, last]) => ({ star
 // No mainline kernel has the ioctl: the boot `resv` has it patched in, and the others are to have none.
 const isPatched = process.env.IOVAD_KERNEL !== "linux" || process.env.IOVAD_LAB_BOOT === "resv";
 
-describe.runIf(isPatched)("RESV_IOVA_RANGES", async () => {
+describe("RESV_IOVA_RANGES", onlyWhere(isPatched, "the proposed ioctl"), async () => {
   const { kernel, devices } = await kernelUnderTest(TOPOLOGY);
   const session = new Session(kernel, devices);
   let iommufd: number;
@@ -127,7 +128,7 @@ describe.runIf(isPatched)("RESV_IOVA_RANGES", async () => {
   });
 });
 
-describe.skipIf(isPatched)("RESV_IOVA_RANGES", () => {
+describe("RESV_IOVA_RANGES", onlyWhere(!isPatched, "a kernel without the proposed ioctl"), () => {
   it("is no command of a kernel without the patch", async () => {
     const { kernel } = await kernelUnderTest();
     const iommufd = kernel.open("/dev/iommu");

@@ -93,6 +93,11 @@ it.each([
   expect((await ask(...line.split(" "))).stderr).toContain(`did you mean ${meant}?`);
 });
 
+it("says how to ask for a message that begins with a dash, as an errno does", async () => {
+  expect((await ask("doctor", "--message", "-22")).stderr).toContain("use '--message=");
+  expect((await ask("doctor", "--message=-22")).stdout).toContain("EINVAL");
+});
+
 it.each([
   ["-j", ["devices"], "query-devices", {}],
   ["-j", ["reserved", "84:00.0"], "query-reserved-ranges", { device: "0000:84:00.0" }],

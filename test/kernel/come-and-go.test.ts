@@ -6,7 +6,7 @@ import type { Client } from "../../src/client/index.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { Listener } from "../daemon/listener.ts";
-import { openDevices } from "./guest.ts";
+import { endUnsurprised, openDevices } from "./guest.ts";
 
 const DEVICES = ["0000:00:05.0", "0000:00:06.0"] as const;
 type Device = (typeof DEVICES)[number];
@@ -30,7 +30,7 @@ afterEach(() => {
 afterAll(async () => {
   listener.close();
   for (const operator of operators.values()) operator.close();
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 /** A shell, in which an operator writes to sysfs. */
@@ -155,7 +155,7 @@ describe("a device whose driver is unbound while the daemon has it attached", ()
     console.log(
       `unbinds under load: the first ${took.slice(0, DEVICES.length).join(" and ")} ms; ${rest.length} more: median ${rest[rest.length >> 1]} ms, longest ${rest.at(-1)} ms; ${answers} answers to the other client`,
     );
-    expect(await client.call("query-status")).toMatchObject({ "held-devices": 0, mismatches: 0 });
+    expect(await client.call("query-status")).toMatchObject({ "held-devices": 0 });
   }, 180_000);
 });
 

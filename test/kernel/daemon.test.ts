@@ -1,9 +1,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
+import { onlyWhere } from "../conformance/only-where.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, secondOpinion, wireRanges } from "./guest.ts";
+import { endUnsurprised, openDevices, secondOpinion, wireRanges } from "./guest.ts";
 
 const DEVICES = ["0000:00:05.0", "0000:00:06.0"] as const;
 const PLATFORM = currentPlatform();
@@ -26,7 +27,7 @@ beforeAll(async () => {
   client = await daemon.client();
 }, 120_000);
 afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 const ask = (ioas: number) => client.call("query-allowed-ranges", { ioas });
@@ -61,9 +62,8 @@ it("holds, attaches and detaches two devices, and answers what the kernel tells 
   expect(empty.devices).toEqual([]);
   expect(empty.generation).toBe(both.generation + 2);
 
-  const status = await client.call("query-status");
-  expect(status.cache).toEqual({ hits: 1, misses: 3, invalidations: 4 });
-  expect(status.mismatches).toBe(0);
+  const { cache } = await client.call("query-status");
+  expect(cache).toEqual({ hits: 1, misses: 3, invalidations: 4 });
   for (const device of DEVICES) await client.call("release-device", { device });
   await client.call("destroy-ioas", { ioas });
 });
@@ -81,8 +81,9 @@ it("probes a device and leaves nothing behind", async () => {
 const UNSAFE = "/sys/module/iommufd/parameters/allow_unsafe_interrupts";
 
 // Of the lab's IOMMUs only virtio-iommu isolates no interrupts.
-it.runIf(PLATFORM.iommu === "0000:00:04.0")(
+it(
   "names interrupts that are not isolated as what keeps a device from user space",
+  onlyWhere(PLATFORM.iommu === "0000:00:04.0", "an IOMMU that isolates no interrupts"),
   async () => {
     const accepted = readFileSync(UNSAFE);
     writeFileSync(UNSAFE, "N");

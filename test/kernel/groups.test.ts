@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
+import { onlyWhere } from "../conformance/only-where.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, probeDrivers, secondOpinion, unbind, wireRanges } from "./guest.ts";
+import { endUnsurprised, openDevices, probeDrivers, secondOpinion, unbind, wireRanges } from "./guest.ts";
 
 /** One multifunction device: the first function on a host driver, the second on vfio-pci. */
 const RNG = "0000:00:08.0";
@@ -31,7 +32,7 @@ beforeAll(async () => {
   client = await daemon.client();
 }, 60_000);
 afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 async function query(device: string): Promise<Device> {
@@ -101,30 +102,34 @@ describe("two devices of one group", () => {
 });
 
 // Some Linux reports it only with a driver for floppy disks.
-describe.runIf(currentPlatform().bridgeRegions.length > 0)("the ISA bridge", () => {
-  it("has a direct-relaxable region, reported and not enforced: it stays usable, and the device assignable", async () => {
-    const relaxable = { start: "0x0", last: "0xffffff", type: "direct-relaxable", enforced: false };
-    const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi", enforced: true };
-    const answer = await client.call("query-reserved-ranges", {
-      device: ISA_BRIDGE,
-    });
-    expect(answer.regions).toEqual([relaxable, msi]);
-    expect(answer.reserved).toEqual(wireRanges(currentPlatform().excluded));
-    expect(await query(ISA_BRIDGE)).toMatchObject({ assignable: true, blockers: [] });
+describe(
+  "the ISA bridge",
+  onlyWhere(currentPlatform().bridgeRegions.length > 0, "a kernel that reports its region"),
+  () => {
+    it("has a direct-relaxable region, reported and not enforced: it stays usable, and the device assignable", async () => {
+      const relaxable = { start: "0x0", last: "0xffffff", type: "direct-relaxable", enforced: false };
+      const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi", enforced: true };
+      const answer = await client.call("query-reserved-ranges", {
+        device: ISA_BRIDGE,
+      });
+      expect(answer.regions).toEqual([relaxable, msi]);
+      expect(answer.reserved).toEqual(wireRanges(currentPlatform().excluded));
+      expect(await query(ISA_BRIDGE)).toMatchObject({ assignable: true, blockers: [] });
 
-    const ioas = await newIoas();
-    await client.call("hold-device", { device: ISA_BRIDGE });
-    const attached = await client.call("attach-device", {
-      device: ISA_BRIDGE,
-      ioas,
+      const ioas = await newIoas();
+      await client.call("hold-device", { device: ISA_BRIDGE });
+      const attached = await client.call("attach-device", {
+        device: ISA_BRIDGE,
+        ioas,
+      });
+      expect(attached.ranges).toEqual(ATTACHED);
+      expect(secondOpinion(daemon, ioas).ranges).toEqual(ATTACHED);
+      await client.call("release-device", { device: ISA_BRIDGE });
+      await client.call("destroy-ioas", { ioas });
     });
-    expect(attached.ranges).toEqual(ATTACHED);
-    expect(secondOpinion(daemon, ioas).ranges).toEqual(ATTACHED);
-    await client.call("release-device", { device: ISA_BRIDGE });
-    await client.call("destroy-ioas", { ioas });
-  });
-});
+  },
+);
 
-it("none of this was a surprise to the daemon's prediction", async () => {
-  expect(await client.call("query-status")).toMatchObject({ mismatches: 0, "held-devices": 0 });
+it("none of them is held in the end", async () => {
+  expect(await client.call("query-status")).toMatchObject({ "held-devices": 0 });
 });

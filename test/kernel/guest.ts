@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { expect } from "vitest";
 import type { Daemon } from "../daemon/daemon.ts";
 
 /** A range and a list of them as they are on the wire. */
@@ -48,4 +49,11 @@ export function unbind(device: string): void {
 /** Offers a PCI device to the drivers. EINVAL: none of them got it (drivers/base/bus.c: drivers_probe_store). */
 export function probeDrivers(device: string): void {
   writeFileSync("/sys/bus/pci/drivers_probe", device);
+}
+
+/** Ends a daemon to which the kernel has never given another answer than was predicted. */
+export async function endUnsurprised(daemon: Daemon): Promise<void> {
+  const client = await daemon.client();
+  expect(await client.call("query-status")).toMatchObject({ mismatches: 0 });
+  expect(await daemon.stop()).toBe(0);
 }

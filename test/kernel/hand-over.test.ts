@@ -16,7 +16,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
 import { PLATFORMS } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, wireRanges } from "./guest.ts";
+import { endUnsurprised, openDevices, wireRanges } from "./guest.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
@@ -51,7 +51,7 @@ afterAll(async () => {
   for (const pid of ["vfio0", "vfio1"].flatMap((name) => openers(`/dev/vfio/devices/${name}`))) {
     if (pid !== daemon.pid) process.kill(pid, "SIGKILL");
   }
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 /** iovad-run as nobody. */

@@ -4,7 +4,7 @@ import type { Client } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { CONTROL_METHODS, DOOMED, livesOf, spawnClient } from "../daemon/doomed.ts";
 import { Listener } from "../daemon/listener.ts";
-import { openDevices } from "./guest.ts";
+import { endUnsurprised, openDevices } from "./guest.ts";
 
 const DEVICE = "0000:00:05.0";
 const LIVES = livesOf(DEVICE);
@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => {
   listener.close();
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 // The daemon does it without its client: the request waits in the socket when the client dies.
@@ -38,5 +38,5 @@ it.each(CONTROL_METHODS)("a client killed inside %s leaves nothing behind", asyn
 it("the device is there for the next", async () => {
   await client.call("hold-device", { device: DEVICE });
   await client.call("release-device", { device: DEVICE });
-  expect(await client.call("query-status")).toMatchObject({ "held-devices": 0, mismatches: 0 });
+  expect(await client.call("query-status")).toMatchObject({ "held-devices": 0 });
 });

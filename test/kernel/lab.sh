@@ -5,7 +5,7 @@
 #
 # Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it. Arguments that begin
 # with a test file's name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
-# missing, a guest that dies and a run of no tests are failures.
+# missing, a guest that dies and a run of no tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
@@ -137,6 +137,7 @@ for name in "${names[@]}"; do
   boot "$name"
   row=$(verdict "$name") || failed=1
   rows+=("$name $row $((SECONDS - start))")
+  [[ ! -v IOVAD_LAB_REPORTS ]] || cp "$share/$name/report.json" "$IOVAD_LAB_REPORTS/$name.json" || true
 done
 
 printf '\n%-14s %8s %8s %8s %8s %8s\n' boot verdict passed failed skipped seconds

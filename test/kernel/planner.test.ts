@@ -3,7 +3,7 @@ import type { Client } from "../../src/client/index.ts";
 import { DEVICES } from "../conformance/kernel-under-test.ts";
 import { MSI_LAST, MSI_START } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { wireRanges } from "./guest.ts";
+import { endUnsurprised, wireRanges } from "./guest.ts";
 
 const [MSI] = wireRanges([[MSI_START, MSI_LAST]]);
 let daemon: Daemon;
@@ -14,7 +14,7 @@ beforeAll(async () => {
   client = await daemon.client();
 }, 120_000);
 afterAll(async () => {
-  expect(await daemon.stop()).toBe(0);
+  await endUnsurprised(daemon);
 });
 
 const predict = (devices: readonly string[]) => client.call("predict-allowed-ranges", { devices });
@@ -35,8 +35,6 @@ it("predicts exactly what the kernel allows after the attach, once it has probed
   const allowed = await client.call("query-allowed-ranges", { ioas });
   expect(prediction.ranges).toEqual(allowed.ranges);
   expect(prediction["iova-alignment"]).toBe(allowed["iova-alignment"]);
-  const { mismatches } = await client.call("query-status");
-  expect(mismatches).toBe(0);
   for (const device of DEVICES) await client.call("release-device", { device });
   await client.call("destroy-ioas", { ioas });
 });

@@ -7,7 +7,7 @@ import { RangeSet } from "../../src/ranges/range-set.ts";
 import { cdevOf, kernelUnderTest } from "../conformance/kernel-under-test.ts";
 import { Session } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { openDevices, secondOpinion } from "./guest.ts";
+import { endUnsurprised, openDevices, secondOpinion } from "./guest.ts";
 import { randomRun } from "./seed.ts";
 
 const RESV_IOVA_RANGES = 0x3bb0;
@@ -26,7 +26,7 @@ describe("a daemon that is told the ioctl's number", () => {
     client = await daemon.client();
   }, 60_000);
   afterAll(async () => {
-    expect(await daemon.stop()).toBe(0);
+    await endUnsurprised(daemon);
   });
 
   const reserved = (device: string) => client.call("query-reserved-ranges", { device });
@@ -59,7 +59,6 @@ describe("a daemon that is told the ioctl's number", () => {
       ranges: answer.reserved,
     });
     expect(secondOpinion(daemon, ioas).ranges).toEqual(ranges);
-    expect(await client.call("query-status")).toMatchObject({ mismatches: 0 });
 
     await client.call("release-device", { device: CROWDED });
     expect((await reserved(CROWDED)).reserved).toEqual(answer.reserved);

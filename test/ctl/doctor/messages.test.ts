@@ -57,6 +57,7 @@ const MESSAGES: readonly (readonly [message: string, means: string])[] = [
   ["attach-device: Address already in use", "refuses an attach"],
   ["vfio 0000:05:00.0: failed to open /dev/vfio/5: Device or resource busy", "has the device"],
   ["-EINVAL", "EINVAL"],
+  ["-22", "EINVAL"],
 ];
 
 it.each(MESSAGES)("knows what %s means", (message, means) => {

@@ -151,7 +151,7 @@ describe("a probe is offered", () => {
 
 describe("every remedy of a machine", () => {
   const machine = fc.record({
-    type: fc.constantFrom("pc", "q35", "virt", "microvm"),
+    type: fc.constantFrom("pc", "q35", "virt", "microvm", "cloud-hypervisor"),
     memory: fc.bigInt(1n, 3n * 2n ** 20n).map((mebibytes) => `${mebibytes}M`),
   });
   const amd = fc.record({
@@ -201,5 +201,84 @@ describe("every remedy of a machine", () => {
       { numRuns: runs(300) },
     );
     for (const kind of ["amd-vcpu", "machine-version", "memory"]) expect(tried.get(kind)).toBeGreaterThan(0);
+  });
+
+  it("limits phys-bits to what the IOMMU translates, and one bit more is too many", async () => {
+    const bits = fc.integer({ min: 36, max: 52 });
+    let tried = 0;
+    await fc.assert(
+      fc.asyncProperty(machine, bits, bits, async (given, guest, host) => {
+        const aperture = { start: "0x0", last: `0x${(2n ** BigInt(host) - 1n).toString(16)}` };
+        const client = await hostWith({ iommu: { aperture }, probed: [NIC] });
+        const check = async (bits: number): Promise<Message | undefined> => {
+          const params = { machine: { ...given, "phys-bits": bits }, devices: [NIC] };
+          return (await client.attempt("check-layout", params)).result;
+        };
+        const answer = await check(guest);
+        const limit = answer && remedy(answer, "phys-bits");
+        if (guest <= host) expect(limit).toBeUndefined();
+        if (!limit) return;
+        tried++;
+        expect(limit.bits).toBe(host);
+        expect(await check(host)).toMatchObject({ fits: true, remedies: [] });
+        expect(remedy((await check(host + 1)) as Message, "phys-bits")).toEqual(limit);
+      }),
+      { numRuns: runs(60) },
+    );
+    expect(tried).toBeGreaterThan(0);
+  });
+});
+
+describe("every remedy of a device", () => {
+  const start = fc.bigInt(0n, 31n).map((page) => page << 12n);
+  const region = fc
+    .tuple(start, fc.constantFrom("msi", "reserved", "direct-relaxable", "direct"))
+    .map(([start, type]) => ({
+      start: `0x${start.toString(16)}`,
+      last: `0x${(start + 0xfffn).toString(16)}`,
+      type,
+    }));
+  const device = fc.record({
+    group: fc.constantFrom(1, 2),
+    driver: fc.constantFrom("vfio-pci", "vfio-pci", "vfio-pci", null),
+    regions: fc.array(region, { maxLength: 1 }),
+  });
+  const window = fc.tuple(start, fc.bigInt(1n, 16n)).map(([start, pages]) => ({
+    name: "window",
+    start: `0x${start.toString(16)}`,
+    size: `0x${(pages << 12n).toString(16)}`,
+  }));
+
+  it("makes it fit, or certain; a device is named whenever leaving it out helps", async () => {
+    const tried = new Map<string, number>();
+    await fc.assert(
+      fc.asyncProperty(device, device, fc.subarray([NIC, GPU]), window, async (nic, gpu, probed, window) => {
+        const client = await hostWith({ nic, gpu, probed: [] });
+        for (const device of probed) await client.attempt("probe-device", { device });
+        const check = (devices: string[]) => client.ask("check-layout", { layout: [window], devices });
+        const answer = await check([NIC, GPU]);
+        for (const { kind } of answer.remedies) tried.set(kind, (tried.get(kind) ?? 0) + 1);
+
+        const helps: string[] = [];
+        for (const [device, rest] of [
+          [NIC, GPU],
+          [GPU, NIC],
+        ] as const) {
+          if (!answer.fits && (await check([rest])).fits) helps.push(device);
+        }
+        expect(helps).toEqual(
+          remedy(answer, "without-device") ? [remedy(answer, "without-device").device] : [],
+        );
+
+        const probe = remedy(answer, "probe");
+        if (!probe) return;
+        for (const device of probe.devices) await client.ask("probe-device", { device });
+        const after = await check([NIC, GPU]);
+        expect(kinds(after)).not.toContain("probe");
+        expect(after.exact).toBe(after.blockers.length === 0);
+      }),
+      { numRuns: runs(100) },
+    );
+    for (const kind of ["without-device", "probe"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });
 });
