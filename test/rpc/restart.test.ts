@@ -9,7 +9,8 @@ import { EventHub } from "../../src/rpc/event-hub.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { NIC } from "../host/simulation.ts";
-import { Life, World } from "../host/survival/world.ts";
+import { Life } from "../host/survival/life.ts";
+import { World } from "../host/survival/world.ts";
 
 let directory: string;
 let world: World;

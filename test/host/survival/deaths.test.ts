@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { HostError } from "../../../src/host/errors.ts";
-import { runs } from "../../runs.ts";
+import { IS_LONG, runs } from "../../runs.ts";
 import { CONTEXTS, type Operation, operationOn, perform } from "../operations.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC } from "../simulation.ts";
-import { Killed, Life, World } from "./world.ts";
+import { Killed, Life } from "./life.ts";
+import { World } from "./world.ts";
 
 const DEVICES = [NIC, DISK, GPU];
 
@@ -47,8 +48,9 @@ function generations({ host }: Life): Map<string, number> {
 
 describe("whatever is asked for at the same time, and whenever the process dies,", () => {
   it("also while it takes over, the next one's model equals the kernel, nothing is lost, and listeners know", {
-    timeout: 600_000,
+    timeout: IS_LONG ? 7_200_000 : 180_000,
   }, async () => {
+    let count = 0;
     const death = fc.record({
       operations: fc.array(operationOn(DEVICES), { minLength: 1, maxLength: 5 }),
       after: fc.integer({ min: 1, max: 40 }),
@@ -67,6 +69,7 @@ describe("whatever is asked for at the same time, and whenever the process dies,
           const first = life.snapshot();
           for (const { operations, after, afterAgain } of deaths) {
             const grown = generations(life);
+            count += afterAgain === null ? 1 : 2;
             life.queue = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
             life.dies = life.steps.length + after;
             await scheduler.waitFor(ask(life, operations));
@@ -90,6 +93,7 @@ describe("whatever is asked for at the same time, and whenever the process dies,
       ),
       { numRuns: runs(60, 10_000) },
     );
+    if (IS_LONG) console.log(`${count} deaths, each with the model equal to the kernel behind it`);
   });
 });
 

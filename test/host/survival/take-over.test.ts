@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
 import type { Loss } from "../../../src/host/changes.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC, refusal, setOf } from "../simulation.ts";
-import { Life, World } from "./world.ts";
+import { Life } from "./life.ts";
+import { World } from "./world.ts";
 
 const REGIONS = new Map(
   [NIC, DISK, GPU].map((device, i) => [
