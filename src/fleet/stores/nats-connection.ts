@@ -28,7 +28,7 @@ export async function connectToNats(options: NatsOptions, random: () => number):
     ...(tlsCert === undefined ? {} : { cert: textOf("--tls-cert", tlsCert) }),
     ...(tlsKey === undefined ? {} : { key: textOf("--tls-key", tlsKey) }),
   };
-  let waits = backoff(random);
+  let waits = patient(random);
   const authenticator =
     creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(textOf("--creds", creds)))];
   try {
@@ -38,12 +38,12 @@ export async function connectToNats(options: NatsOptions, random: () => number):
       timeout: PATIENCE,
       maxReconnectAttempts: -1,
       pingInterval: 10_000,
-      reconnectDelayHandler: () => waits.next().value,
+      reconnectDelayHandler: () => waits(),
       ...(authenticator.length > 0 ? { authenticator } : {}),
       ...(Object.keys(tls).length > 0 ? { tls } : {}),
     });
     void (async () => {
-      for await (const { type } of connection.status()) if (type === "reconnect") waits = backoff(random);
+      for await (const { type } of connection.status()) if (type === "reconnect") waits = patient(random);
     })();
     return connection;
   } catch (error) {
@@ -51,6 +51,20 @@ export async function connectToNats(options: NatsOptions, random: () => number):
       `no NATS server at ${places(servers)}: ${(error as Error).message || "it does not answer"}`,
     );
   }
+}
+
+/** The client asks for its wait each time that it looks whether it is over: the next one begins when this one has. */
+function patient(random: () => number): () => number {
+  const waits = backoff(random);
+  let [wait, end] = [0, 0];
+  return () => {
+    const now = performance.now();
+    if (now >= end) {
+      wait = waits.next().value;
+      end = now + wait;
+    }
+    return wait;
+  };
 }
 
 /** Without a password that stands in them. */

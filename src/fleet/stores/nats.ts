@@ -1,18 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  AckPolicy,
-  DeliverPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  type JetStreamClient,
-  type JsMsg,
-  jetstream,
-} from "@nats-io/jetstream";
+import { type JetStreamClient, jetstream } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import { type NatsConnection, nanos } from "@nats-io/transport-node";
+import type { NatsConnection } from "@nats-io/transport-node";
 import { backoff } from "../../client/backoff.ts";
 import type { HostRecord } from "../record.ts";
 import { connectToNats, type NatsOptions, places } from "./nats-connection.ts";
+import { isNoBucket, isTimeout, saidOf, unlessNoBucket } from "./nats-faults.ts";
+import { watchBucket } from "./nats-watch.ts";
 import {
   type FleetStore,
   type StoreChange,
@@ -26,15 +20,6 @@ const PROFILES = "iovad-profiles";
 
 /** Milliseconds that a profile is kept which nobody renews: hosts change, and what they were is of no use. */
 const LIFETIME = 24 * 3600 * 1000;
-
-/** What tells that the server has lost the thread of a watch. */
-const LOST: ReadonlySet<string> = new Set([
-  "heartbeats_missed",
-  "stream_not_found",
-  "consumer_not_found",
-  "consumer_deleted",
-  "ordered_consumer_recreated",
-]);
 
 /** NATS JetStream's key-value buckets: hosts by name, and profiles by digest, for hosts that are alike have one. */
 export class NatsStore implements FleetStore {
@@ -81,9 +66,11 @@ export class NatsStore implements FleetStore {
 
   async #putProfile(profile: WireProfile): Promise<void> {
     await this.#inBucket(PROFILES, async (profiles) => {
+      const text = JSON.stringify(profile);
       const known = await profiles.get(profile.digest);
-      const isYoung = known !== null && Date.now() - known.created.getTime() < LIFETIME / 2;
-      if (!isYoung) await profiles.put(profile.digest, JSON.stringify(profile));
+      // Of whichever of the two clocks is wrong: what seems to be from the future may be old.
+      const isYoung = known !== null && Math.abs(Date.now() - known.created.getTime()) < LIFETIME / 2;
+      if (!isYoung || known.string() !== text) await profiles.put(profile.digest, text);
     });
   }
 
@@ -118,7 +105,8 @@ export class NatsStore implements FleetStore {
     let waits = backoff(this.#random);
     while (!signal.aborted) {
       try {
-        for await (const change of this.#watchOnce(signal)) {
+        this.#needConnection();
+        for await (const change of watchBucket(this.#jetstream, HOSTS, signal, (end) => this.#atTurns(end))) {
           if (change.kind === "settled") waits = backoff(this.#random);
           yield change;
         }
@@ -126,51 +114,17 @@ export class NatsStore implements FleetStore {
         yield { kind: "trouble", message: `the thread to ${this.place} is lost: all is asked for again` };
       } catch (error) {
         if (signal.aborted) return;
-        yield { kind: "trouble", message: this.#said(error).message };
+        yield { kind: "trouble", message: saidOf(error, this.place).message };
         await this.#elsewhere();
       }
       await delay(waits.next().value, undefined, { signal }).catch(() => {});
     }
   }
 
-  /** What there is and what changes, until the thread is lost. */
-  async *#watchOnce(signal: AbortSignal): AsyncIterable<StoreChange> {
-    this.#needConnection();
-    const prefix = `$KV.${HOSTS}.`;
-    const consumer = await this.#jetstream.consumers.getPushConsumer(`KV_${HOSTS}`, {
-      filter_subjects: `${prefix}>`,
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      ack_policy: AckPolicy.None,
-      flow_control: true,
-      idle_heartbeat: nanos(2000),
-    } as Parameters<JetStreamClient["consumers"]["getPushConsumer"]>[1]);
-    const { created, num_pending: pending } = await consumer.info(true);
-    const queue = new Queue<StoreChange>(signal);
-    let isSettled = pending === 0;
-    const isEmpty = isSettled;
-    const messages = await consumer.consume({
-      callback: (message: JsMsg) => {
-        queue.push(changeOf(message, message.subject.slice(prefix.length)));
-        if (!isSettled && message.info.pending === 0) {
-          isSettled = true;
-          queue.push({ kind: "settled" });
-        }
-      },
-    });
-    const end = () => queue.end();
-    this.#turns.add(end);
-    void (async () => {
-      for await (const { type } of messages.status()) if (LOST.has(type)) end();
-      end();
-    })();
-    try {
-      yield { kind: "begin", now: new Date(created).getTime() };
-      if (isEmpty) yield { kind: "settled" };
-      yield* queue;
-    } finally {
-      this.#turns.delete(end);
-      messages.stop();
-    }
+  /** What is done when the connection is lost or found again; gives back how to forget it. */
+  #atTurns(turn: () => void): () => void {
+    this.#turns.add(turn);
+    return () => this.#turns.delete(turn);
   }
 
   async close(): Promise<void> {
@@ -206,94 +160,39 @@ export class NatsStore implements FleetStore {
   async #do<T>(work: () => Promise<T>): Promise<T> {
     this.#needConnection();
     try {
-      return await work();
+      return await this.#unlessCut(work());
     } catch (error) {
       if (isTimeout(error)) await this.#elsewhere();
-      throw this.#said(error);
+      throw saidOf(error, this.place);
     }
   }
 
   /** Instead of waiting for an answer that cannot come. */
   #needConnection(): void {
-    if (!this.#isConnected)
-      throw new StoreError(`the connection to ${this.place} is lost; it is tried again`);
+    if (!this.#isConnected) throw this.#cut();
+  }
+
+  /** Likewise of what is under way: the client would wait for five seconds. */
+  async #unlessCut<T>(work: Promise<T>): Promise<T> {
+    let forget = () => {};
+    const cut = new Promise<never>((_, reject) => {
+      forget = this.#atTurns(() => reject(this.#cut()));
+    });
+    try {
+      return await Promise.race([work, cut]);
+    } finally {
+      forget();
+    }
+  }
+
+  #cut(): StoreError {
+    return new StoreError(`the connection to ${this.place} is lost; it is tried again`);
   }
 
   /** A server of a cluster that is cut off answers no more: another may. */
   async #elsewhere(): Promise<void> {
     if (this.#options.servers.length > 1 && !this.#connection.isClosed()) {
       await this.#connection.reconnect().catch(() => {});
-    }
-  }
-
-  #said(error: unknown): StoreError {
-    if (error instanceof StoreError) return error;
-    const { message } = error as Error;
-    if (isNoBucket(error)) {
-      return new StoreError(
-        `no host has published at ${this.place}, or it has no JetStream (nats-server -js)`,
-      );
-    }
-    if (isTimeout(error)) return new StoreError(`${this.place} does not answer`);
-    return new StoreError(`${this.place}: ${message}`);
-  }
-}
-
-function changeOf(message: JsMsg, host: string): StoreChange {
-  const operation = message.headers?.get("KV-Operation");
-  if (operation === "DEL" || operation === "PURGE") return { kind: "gone", host };
-  return { kind: "host", host, text: message.string(), stored: message.info.timestampNanos / 1e6 };
-}
-
-/** A put where no stream listens is taken by the client for a server without JetStream. */
-function isNoBucket(error: unknown): boolean {
-  const { name, message } = error as Error;
-  if (error instanceof JetStreamApiError) return error.code === JetStreamApiCodes.StreamNotFound;
-  return (
-    name === "NoRespondersError" || /stream not found|no responders|jetstream is not enabled/i.test(message)
-  );
-}
-
-function isTimeout(error: unknown): boolean {
-  return (error as Error).name === "TimeoutError" || /timeout/i.test((error as Error).message);
-}
-
-function unlessNoBucket(error: unknown): null {
-  if (!isNoBucket(error)) throw error;
-  return null;
-}
-
-/** What one side pushes and the other reads, until its end. */
-class Queue<T> implements AsyncIterable<T> {
-  #items: T[] = [];
-  #isOver = false;
-  #wake: () => void = () => {};
-
-  constructor(signal: AbortSignal) {
-    signal.addEventListener("abort", () => this.end(), { once: true });
-    if (signal.aborted) this.end();
-  }
-
-  push(item: T): void {
-    this.#items.push(item);
-    this.#wake();
-  }
-
-  end(): void {
-    this.#isOver = true;
-    this.#wake();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncIterator<T> {
-    for (;;) {
-      const items = this.#items;
-      this.#items = [];
-      yield* items;
-      if (this.#items.length > 0) continue;
-      if (this.#isOver) return;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
     }
   }
 }
