@@ -222,9 +222,12 @@ export class Session implements Subscriber {
     if (events !== undefined) this.#outbox.send(events.slice(0, -1));
   }
 
-  #sendDescriptors(answer: string | undefined): Promise<void> {
+  /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
+  async #sendDescriptors(answer: string | undefined): Promise<void> {
+    this.#outbox.release();
+    if (this.#outbox.isFull) await this.#outbox.drained(() => !this.#isOver);
     if (this.#isOver) this.#deliveries.stopWaiting();
-    return this.#deliveries.send(answer);
+    await this.#deliveries.send(answer);
   }
 
   /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */

@@ -72,6 +72,15 @@ beforeEach(async () => {
         enclose(params.count as number, connection);
         throw new Error("after all");
       }),
+      method("listen", (_params, { events, connection }) => {
+        events.subscribe(connection, undefined);
+        return {};
+      }),
+      method("tell-and-enclose", (params, { events, connection }) => {
+        for (let i = 0; i < (params.count as number); i++)
+          events.publish({ event: "CONTEXT_DESTROYED", context: "told", cause: "request", uid: null });
+        return enclose(1, connection);
+      }),
       method("watch", (_params, { connection }) => ({ watching: connections.push(connection) })),
       method("big", () => ({ text: "x".repeat(300_000) })),
     ],
@@ -147,6 +156,20 @@ describe("descriptors that a handler encloses", () => {
     expect(answers.map((line) => JSON.parse(line?.text ?? "").id)).toEqual([1, 2, 3]);
     expect(answers[2]?.fds).toEqual([]);
     expect(answers.flatMap((line) => line?.fds)).toEqual([RECEIVED]);
+  });
+
+  it.each([1, 2_000])("come behind the %s events that the request has caused", async (count) => {
+    const reader = await receiver(0, request(1, "listen"), request(2, "tell-and-enclose", { count }));
+    const got: string[] = [];
+    let fds: unknown[] = [];
+    while (got.at(-1) !== "2") {
+      const line = await reader.next();
+      const { id, method } = JSON.parse(line?.text ?? "");
+      got.push(method ?? String(id));
+      fds = [...fds, ...(line?.fds ?? [])];
+    }
+    expect(got).toEqual(["1", ...Array<string>(count).fill("CONTEXT_DESTROYED"), "2"]);
+    expect(fds).toEqual([RECEIVED]);
   });
 
   it("come all with the answer to a batch, in order", async () => {
