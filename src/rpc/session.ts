@@ -3,13 +3,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Parcel } from "../host/devices/handovers.ts";
 import type { HostError } from "../host/errors.ts";
+import { Answering } from "./answering.ts";
 import type { Account, Budget } from "./budget.ts";
 import type { Caller, Subscriber } from "./connection.ts";
 import { type Courier, Deliveries } from "./delivery.ts";
 import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Ending } from "./ending.ts";
-import type { Line, Reader } from "./framing.ts";
+import type { Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -29,10 +30,7 @@ export interface SessionServices extends Omit<Call, "connection" | "slice"> {
 /** Node.js cannot wait until a peer has read: milliseconds between two looks. */
 const UNREAD_MS = 20;
 
-/**
- * One connection, from greeting to close. Requests are executed one after the other and answered in order. Nothing is
- * read while an answer waits to be taken, so a client that does not read stops only itself.
- */
+/** One connection, from greeting to close. */
 export class Session implements Subscriber {
   readonly id: number;
   readonly peer: Caller;
@@ -44,22 +42,15 @@ export class Session implements Subscriber {
   readonly #reader: Reader;
   readonly #outbox: Outbox;
   readonly #deliveries: Deliveries;
+  readonly #answering: Answering;
   readonly #ending: Ending;
   /** Resolves when the connection is over and its last request has settled. Never rejects. */
   readonly over: Promise<void>;
   /** The answering of the last lines that came. */
   #work: Promise<void> | undefined;
-  #onAnswered: (() => void)[] = [];
   /** When the line under way has last grown; what stands still for too long ends. */
   #grewAt = 0;
-  /** Between the first and the last request of a chunk, also while one of them has to wait. */
-  #isBusy = false;
   #isClosing = false;
-  #isCutOff = false;
-  /** When requests that have come and not begun are dropped by a session that closes. */
-  #closesAt = Number.POSITIVE_INFINITY;
-  /** Bytes of the answers of a batch so far. */
-  #inBatch = 0;
 
   constructor(
     id: number,
@@ -80,6 +71,10 @@ export class Session implements Subscriber {
     this.#outbox = new Outbox(socket, this.#account);
     const log = services.log.child({ connection: id });
     this.#deliveries = new Deliveries(socket, services.courier, log);
+    this.#answering = new Answering({
+      ...{ socket, call: this.#call, dispatcher: services.dispatcher },
+      ...{ account: this.#account, outbox: this.#outbox, deliveries: this.#deliveries },
+    });
     this.#ending = new Ending(log);
     this.over = this.#run();
   }
@@ -97,7 +92,7 @@ export class Session implements Subscriber {
   }
 
   onceAnswered(callback: () => void): void {
-    this.#onAnswered.push(callback);
+    this.#answering.onceAnswered(callback);
   }
 
   onClose(callback: () => void): () => void {
@@ -114,14 +109,13 @@ export class Session implements Subscriber {
    */
   close(): void {
     this.#isClosing = true;
-    this.#closesAt = performance.now() + this.#services.closing;
-    this.#stopWaiting();
-    if (!this.#isBusy) this.#end();
+    this.#answering.finish(performance.now() + this.#services.closing, () => this.#end());
   }
 
   /** Ends a connection whose unfinished line has stood still for so many milliseconds. `now`: of performance.now(). */
   endIfStuck(now: number, patience: number): void {
-    if (!this.#isBusy && this.#reader.isInside && now - this.#grewAt >= patience) this.#socket.destroy();
+    if (!this.#answering.isBusy && this.#reader.isInside && now - this.#grewAt >= patience)
+      this.#socket.destroy();
   }
 
   async #run(): Promise<void> {
@@ -147,7 +141,7 @@ export class Session implements Subscriber {
     const lines = this.#reader.push(chunk);
     this.#grewAt = performance.now();
     if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
-    if (lines.length > 0) this.#work = this.#answerAll(lines);
+    if (lines.length > 0) this.#work = this.#answering.all(lines);
     else if (this.#call.slice.isOver) this.#work = this.#readLater();
   }
 
@@ -155,79 +149,15 @@ export class Session implements Subscriber {
   async #readLater(): Promise<void> {
     this.#socket.pause();
     await this.#call.slice.pass();
-    if (!this.#isOver) this.#socket.resume();
+    this.#answering.resume();
   }
 
   async #finish(before: Promise<void> | undefined): Promise<void> {
     await before;
     if (this.#call.slice.isOver) await this.#call.slice.pass();
     const lines = this.#reader.finish();
-    if (lines.length > 0) await this.#answerAll(lines);
+    if (lines.length > 0) await this.#answering.all(lines);
     await this.#endOnceTaken();
-  }
-
-  async #answerAll(lines: readonly Line[]): Promise<void> {
-    const { slice, limits } = this.#call;
-    this.#isBusy = true;
-    this.#outbox.gather();
-    const inFlight = limits["max-in-flight"];
-    for (let index = 0; index < lines.length; index++) {
-      const line = lines[index] as Line;
-      if (slice.isOver) await this.#pause(slice.pass());
-      if (this.#isToStop()) break;
-      const answer =
-        index < inFlight ? this.#answer(line) : this.#services.dispatcher.refuse(line, this.#call);
-      const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
-      this.#sendEvents();
-      if (this.#deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
-      else if (settled !== undefined) this.#outbox.send(settled);
-      if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
-      if (this.#outbox.isFull) await this.#pause(this.#outbox.drained(() => !this.#isOver));
-    }
-    slice.rest();
-    this.#outbox.release();
-    if (this.#outbox.isFull) await this.#pause(this.#outbox.drained(() => !this.#isOver));
-    this.#outbox.release();
-    this.#isBusy = false;
-    if (this.#isClosing) this.#end();
-    else if (!this.#isCutOff && this.#socket.isPaused()) this.#socket.resume();
-  }
-
-  /** Waits, and lets neither answers nor notifications wait with it. Nothing is read meanwhile. */
-  async #pause<T>(promise: Promise<T>): Promise<T> {
-    this.#socket.pause();
-    this.#outbox.release();
-    const result = await promise;
-    this.#outbox.gather();
-    return result;
-  }
-
-  #answer(line: Line): ReturnType<Dispatcher["answer"]> {
-    const answer = this.#services.dispatcher.answer(line, this.#call, this.#countInBatch);
-    if (!(answer instanceof Promise)) return answer;
-    return answer.catch(() => undefined).finally(() => this.#countInBatch(-this.#inBatch));
-  }
-
-  /** Answers of a batch wait for its last one. Throws when the connection is over, which counting them may have done. */
-  readonly #countInBatch = (bytes: number): void => {
-    if (bytes === 0) return;
-    this.#inBatch += bytes;
-    this.#account.add(bytes);
-    if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
-  };
-
-  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
-  #sendEvents(): void {
-    const events = this.#services.events.takeFor(this);
-    if (events !== undefined) this.#outbox.send(events.slice(0, -1));
-  }
-
-  /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
-  async #sendDescriptors(answer: string | undefined): Promise<void> {
-    this.#outbox.release();
-    if (this.#outbox.isFull) await this.#outbox.drained(() => !this.#isOver);
-    if (this.#isOver) this.#deliveries.stopWaiting();
-    await this.#deliveries.send(answer);
   }
 
   /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
@@ -248,29 +178,12 @@ export class Session implements Subscriber {
 
   /** More waits for this client than may: what does is dropped at once, and the client told why. */
   #cutOff(reason: HostError): void {
-    this.#isCutOff = true;
     const isWhole = this.#outbox.drop();
     this.#reader.drop();
-    this.#stopWaiting();
+    this.#answering.stop();
     this.#socket.removeAllListeners("data").removeAllListeners("end");
     // Words in the middle of another line would be none.
     if (isWhole) this.#services.refuse(this.#socket, this.dialect, reason);
     else this.#socket.destroy();
-  }
-
-  /** Neither for the client to read, nor for it to take descriptors. */
-  #stopWaiting(): void {
-    this.#outbox.wake();
-    this.#deliveries.stopWaiting();
-  }
-
-  /** Before the next request: a session that closes answers on, but waits neither long nor for the client to read. */
-  #isToStop(): boolean {
-    if (this.#socket.destroyed || this.#isCutOff) return true;
-    return this.#isClosing && (this.#outbox.isFull || performance.now() > this.#closesAt);
-  }
-
-  get #isOver(): boolean {
-    return this.#isClosing || this.#isCutOff || this.#socket.destroyed;
   }
 }

@@ -1,0 +1,163 @@
+import type { Socket } from "node:net";
+import type { Account } from "./budget.ts";
+import type { Deliveries } from "./delivery.ts";
+import type { DialectCall } from "./dialect.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { Line } from "./framing.ts";
+import type { Outbox } from "./outbox.ts";
+
+/** What answers go through; and where what they are made of is. */
+export interface AnsweringParts {
+  readonly socket: Socket;
+  readonly call: DialectCall;
+  readonly dispatcher: Dispatcher;
+  readonly account: Account;
+  readonly outbox: Outbox;
+  readonly deliveries: Deliveries;
+}
+
+/**
+ * The requests of one connection: executed one after the other and answered in order. Nothing is read while an answer
+ * waits to be taken, so a client that does not read stops only itself.
+ */
+export class Answering {
+  readonly #parts: AnsweringParts;
+  readonly #onAnswered: (() => void)[] = [];
+  /** Between the first and the last request of a chunk, also while one of them has to wait. */
+  #isBusy = false;
+  /** From when on requests that have come and not begun are dropped, in milliseconds of performance.now(). */
+  #endsAt = Number.POSITIVE_INFINITY;
+  /** What comes when the last request of an end has been answered. */
+  #whenDone = () => {};
+  /** Bytes of the answers of a batch so far. */
+  #inBatch = 0;
+
+  constructor(parts: AnsweringParts) {
+    this.#parts = parts;
+  }
+
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  onceAnswered(callback: () => void): void {
+    this.#onAnswered.push(callback);
+  }
+
+  /**
+   * Answers the lines of a chunk, and resolves when there is room for more; never rejects. Between two calls the one
+   * before must have settled.
+   */
+  async all(lines: readonly Line[]): Promise<void> {
+    const { call, dispatcher, outbox, deliveries } = this.#parts;
+    const { slice, limits } = call;
+    this.#isBusy = true;
+    outbox.gather();
+    const inFlight = limits["max-in-flight"];
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as Line;
+      if (slice.isOver) await this.#pause(slice.pass());
+      if (this.#isToStop()) break;
+      const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
+      const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
+      this.#sendEvents();
+      if (deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
+      else if (settled !== undefined) outbox.send(settled);
+      if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
+      if (outbox.isFull) await this.#pause(this.#drained());
+    }
+    slice.rest();
+    outbox.release();
+    if (outbox.isFull) await this.#pause(this.#drained());
+    outbox.release();
+    this.#isBusy = false;
+    this.#whenDone();
+    this.resume();
+  }
+
+  /** Reads on, unless nothing more is to be answered. */
+  resume(): void {
+    const { socket } = this.#parts;
+    if (!this.#isOver && socket.isPaused()) socket.resume();
+  }
+
+  /**
+   * Nothing more waits for the client, and what has come and not begun `at` a time of performance.now() is dropped. Calls
+   * `done` once when nothing is under way.
+   */
+  finish(at: number, done: () => void): void {
+    this.#whenDone = done;
+    this.#stopAt(at);
+    if (!this.#isBusy) done();
+  }
+
+  /** Drops what has come and not begun. */
+  stop(): void {
+    this.#stopAt(Number.NEGATIVE_INFINITY);
+  }
+
+  #stopAt(at: number): void {
+    this.#endsAt = at;
+    this.#parts.outbox.wake();
+    this.#parts.deliveries.stopWaiting();
+  }
+
+  /** Waits, and lets neither answers nor notifications wait with it. Nothing is read meanwhile. */
+  async #pause<T>(promise: Promise<T>): Promise<T> {
+    const { socket, outbox } = this.#parts;
+    socket.pause();
+    outbox.release();
+    const result = await promise;
+    outbox.gather();
+    return result;
+  }
+
+  #answer(line: Line): ReturnType<Dispatcher["answer"]> {
+    const { dispatcher, call } = this.#parts;
+    const answer = dispatcher.answer(line, call, this.#countInBatch);
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch(() => undefined).finally(() => this.#countInBatch(-this.#inBatch));
+  }
+
+  /** Answers of a batch wait for its last one. Throws when the connection is over, which counting them may have done. */
+  readonly #countInBatch = (bytes: number): void => {
+    if (bytes === 0) return;
+    this.#inBatch += bytes;
+    this.#parts.account.add(bytes);
+    if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
+  };
+
+  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
+  #sendEvents(): void {
+    const { call, outbox } = this.#parts;
+    const events = call.events.takeFor(call.connection);
+    if (events !== undefined) outbox.send(events.slice(0, -1));
+  }
+
+  /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
+  async #sendDescriptors(answer: string | undefined): Promise<void> {
+    const { outbox, deliveries } = this.#parts;
+    outbox.release();
+    if (outbox.isFull) await this.#drained();
+    if (this.#isOver) deliveries.stopWaiting();
+    await deliveries.send(answer);
+  }
+
+  #drained(): Promise<void> {
+    return this.#parts.outbox.drained(() => !this.#isOver);
+  }
+
+  /** Before the next request: a session that ends answers on for a while, but does not wait for the client to read. */
+  #isToStop(): boolean {
+    const { socket, outbox } = this.#parts;
+    return socket.destroyed || (this.#isEnding && (outbox.isFull || performance.now() > this.#endsAt));
+  }
+
+  get #isEnding(): boolean {
+    return this.#endsAt !== Number.POSITIVE_INFINITY;
+  }
+
+  get #isOver(): boolean {
+    return this.#isEnding || this.#parts.socket.destroyed;
+  }
+}
