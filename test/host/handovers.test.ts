@@ -403,6 +403,25 @@ describe("a context that is handed over", () => {
     expect(found).toEqual([...ids.slice(0, 10), ...ids.slice(60)]);
   });
 
+  it("gives what others have made in it to who has the context", async () => {
+    host.createContext("shared", "persistent", 1000);
+    const own = host.createIoas("shared", 1001);
+    expect(own).toMatchObject({ owner: 1001, isDiscovered: false });
+    await host.handOverContext("shared", client.send);
+    const id = new Iommufd(machine, (client.take() as [number])[0]).allocIoas();
+    expect(await host.discover(host.context("shared"))).toMatchObject([
+      { id, owner: 1000, isDiscovered: true },
+    ]);
+  });
+
+  it("is searched through the first 4,096 ids, for each costs a call", async () => {
+    await host.handOverContext("vm", client.send);
+    const guest = new Iommufd(machine, (client.take() as [number])[0]);
+    while (guest.allocIoas() < 4100);
+    const found = (await host.discover(host.context("vm"))).map(({ id }) => id);
+    expect([found[0], found.at(-1), found.length]).toEqual([1, 4096, 4096]);
+  });
+
   it("may lose an IOAS of ours to another holder, and the model learns of it", async () => {
     const { id } = host.createIoas("vm");
     await host.handOverContext("vm", client.send);

@@ -1,7 +1,14 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer } from "vitest/node";
 
-/** What one source file is to be, in IOVAD_MUTANT; without it, all is as it is. */
-const mutant = JSON.parse(process.env.IOVAD_MUTANT ?? "null");
+/** What one source file is to be, without which all is as it is; and the test files in the order in which they run. */
+const { mutant, order = [] } = JSON.parse(process.env.IOVAD_MUTANT ?? "{}");
+
+class AsOrdered extends BaseSequencer {
+  async sort(files) {
+    return files.toSorted((a, b) => order.indexOf(a.moduleId) - order.indexOf(b.moduleId));
+  }
+}
 
 export default defineConfig({
   plugins: [
@@ -15,6 +22,7 @@ export default defineConfig({
     isolate: false,
     maxWorkers: 1,
     bail: 1,
+    sequence: { sequencer: AsOrdered },
     reporters: ["dot"],
     testTimeout: 120_000,
   },
