@@ -16,7 +16,10 @@ export function wireRanges(pairs: Iterable<readonly [bigint, bigint]>): WireRang
 const hex = (address: bigint) => `0x${address.toString(16)}`;
 
 /** What the kernel tells a second process of an IOAS in the daemon's default context. */
-export function secondOpinion(daemon: Daemon, ioas: number): { ranges: WireRange[]; alignment: string } {
+export function secondOpinion(
+  daemon: Pick<Daemon, "pid">,
+  ioas: number,
+): { ranges: WireRange[]; alignment: string } {
   const fds = readdirSync(`/proc/${daemon.pid}/fd`);
   const iommufd = fds.find((fd) => readlinkSync(`/proc/${daemon.pid}/fd/${fd}`) === "/dev/iommu");
   const argv = [String(daemon.pid), String(iommufd), String(ioas)];

@@ -1,22 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  writeFileSync,
-} from "node:fs";
-import { connect } from "node:net";
-import { createInterface } from "node:readline";
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
 import { PLATFORMS } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { endUnsurprised, openDevices, wireRanges } from "./guest.ts";
+import { openers, pidOf, QEMU, qemu, qmp } from "./qemu.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
@@ -24,9 +15,8 @@ const SOCKET = "/run/iovad/iovad.sock";
 /** The socket's group, and a user who is nobody but its member. */
 const GROUP = 4242;
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", `--groups=${GROUP}`, "--"];
-/** Where nobody may go: the checkout, QEMU (init.sh) and node may lie below a directory that only root can enter. */
-const [CHECKOUT, QEMU, NODE] = ["/run/needed/checkout", "/run/needed/qemu", "/run/node"] as const;
-const QMP = "/tmp/qmp.sock";
+/** Where nobody may go: the checkout (init.sh) and node may lie below a directory that only root can enter. */
+const [CHECKOUT, NODE] = ["/run/needed/checkout", "/run/node"] as const;
 
 interface Device {
   state: string;
@@ -60,62 +50,6 @@ function iovadRun(...args: string[]): ChildProcess {
   return spawn(command, rest, { stdio: ["ignore", "inherit", "inherit"] });
 }
 
-/** As little of a guest as QEMU starts without: 4 MiB, no firmware run. Locked memory is limited to 8 MiB. */
-function qemu(device: string): string[] {
-  const machine = "-machine q35 -accel tcg -m 4M -S -nodefaults -no-user-config -display none".split(" ");
-  return [
-    `${QEMU}/qemu-system-x86_64`,
-    ...machine,
-    ...["-qmp", `unix:${QMP},server=on,wait=off`],
-    ...["-object", "iommufd,id=iommufd0,fd={iommufd}"],
-    ...["-device", `vfio-pci,iommufd=iommufd0,fd={device:${device}}`],
-  ];
-}
-
-/** Runs QMP commands, each waited for; resolves to their answers. */
-async function qmp(...commands: string[]): Promise<Record<string, unknown>[]> {
-  while (!existsSync(QMP)) await delay(250);
-  const socket = connect(QMP);
-  const answers: Record<string, unknown>[] = [];
-  for await (const line of createInterface({ input: socket })) {
-    const message = JSON.parse(line);
-    if ("event" in message) continue;
-    if ("return" in message || "error" in message) answers.push(message);
-    const next = ["qmp_capabilities", ...commands][answers.length];
-    if (next === undefined) break;
-    socket.write(JSON.stringify({ execute: next }));
-  }
-  socket.destroy();
-  return answers.slice(1);
-}
-
-function processes(): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
-}
-
-/** The processes that have a device node open, by its path. */
-function openers(path: string): number[] {
-  return processes().filter((pid) => {
-    try {
-      return openDevices(pid).includes(path);
-    } catch {
-      // It has ended meanwhile.
-      return false;
-    }
-  });
-}
-
-/** The one process whose command line begins with this. */
-function pidOf(program: string): number {
-  const [pid, ...more] = processes().filter((each) =>
-    readFileSync(`/proc/${each}/cmdline`, "utf8").startsWith(program),
-  );
-  expect([pid, more]).toEqual([expect.any(Number), []]);
-  return pid as number;
-}
-
 async function device(name: string): Promise<Device> {
   const { devices } = await client.call("query-devices", { device: name });
   const [{ state, context }] = devices as [Device, ...unknown[]];
@@ -146,7 +80,7 @@ it("QEMU, started by nobody, binds the device, and the daemon answers for QEMU's
   ]);
   expect(status).toEqual({ return: { status: "prelaunch", running: false } });
 
-  const guest = pidOf(`${QEMU}/`);
+  const guest = pidOf(QEMU);
   expect(openDevices(guest)).toEqual(["/dev/iommu", "/dev/vfio/devices/vfio0"]);
   expect(readFileSync(`/proc/${guest}/status`, "utf8")).toMatch(/^Uid:\t65534\t65534/m);
   expect(pinnedKilobytes(guest)).toBeGreaterThanOrEqual(4096);

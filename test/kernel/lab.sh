@@ -85,9 +85,14 @@ boot() {
   # Here and not in the guest, where there is no compiler or it takes seconds.
   "$compiler" -O -Wall -static -o "$share/$name/ranges-reader" "$here/ranges-reader.c"
   needed[checkout]=$guest_checkout
-  [[ $(column "$name" 7) != *kernel/hand-over* ]] || needed[qemu]=$("$here/newer-qemu.sh")
+  # A process that starts quickly there.
+  [[ $(column "$name" 7) != *kernel/sigkill* ]] || node "$here/mortal-bundle.mjs" "$guest_checkout" "$share/$name/mortal.mjs"
+  [[ $(column "$name" 7) != *kernel/@(hand-over|restarts)* ]] || needed[qemu]=$("$here/newer-qemu.sh")
   # What is installed there. The build is npm's, before this.
-  [[ $(column "$name" 7) != *kernel/package* ]] || node "$checkout/dist/package/deb.js" "$share/$name"
+  if [[ $(column "$name" 7) == *kernel/package* ]]; then
+    node "$checkout/dist/package/deb.js" "$share/$name"
+    "$here/older-package.sh" "$share/$name/older"
+  fi
   image=${images[$kernel]}
   read -ra devices <<<"$(column "$name" 6)"
   [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 7) ${tests[*]}"

@@ -15,13 +15,15 @@ const REGIONS = new Map(
 const regionsOf = (device: string) => [REGIONS.get(device) ?? []].flat();
 const excludedBy = (device: string) => setOf(...regionsOf(device));
 
-const world = new World({
-  devices: [
-    { device: NIC, group: 1, regions: regionsOf(NIC) },
-    { device: DISK, group: 1, regions: regionsOf(DISK) },
-    { device: GPU, group: 2, regions: regionsOf(GPU) },
-  ],
-});
+const begin = () =>
+  new World({
+    devices: [
+      { device: NIC, group: 1, regions: regionsOf(NIC) },
+      { device: DISK, group: 1, regions: regionsOf(DISK) },
+      { device: GPU, group: 2, regions: regionsOf(GPU) },
+    ],
+  });
+let world = begin();
 let stage: Stage;
 
 killInEveryCall(
@@ -46,7 +48,9 @@ killInEveryCall(
     async assertEmpty() {
       assert.deepEqual([world.stored, world.machine.openFds()], [[], []]);
     },
-    async end() {},
+    async end() {
+      world = begin();
+    },
   },
   60_000,
 );

@@ -82,6 +82,7 @@ export function killInEveryCall(ground: Ground, timeout: number): void {
             await ground.assertWhole(player);
             await closed();
           } catch (error) {
+            await ground.end();
             throw new Error(`killed at step ${at + 1}: ${step}`, { cause: error });
           }
         }

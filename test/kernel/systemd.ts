@@ -1,0 +1,52 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+
+export const SOCKET = "/run/iovad/iovad.sock";
+
+/** No triggers: man-db's goes through all manual pages of the host. */
+export const DPKG = "dpkg --no-triggers --force-unsafe-io";
+
+export const shell = (command: string) => execFileSync("sh", ["-c", command], { encoding: "utf8" }).trim();
+export const property = (name: string, unit = "iovad.service") =>
+  shell(`systemctl show --property=${name} --value ${unit}`);
+export const mainPid = () => Number(property("MainPID"));
+
+/** The package in a folder of the host's, where lab.sh has put it. */
+export function packageIn(directory: string): string | undefined {
+  const name = existsSync(directory) && readdirSync(directory).find((each) => each.endsWith(".deb"));
+  return name ? `${directory}/${name}` : undefined;
+}
+
+/** Installs today's package, as on a machine that has never had it. Returns its file. */
+export function installAnew(): string {
+  const deb = packageIn("/run/lab");
+  if (deb === undefined) throw new Error("lab.sh has made no package");
+  installNode();
+  spawnSync("sh", ["-c", `${DPKG} --purge iovad`]);
+  shell(`${DPKG} --install ${deb}`);
+  return deb;
+}
+
+/** The package asks dpkg for Node.js, of which the guest may have what runs this, and dpkg not know. */
+function installNode(): void {
+  const [, known = ""] = spawnSync("dpkg-query", ["--show", "nodejs"], { encoding: "utf8" }).stdout.split(
+    "\t",
+  );
+  if (spawnSync("dpkg", ["--compare-versions", known.trim(), "ge", "20.19"]).status === 0) return;
+  if (!existsSync("/usr/bin/node")) {
+    writeFileSync("/usr/bin/node", "");
+    shell(`mount --bind ${process.execPath} /usr/bin/node`);
+  }
+  mkdirSync("/tmp/nodejs/DEBIAN", { recursive: true });
+  const fields = {
+    Package: "nodejs",
+    Version: process.versions.node,
+    Architecture: "all",
+    Maintainer: "lab",
+  };
+  const lines = Object.entries({ ...fields, Description: "lab" }).map(
+    ([name, value]) => `${name}: ${value}\n`,
+  );
+  writeFileSync("/tmp/nodejs/DEBIAN/control", lines.join(""));
+  shell(`dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb && ${DPKG} --install /tmp/nodejs.deb`);
+}
