@@ -25,8 +25,8 @@ export interface PublisherOptions {
 
 /** Milliseconds from an event to the look at what it has changed: events come in bursts. */
 const DEBOUNCE = 50;
-/** Milliseconds after which a profile that does not change is renewed, lest the store forgets it. */
-const RENEWAL = 6 * 3600 * 1000;
+/** Milliseconds after which a store is asked again whether it has the profile, whole: it forgets, and may be damaged. */
+const RENEWAL = 600 * 1000;
 /** How long a good-bye may take, in milliseconds. */
 const GOODBYE = 3000;
 

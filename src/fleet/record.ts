@@ -25,6 +25,12 @@ export interface HostRecord {
   readonly contested?: true;
 }
 
+/** What stands beside the profile where both are members of one object. */
+export const RECORD_MEMBERS: ReadonlySet<string> = new Set([
+  ...(["version", "host", "digest", "instance", "sequence", "published", "heartbeat"] as const),
+  ...(["interval", "publisher", "contested"] as const),
+] satisfies (keyof HostRecord)[]);
+
 /** A host's name where it is a key of a store and the name of a file. */
 export const HOST_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-])){0,199}$/;
 

@@ -3,10 +3,17 @@ import type { Profile, ProfileDevice } from "../plan/fleet/profile.ts";
 import { parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import { refuseNewer, Unreadable } from "./record.ts";
+import { finish } from "../ranges/steps.ts";
+import { digestOf } from "../rpc/canonical-json.ts";
+import { RECORD_MEMBERS, refuseNewer, Unreadable } from "./record.ts";
 
 /** The version of profiles (`schema-version` in their long form). */
 const PROFILE_VERSION = 1;
+
+/** What the digest of a profile is of, as this version knows it. */
+const SUMMARY = ["exact", "hint", "iova-alignment", "allowed", "devices", "lists"];
+/** What only its long form has, of which the digest is not. */
+const LONG = new Set(["schema-version", "kernel", "excluded"]);
 
 /** So much of what hosts have in common is remembered. */
 const MOST = 200_000;
@@ -21,20 +28,20 @@ export class ProfileReader {
   readonly #words = new Map<string, string>();
   readonly #ids = new Map<string, ProfileDevice["pci"]>();
 
-  /** @throws Unreadable */
+  /** @throws Unreadable, also when the digest is of something else */
   read(value: Record<string, unknown>): Profile {
     refuseNewer(value["schema-version"], PROFILE_VERSION);
     const { digest, exact, hint, "iova-alignment": alignment } = value;
     const lists = listOf(value.lists, "lists").map((list) => this.#ranges(list));
-    const devices = listOf(value.devices, "devices").map((device, i) => this.#device(device, i, lists));
-    return {
-      digest: typeof digest === "string" ? digest : "",
+    const profile = {
       allowed: this.#ranges(value.allowed),
       alignment: alignmentOf(alignment),
       exact: exact === true,
       ...(typeof hint === "string" ? { hint } : {}),
-      devices,
+      devices: listOf(value.devices, "devices").map((device, i) => this.#device(device, i, lists)),
     };
+    if (typeof digest === "string" && isDigestOf(value, digest)) return { digest, ...profile };
+    throw new Unreadable("its digest is not that of what it says: it was changed, or damaged on its way");
   }
 
   #ranges(list: unknown): RangeSet {
@@ -65,6 +72,16 @@ export class ProfileReader {
     if (typeof vendor !== "string" || typeof device !== "string") return null;
     return kept(this.#ids, `${vendor} ${device}`, () => ({ vendor, device }));
   }
+}
+
+/** Whether nothing of a profile was changed. What a later version has beside it belongs to it, or to the record. */
+function isDigestOf(value: Record<string, unknown>, digest: string): boolean {
+  const isOf = (names: readonly string[]) => {
+    const part = Object.fromEntries(names.map((name) => [name, value[name]]));
+    return finish(digestOf(part as Parameters<typeof digestOf>[0])) === digest;
+  };
+  const names = Object.keys(value).filter((name) => !RECORD_MEMBERS.has(name) && !LONG.has(name));
+  return isOf(names) || (names.some((name) => !SUMMARY.includes(name)) && isOf(SUMMARY));
 }
 
 /** The one that is there, or it is made and kept. */

@@ -1,15 +1,16 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
+import type { WireProfile } from "../../src/fleet/stores/store.ts";
 import { profile, record } from "../fleet/hosts.ts";
+import { iovactl, MAIN } from "./command-line.ts";
 
-/** The built command. */
-const MAIN = new URL("../../dist/ctl/main.js", import.meta.url).pathname;
+const WIDE_PROFILE = profile("d1", "0xffffffffffff");
+const NARROW_PROFILE = profile("d2", "0x1ffffffff");
 
 let directory: string;
 let store: DirectoryStore;
@@ -17,29 +18,19 @@ let store: DirectoryStore;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
   store = new DirectoryStore(directory);
-  await store.publish(record("wide-1"), profile("d1", "0xffffffffffff"));
-  await store.publish(record("wide-2"), profile("d1", "0xffffffffffff"));
-  await store.publish(record("narrow", { digest: "d2" }), profile("d2", "0x1ffffffff"));
-  const heartbeat = "2026-11-20T00:00:00.000Z";
-  await store.publish(record("silent", { digest: "d3", heartbeat }), profile("d3", "0xffffff"));
+  await publish("wide-1", WIDE_PROFILE);
+  await publish("wide-2", WIDE_PROFILE);
+  await publish("narrow", NARROW_PROFILE);
+  await publish("silent", profile("d3", "0xffffff"), { heartbeat: "2026-11-20T00:00:00.000Z" });
   writeFileSync(join(directory, "half.json"), '{"host":"ha');
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function start(...args: string[]) {
-  return spawn(process.execPath, [MAIN, "fleet", "--from", directory, ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
+async function publish(host: string, what: WireProfile, changes: object = {}): Promise<void> {
+  await store.publish(record(host, { digest: what.digest, ...changes }), what);
 }
 
-async function run(...args: string[]) {
-  const child = start(...args);
-  let [stdout, stderr] = ["", ""];
-  child.stdout.on("data", (chunk) => (stdout += chunk));
-  child.stderr.on("data", (chunk) => (stderr += chunk));
-  const [status] = await once(child, "close");
-  return { status, stdout, stderr };
-}
+const run = (...args: string[]) => iovactl(["fleet", "--from", directory, ...args]);
 
 async function json(...args: string[]) {
   const { status, stdout } = await run(...args, "-j");
@@ -54,10 +45,10 @@ it("hosts tells state, age, devices, digest and class of each, and what is wrong
   expect(status).toBe(0);
   expect(answer.hosts).toMatchObject([
     { host: "half", state: "unreadable", age: null, devices: null },
-    { host: "narrow", state: "fresh", devices: 1, digest: "d2", class: "d2", exact: true },
+    { host: "narrow", state: "fresh", devices: 1, digest: NARROW_PROFILE.digest, exact: true },
     { host: "silent", state: "stale", age: expect.any(Number) },
-    { host: "wide-1", state: "fresh", digest: "d1" },
-    { host: "wide-2", state: "fresh", digest: "d1" },
+    { host: "wide-1", state: "fresh", digest: WIDE_PROFILE.digest },
+    { host: "wide-2", state: "fresh", class: WIDE_PROFILE.digest.slice(0, 8) },
   ]);
   expect(answer.classes).toBe(3);
   expect(answer.troubles.join()).toContain("half cannot be read: it is no JSON");
@@ -132,13 +123,13 @@ it("outliers tells who costs the others what, greatest loss first", async () => 
 });
 
 it("watch tells who is there, who breaks the layout, who goes, and that it is mended then", async () => {
-  const child = start("watch", "-m", "16G", ...WIDE, "--hosts", "late", "-j");
+  const args = ["fleet", "--from", directory, "watch", "-m", "16G", ...WIDE, "--hosts", "late", "-j"];
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const events: string[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     const { method, params } = JSON.parse(line);
     events.push(`${method} ${params.host}`);
-    if (events.length === 2)
-      await store.publish(record("late", { digest: "d4" }), profile("d4", "0xffffffff"));
+    if (events.length === 2) await publish("late", profile("d4", "0xffffffff"));
     if (method === "LAYOUT_BROKEN") await store.remove("late");
     if (method === "LAYOUT_MENDED") child.kill("SIGTERM");
   }

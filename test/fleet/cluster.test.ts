@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,11 +6,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { snapshot } from "../../src/fleet/follow.ts";
-import { Publisher } from "../../src/fleet/publisher.ts";
 import { openStore } from "../../src/fleet/stores/open.ts";
 import { IS_LONG } from "../runs.ts";
-import { FakeClient } from "./fake-client.ts";
 import { HAS_NATS } from "./nats-server.ts";
+import { startPublisher } from "./publishing.ts";
 
 /** It makes network namespaces: for root, with the long tests. */
 const CAN_RUN = IS_LONG && HAS_NATS && process.getuid?.() === 0 && spawnSync("ip", ["netns"]).status === 0;
@@ -78,25 +76,12 @@ describe.skipIf(!CAN_RUN)("a cluster of three servers, each in a network of its 
 
   it("goes on with publishers and questions when any one of them is cut off", async () => {
     const ends: (() => Promise<void>)[] = [];
-    const said = new Map<string, string[]>();
     // One beside each server, which it prefers.
-    for (const [at, url] of servers.entries()) {
-      const host = `n${at}`;
-      const messages: string[] = [];
-      said.set(host, messages);
+    const publishers = servers.map((url, at) => {
       const order = [url, ...servers.filter((each) => each !== url)];
-      const end = new AbortController();
-      const running = new Publisher({
-        ...{ host, interval: 2, publisher: randomUUID(), client: new FakeClient().client },
-        ...{ clock: Date.now, random: Math.random, say: (message: string) => messages.push(message) },
-        openStore: () => openStore({ servers: order, replicas }),
-        changed: async () => {},
-      }).run(end.signal);
-      ends.push(async () => {
-        end.abort();
-        await running;
-      });
-    }
+      const openStoreNear = () => openStore({ servers: order, replicas });
+      return startPublisher(ends, { host: `n${at}`, interval: 2, openStore: openStoreNear });
+    });
     const states = async () => {
       try {
         const store = await openStore({ servers, replicas });
@@ -130,9 +115,9 @@ describe.skipIf(!CAN_RUN)("a cluster of three servers, each in a network of its 
         ip("link", "set", `iovadv${n}`, "up");
         await allFresh();
       }
-      expect(
-        [...said.values()].every((messages) => messages.some((each) => each.startsWith("published"))),
-      ).toBe(true);
+      for (const { said } of publishers) {
+        expect(said.some((message) => message.startsWith("published"))).toBe(true);
+      }
     } finally {
       for (const n of NODES) spawnSync("ip", ["link", "set", `iovadv${n}`, "up"]);
       for (const end of ends) await end();

@@ -5,6 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 
 /** Whether Debian's nats-server is there; without it its tests are left out, and say so. */
 export const HAS_NATS = spawnSync("nats-server", ["--version"]).status === 0;
@@ -58,6 +60,17 @@ export class NatsServer {
     if (!child) return;
     child.kill("SIGKILL");
     await once(child, "exit");
+  }
+
+  /** What was stored is deleted by a client; the server goes on. */
+  async forget(): Promise<void> {
+    const connection = await connect({ servers: this.url });
+    try {
+      const manager = await jetstreamManager(connection);
+      for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name);
+    } finally {
+      await connection.close();
+    }
   }
 
   /** All that was stored is gone. */

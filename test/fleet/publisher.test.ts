@@ -1,13 +1,13 @@
-import { randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { snapshot } from "../../src/fleet/follow.ts";
-import { Publisher, type PublisherOptions } from "../../src/fleet/publisher.ts";
+import type { PublisherOptions } from "../../src/fleet/publisher.ts";
 import type { HostRecord } from "../../src/fleet/record.ts";
 import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
-import { FakeClient } from "./fake-client.ts";
+import { profile } from "./hosts.ts";
+import { startPublisher, until } from "./publishing.ts";
 
 /** A directory that counts what is published into it. */
 class CountingStore extends DirectoryStore {
@@ -34,34 +34,21 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** A publisher that runs, what it says, and how to end it. */
-function start(changes: Partial<PublisherOptions> = {}) {
-  const daemon = new FakeClient();
-  const said: string[] = [];
-  const signal = new AbortController();
-  const running = new Publisher({
-    ...{ host: "n1", interval: 3600, publisher: randomUUID(), client: daemon.client },
-    ...{ clock: Date.now, random: Math.random, say: (message: string) => said.push(message) },
-    openStore: async () => store,
-    changed: async () => {},
-    ...changes,
-  }).run(signal.signal);
-  const end = async () => {
-    signal.abort();
-    await running;
-  };
-  ends.push(end);
-  return { daemon, said, end };
-}
-
-const until = (isSo: () => boolean) => vi.waitUntil(isSo, { interval: 5, timeout: 30_000 });
+const start = (changes: Partial<PublisherOptions> = {}) =>
+  startPublisher(ends, { openStore: async () => store, ...changes });
 const written = (): Record<string, unknown> => JSON.parse(readFileSync(join(directory, "n1.json"), "utf8"));
 
 describe("a publisher", () => {
   it("publishes at once, with the profile and what the host is called", async () => {
     start();
     await until(() => store.published.length === 1);
-    expect(written()).toMatchObject({ host: "n1", digest: "d1", instance: "i", exact: true, interval: 3600 });
+    expect(written()).toMatchObject({
+      host: "n1",
+      digest: profile().digest,
+      instance: "i",
+      exact: true,
+      interval: 3600,
+    });
   });
 
   it("publishes what an event has changed, and nothing for an event that has changed nothing", async () => {
@@ -70,12 +57,12 @@ describe("a publisher", () => {
     const asked = daemon.asked;
     daemon.event();
     await until(() => daemon.asked > asked);
-    daemon.digest = "d2";
+    daemon.model = "d2";
     daemon.event();
     await until(() => store.published.length > 1);
     expect(store.published.map(({ record, renew }) => [record.digest, renew])).toEqual([
-      ["d1", true],
-      ["d2", true],
+      [profile("d1").digest, true],
+      [profile("d2").digest, true],
     ]);
   });
 
@@ -116,9 +103,12 @@ describe("a publisher", () => {
   it("publishes whole what the store has lost", async () => {
     const { said } = start({ interval: 0.02 });
     await until(() => store.published.length > 1);
-    rmSync(join(directory, "n1.json"));
-    await until(() => said.some((message) => message.includes("has lost n1")));
-    await until(() => store.published.filter(({ renew }) => renew).length === 2);
+    // Again and again: a file that is lost while it is written is there at once.
+    await until(() => {
+      rmSync(join(directory, "n1.json"), { force: true });
+      return said.some((message) => message.includes("has lost n1"));
+    });
+    await until(() => store.published.filter(({ renew }) => renew).length > 1);
   });
 
   it("makes the directory that it publishes into, and nothing above it", async () => {
@@ -154,9 +144,10 @@ describe("a publisher", () => {
 
 describe("two publishers of one name", () => {
   it("both say so, nothing they say counts as certain, and the one that stays is believed again", async () => {
-    const one = start({ interval: 0.02 });
+    // Long enough that three of them are not over before the other one had its turn.
+    const one = start({ interval: 0.3 });
     await until(() => store.published.length > 0);
-    const two = start({ interval: 0.02 });
+    const two = start({ interval: 0.3 });
     const rivals = (said: string[]) =>
       said.filter((message) => message.includes("another iovad-fleet publishes"));
     await until(() => rivals(one.said).length > 0 && rivals(two.said).length > 0);

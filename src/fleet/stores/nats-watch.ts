@@ -24,6 +24,8 @@ export async function* watchBucket(
   cut: (end: () => void) => () => void,
 ): AsyncIterable<StoreChange> {
   const prefix = `$KV.${bucket}.`;
+  const manager = await jetstream.jetstreamManager(false);
+  const { messages: size, last_seq: newest } = (await manager.streams.info(`KV_${bucket}`)).state;
   const consumer = await jetstream.consumers.getPushConsumer(`KV_${bucket}`, {
     filter_subjects: `${prefix}>`,
     deliver_policy: DeliverPolicy.LastPerSubject,
@@ -31,28 +33,36 @@ export async function* watchBucket(
     flow_control: true,
     idle_heartbeat: nanos(2000),
   } as Parameters<JetStreamClient["consumers"]["getPushConsumer"]>[1]);
-  const { created, num_pending: pending } = await consumer.info(true);
+  const info = await consumer.info(true);
   const queue = new Queue<StoreChange>(signal);
-  let isSettled = pending === 0;
-  const isEmpty = isSettled;
+  let isSettled = size === 0;
+  let pending = info.num_pending;
+  const settle = () => {
+    if (!isSettled) queue.push({ kind: "settled" });
+    isSettled = true;
+  };
   const messages = await consumer.consume({
     callback: (message: JsMsg) => {
       queue.push(changeOf(message, message.subject.slice(prefix.length)));
-      if (!isSettled && message.info.pending === 0) {
-        isSettled = true;
-        queue.push({ kind: "settled" });
-      }
+      pending = message.info.pending;
+      // In the order of the stream, and by that alone: of what is put again before it is told the server (2.9) goes on
+      // counting both as pending.
+      if (message.seq >= newest) settle();
     },
   });
   const end = () => queue.end();
   const forget = cut(end);
   void (async () => {
-    for await (const { type } of messages.status()) if (LOST.has(type)) end();
+    for await (const { type } of messages.status()) {
+      if (LOST.has(type)) end();
+      // The newest may have been purged since.
+      if (type === "heartbeat" && pending === 0) settle();
+    }
     end();
   })();
   try {
-    yield { kind: "begin", now: new Date(created).getTime() };
-    if (isEmpty) yield { kind: "settled" };
+    yield { kind: "begin", now: new Date(info.created).getTime() };
+    if (size === 0) yield { kind: "settled" };
     yield* queue;
   } finally {
     forget();
