@@ -98,9 +98,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     supervision?.stopping();
     if (service) host.keepLeases();
     await metrics.close();
-    await server.close();
     // Whether there will be a next process only systemd knows: if not, it closes what it has kept, and that is the end of it.
-    await (service ? host.leave() : host.close());
+    await server.close(() => (service ? host.leave() : host.close()));
     log.info("closed");
     end(0);
   });

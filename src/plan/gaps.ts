@@ -8,7 +8,9 @@ export type Gap =
        */
       readonly state: "ready" | "unbound" | "hindered" | "blocked";
     }
-  | { readonly host: string; readonly hint?: string | undefined };
+  | { readonly host: string; readonly hint?: string | undefined }
+  /** An IOAS that has nothing in it, where no device is named that is to go there. */
+  | { readonly emptyIoas: number };
 
 /** How many names a hint lists, and how much it repeats of another host's. */
 const NAME_LIMIT = 4;
@@ -37,6 +39,7 @@ export function hintFor(gaps: readonly Gap[]): string | undefined {
   if (blocked.length > 0) {
     advice.push(`leave out ${listed(blocked)}, which no guest can have (query-devices tells why)`);
   }
+  for (const gap of gaps) if ("emptyIoas" in gap) advice.push(devicesFor(gap.emptyIoas));
   advice.push(...hosts.slice(0, NAME_LIMIT).map(hostAdvice));
   if (hosts.length > NAME_LIMIT) advice.push(`and so on for ${hosts.length - NAME_LIMIT} more hosts`);
   return advice.length > 0 ? advice.join("; ") : undefined;
@@ -56,6 +59,10 @@ function hostAdvice({ host, hint }: { host: string; hint?: string | undefined })
   if (hint === undefined)
     return `take the list of host ${host} from its query-host-profile, with a word on exactness`;
   return `on host ${host}: ${hint.length > ECHO_LIMIT ? `${hint.slice(0, ECHO_LIMIT)}…` : hint}`;
+}
+
+function devicesFor(ioas: number): string {
+  return `name the devices that are to go into IOAS ${ioas}: nothing is attached to it, so what it allows is no promise`;
 }
 
 /** Some of them by name, and how many more there are. */

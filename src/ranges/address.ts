@@ -2,16 +2,16 @@
 export const U64_MAX = 2n ** 64n - 1n;
 
 /** Any number of leading zeros, so that the digits that count are at most 16. */
-const ADDRESS = /^0x0*[0-9a-fA-F]{1,16}$/;
-const HEXADECIMAL = /^0x[0-9a-fA-F]+$/;
+const ADDRESS = /^0[xX]0*[0-9a-fA-F]{1,16}$/;
+const HEXADECIMAL = /^0[xX][0-9a-fA-F]+$/;
 
 /** The most of a refused text that a message repeats: input may be a megabyte long. */
 const ECHO_LIMIT = 40;
 
 /**
- * Reads an address as it stands on the wire and in sysfs: hexadecimal digits after `0x`, of either case, with
+ * Reads an address as it stands on the wire and in sysfs: hexadecimal digits after `0x`, all of either case, with
  * any number of leading zeros.
- * @throws RangeError for everything else, blanks, decimal digits, `0X` and more than 64 bits included
+ * @throws RangeError for everything else, blanks, decimal digits and more than 64 bits included
  */
 export function parseAddress(text: string): bigint {
   if (ADDRESS.test(text)) return BigInt(text);

@@ -60,7 +60,7 @@ export class Answering {
       if (this.#isToStop()) break;
       const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
       const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
-      this.#sendEvents();
+      this.sendEvents();
       if (deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
       else if (settled !== undefined) outbox.send(settled);
       if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
@@ -89,6 +89,13 @@ export class Answering {
     this.#whenDone = done;
     this.#stopAt(at);
     if (!this.#isBusy) done();
+  }
+
+  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
+  sendEvents(): void {
+    const { call, outbox } = this.#parts;
+    const events = call.events.takeFor(call.connection);
+    if (events !== undefined) outbox.send(events.slice(0, -1));
   }
 
   /** Drops what has come and not begun. */
@@ -126,13 +133,6 @@ export class Answering {
     this.#parts.account.add(bytes);
     if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
   };
-
-  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
-  #sendEvents(): void {
-    const { call, outbox } = this.#parts;
-    const events = call.events.takeFor(call.connection);
-    if (events !== undefined) outbox.send(events.slice(0, -1));
-  }
 
   /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
   async #sendDescriptors(answer: string | undefined): Promise<void> {

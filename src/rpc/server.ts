@@ -138,16 +138,24 @@ export class RpcServer {
     return this.#services.daemon.metrics();
   }
 
-  /** Accepts no more, reads no more, finishes the requests under way, sends their answers and ends every connection. */
-  async close(): Promise<void> {
+  /**
+   * Accepts no more, reads no more, finishes the requests under way and sends their answers; then does what is `last`,
+   * of which subscribers are still told, and ends every connection.
+   */
+  async close(last: () => Promise<void> = async () => {}): Promise<void> {
     clearInterval(this.#stuck);
     for (const bound of this.#bound) bound.release();
     const closed = this.#servers.map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
-    for (const session of this.#sessions) session.close();
     this.#refusals.close();
-    await Promise.all([...closed, ...[...this.#sessions].map(({ over }) => over)]);
+    await Promise.all([...this.#sessions].map((session) => session.finish()));
+    await last();
+    const over = [...this.#sessions].map((session) => {
+      session.close();
+      return session.over;
+    });
+    await Promise.all([...closed, ...over]);
   }
 
   /** Ends the connections whose unfinished line stands still for too long at `now`, of performance.now(). */

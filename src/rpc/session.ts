@@ -104,12 +104,24 @@ export class Session implements Subscriber {
   }
 
   /**
-   * Finishes the request under way and, while that takes no longer than a client gets to read, those that have come
-   * with it; sends what is left and ends the connection.
+   * Reads no more. Finishes the request under way and, while that takes no longer than a client gets to read, those that
+   * have come with it; then the client is told of events, and nothing else, until {@link close}.
    */
-  close(): void {
+  finish(): Promise<void> {
     this.#isClosing = true;
-    this.#answering.finish(performance.now() + this.#services.closing, () => this.#end());
+    this.#socket.pause();
+    const until = performance.now() + this.#services.closing;
+    return new Promise((resolve) => this.#answering.finish(until, resolve));
+  }
+
+  /** Sends what is left of a session that has finished, and ends the connection. */
+  close(): void {
+    if (this.#socket.destroyed) return;
+    const patience = setTimeout(() => this.#socket.destroy(), this.#services.closing);
+    this.#socket.once("close", () => clearTimeout(patience));
+    this.#answering.sendEvents();
+    this.#outbox.finish();
+    this.#socket.destroySoon();
   }
 
   /** Ends a connection whose unfinished line has stood still for so many milliseconds. `now`: of performance.now(). */
@@ -166,14 +178,6 @@ export class Session implements Subscriber {
     while (this.#deliveries.areUnderWay && !this.#isClosing && performance.now() < until)
       await delay(UNREAD_MS);
     this.#socket.end();
-  }
-
-  #end(): void {
-    if (this.#socket.destroyed) return;
-    const patience = setTimeout(() => this.#socket.destroy(), this.#services.closing);
-    this.#socket.once("close", () => clearTimeout(patience));
-    this.#outbox.finish();
-    this.#socket.destroySoon();
   }
 
   /** More waits for this client than may: what does is dropped at once, and the client told why. */

@@ -6,7 +6,7 @@ import type { Range } from "../ranges/range.ts";
 import { parseSize, SIZE } from "../ranges/size.ts";
 
 /** The bits of a u64 and no more, whatever the leading zeros. Written so that no text makes it backtrack far. */
-const ADDRESS_INPUT = /^0x(0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
+const ADDRESS_INPUT = /^0[xX](0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
 const ADDRESS_OUTPUT = /^0x(0|[1-9a-f][0-9a-f]{0,15})$/;
 
 /** An address, size or alignment as clients may write it; decoded to a bigint. */
@@ -22,7 +22,7 @@ export const address = z
   .meta({
     id: "AddressInput",
     description:
-      "A u64: hexadecimal digits after 0x, of either case and with any leading zeros, or an integer up to 2^53-1",
+      "A u64: hexadecimal digits after 0x, all of either case and with any leading zeros, or an integer up to 2^53-1",
   });
 
 function refuseAddress({ input }: { input?: unknown }): string {

@@ -137,6 +137,27 @@ describe("a signal", () => {
       expect.arrayContaining(["closing", "closing already", "DEVICE_HELD", "DEVICE_RELEASED", "closed"]),
     );
   });
+
+  it("tells subscribers what it gives back, and that it is because of the end", async () => {
+    const daemon = await Daemon.start({ topology: SLOW });
+    const client = await daemon.client();
+    await client.call("create-context", { context: "guest", lease: "connection" });
+    await client.call("hold-device", { device: "0000:00:05.0", context: "guest" });
+    const told: unknown[] = [];
+    const events = client.events();
+    expect((await events.next()).value?.method).toBe("SNAPSHOT");
+    const stopped = daemon.signal("SIGTERM");
+    for await (const { method, params } of events) {
+      if (!("context" in params && "cause" in params) || params.context !== "guest") continue;
+      told.push([method, params.cause]);
+      if (told.length === 2) break;
+    }
+    expect(told).toEqual([
+      ["DEVICE_RELEASED", "shutdown"],
+      ["CONTEXT_DESTROYED", "shutdown"],
+    ]);
+    expect(await stopped).toBe(0);
+  });
 });
 
 const SLOW = {

@@ -259,6 +259,13 @@ describe("what cannot be handed over", () => {
   it("is a device without a VFIO driver, or none at all", async () => {
     await machine.setDriver(NIC, null);
     expect(await refusal(() => handOver(NIC))).toMatchObject({ errorClass: "DeviceNotReady" });
+    await machine.setDriver(GPU, "amdgpu");
+    // Also when a sibling has a driver of its own.
+    await machine.setDriver(DISK, "nvme");
+    expect(await refusal(() => handOver(GPU))).toMatchObject({
+      errorClass: "DeviceNotReady",
+      data: { driver: "amdgpu" },
+    });
     expect(await refusal(() => handOver("0000:09:00.0"))).toMatchObject({ errorClass: "DeviceNotFound" });
   });
 

@@ -25,13 +25,13 @@ describe("parseAddress", () => {
   test("reads both ends of the address space", () => {
     expect(parseAddress("0x0")).toBe(0n);
     expect(parseAddress("0x0000000000000000")).toBe(0n);
+    expect(parseAddress("0XFEE00000")).toBe(0xfee00000n);
     expect(parseAddress("0xffffffffffffffff")).toBe(2n ** 64n - 1n);
   });
 
   test.each([
     "",
     "0x",
-    "0X10",
     "10",
     "fee00000",
     "-0x1",

@@ -334,6 +334,17 @@ describe("close", () => {
     expect(error.code).toBe("ENOENT");
   });
 
+  it("tells subscribers of what is done last, and then ends them", async () => {
+    const client = await server.connect();
+    client.send(request(1, "listen"));
+    expect((await client.next()).id).toBe(1);
+    await server.server.close(async () => {
+      for (const context of ["first", "second"])
+        server.events.publish({ event: "CONTEXT_DESTROYED", context, cause: "shutdown", uid: null });
+    });
+    expect((await client.rest()).map(({ params }) => params.context)).toEqual(["first", "second"]);
+  });
+
   it("does not wait for ever for a client that does not read", async () => {
     const client = await server.connect();
     client.socket.pause();

@@ -25,6 +25,7 @@ describe("an address", () => {
     ["0x0", 0n],
     ["0xfee00000", 0xfee00000n],
     ["0xFEE00000", 0xfee00000n],
+    ["0XFEE00000", 0xfee00000n],
     ["0x00000000000000000000fee00000", 0xfee00000n],
     ["0xffffffffffffffff", U64_MAX],
     [0, 0n],

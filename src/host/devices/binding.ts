@@ -159,8 +159,9 @@ export class Binding {
     throw changingDriver(device.device);
   }
 
-  /** Rejects with HostError DeviceBusy, DeviceBlocked when a bind by anybody is sure to fail, as far as can be told. */
+  /** Rejects with HostError as {@link bind} does when a bind by anybody is sure to fail, as far as can be told. */
   async refuseHopeless(device: PlatformDevice, iommufd: Iommufd): Promise<void> {
+    this.#refuseUnready(device);
     const failure = foreseenFailure(device, await this.#evidence(device, iommufd));
     if (failure) throw failure;
   }

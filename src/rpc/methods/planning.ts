@@ -20,7 +20,7 @@ import {
 } from "../types.ts";
 import { hintsFor } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
-import { alignment } from "./profile-type.ts";
+import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
 import { qemuRegions, toWireExclusion } from "./wire.ts";
 
@@ -147,7 +147,7 @@ export const findFreeRange = defineMethod({
   summary: "The lowest or highest place for so many bytes that everything given can use.",
   params: z.strictObject({
     size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
-    alignment: alignment.optional().meta({
+    alignment: size.refine(isPowerOfTwo, NO_POWER_OF_TWO).optional().meta({
       description:
         "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
     }),

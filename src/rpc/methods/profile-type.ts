@@ -11,10 +11,11 @@ export const hostName = z
   .regex(/^[\x21-\x7e]{1,255}$/, { error: "expected a name of 1 to 255 printable characters without blanks" })
   .meta({ id: "HostName", description: "A name to tell hosts apart, as in causes", examples: ["node-17"] });
 
-/** An alignment as clients may write it. */
-export const alignment = address.refine((value) => value > 0n && (value & (value - 1n)) === 0n, {
-  error: "expected a power of two",
-});
+export const isPowerOfTwo = (value: bigint) => value > 0n && (value & (value - 1n)) === 0n;
+export const NO_POWER_OF_TWO = { error: "expected a power of two" };
+
+/** An alignment as hosts write it. */
+const alignment = address.refine(isPowerOfTwo, NO_POWER_OF_TWO);
 
 const forPeople = (limit: "max-devices" | "max-causes", what: string) =>
   z

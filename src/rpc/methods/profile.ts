@@ -5,12 +5,15 @@ import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { digestOf } from "../canonical-json.ts";
+import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../types.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
 import { hostName, PROFILE_VERSION } from "./profile-type.ts";
 import { chosenDevices, type HostPlan, planForDevices, platformsOf, sources } from "./sources.ts";
+
+const NO_DEVICES = "devices: name at least one; left out, the member means every device of the host";
 
 type WireRanges = z.input<typeof wireRange>[];
 
@@ -73,6 +76,7 @@ export const queryHostProfile = defineMethod({
     .meta({ id: "HostProfile" }),
   errors: ["DeviceNotFound", "LimitExceeded"],
   handler: async ({ devices, host: name, detail }, call) => {
+    if (devices?.length === 0) throw invalidParams(NO_DEVICES);
     const { events, host, slice } = call;
     const records = devices ? await recordsNamed(devices, call) : await host.devices(slice);
     const { instance, sequence } = events;

@@ -78,6 +78,7 @@ describe("planning refuses", () => {
     ["check-layout", { layout: [], devices: [] }, "devices: give devices, an ioas or hosts"],
     ["find-free-range", { size: 1, hosts: [] }, "devices: give devices, an ioas or hosts"],
     ["explain-range", { start: 0, last: 1, devices: [] }, "devices: give devices, an ioas or hosts"],
+    ["query-host-profile", { devices: [] }, "devices: name at least one"],
     ["predict-allowed-ranges", { hosts: hostsNamed("aba") }, 'hosts[2].host: "a" stands there already'],
     ["explain-range", { start: 5, last: 4 }, "start lies above last"],
     ["explain-range", { start: 5 }, "last: this member is required"],

@@ -71,6 +71,30 @@ describe("of a device that no guest can have", () => {
   });
 });
 
+describe("an IOAS that nothing is attached to", () => {
+  const NOTHING = expect.stringContaining("name the devices that are to go into IOAS 1");
+
+  it("promises nothing by itself, and keeps a layout all the same", async () => {
+    const client = hostWith({});
+    const { ioas } = await client.ask("create-ioas");
+    const unsure = { exact: false, hint: NOTHING };
+    expect(await client.ask("predict-allowed-ranges", { ioas })).toMatchObject(unsure);
+    expect(await client.ask("find-free-range", { ioas, size: "1T" })).toMatchObject(unsure);
+    const kept = await client.ask("check-layout", { ioas, layout: low, enforce: true });
+    expect(kept).toMatchObject({ fits: true, enforced: true, ...unsure });
+  });
+
+  it("is no obstacle to what the devices beside it or in it promise", async () => {
+    const client = hostWith({});
+    const { ioas } = await client.ask("create-ioas");
+    await client.ask("probe-device", { device: NIC });
+    expect(await client.ask("predict-allowed-ranges", { ioas, devices: [NIC] })).toMatchObject({ exact: true });
+    await client.ask("hold-device", { device: NIC });
+    await client.ask("attach-device", { device: NIC, ioas });
+    expect(await client.ask("predict-allowed-ranges", { ioas })).toMatchObject({ exact: true });
+  });
+});
+
 describe("a host without devices", () => {
   it("promises nothing", async () => {
     const answer = await new Client({}).ask("explain-range", { start: 0, last: 1 });
