@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   closeSync,
   cpSync,
@@ -12,16 +12,12 @@ import {
 } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
+import { asNobody, DPKG, install, members, SOCKET, shell } from "./installed.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
-const SOCKET = "/run/iovad/iovad.sock";
 const UNITS = "/usr/share/doc/iovad/examples";
 
-/** No triggers: man-db's goes through all manual pages of the host. */
-const DPKG = "dpkg --no-triggers --force-unsafe-io";
-
-const shell = (command: string) => execFileSync("sh", ["-c", command], { encoding: "utf8" }).trim();
 const property = (name: string, unit = "iovad.service") =>
   shell(`systemctl show --property=${name} --value ${unit}`);
 const mainPid = () => Number(property("MainPID"));
@@ -32,11 +28,10 @@ const statusOf = (pid: number, name: string) =>
 
 /** What a user says and gets who is nobody but a member of these groups. */
 function asMember(groups: string, script: string): string {
-  const { stdout, stderr } = spawnSync(
-    "setpriv",
-    ["--reuid=65534", "--regid=65534", groups, "--", "/usr/bin/node", "-e", script],
-    { encoding: "utf8", cwd: "/" },
-  );
+  const { stdout, stderr } = spawnSync("setpriv", [...asNobody(groups), "/usr/bin/node", "-e", script], {
+    encoding: "utf8",
+    cwd: "/",
+  });
   return stdout + stderr;
 }
 
@@ -48,34 +43,8 @@ const asking = (...methods: object[]) => `
 
 let deb: string;
 
-/** The package asks dpkg for Node.js, of which the guest may have what runs this, and dpkg not know. */
-function installNode(): void {
-  const [, known = ""] = spawnSync("dpkg-query", ["--show", "nodejs"], { encoding: "utf8" }).stdout.split(
-    "\t",
-  );
-  if (spawnSync("dpkg", ["--compare-versions", known.trim(), "ge", "20.19"]).status === 0) return;
-  if (!existsSync("/usr/bin/node")) {
-    writeFileSync("/usr/bin/node", "");
-    shell(`mount --bind ${process.execPath} /usr/bin/node`);
-  }
-  mkdirSync("/tmp/nodejs/DEBIAN", { recursive: true });
-  const fields = {
-    Package: "nodejs",
-    Version: process.versions.node,
-    Architecture: "all",
-    Maintainer: "lab",
-  };
-  const lines = Object.entries({ ...fields, Description: "lab" }).map(
-    ([name, value]) => `${name}: ${value}\n`,
-  );
-  writeFileSync("/tmp/nodejs/DEBIAN/control", lines.join(""));
-  shell(`dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb && ${DPKG} --install /tmp/nodejs.deb`);
-}
-
 beforeAll(() => {
-  deb = `/run/lab/${readdirSync("/run/lab").find((name) => name.endsWith(".deb"))}`;
-  installNode();
-  shell(`${DPKG} --install ${deb}`);
+  deb = install();
 }, 300_000);
 
 describe("installed", () => {
@@ -98,15 +67,14 @@ describe("installed", () => {
   });
 
   it("is started by a member of its group, who asks and changes nothing, and opens no device himself", () => {
-    const gid = shell("getent group iovad | cut -d: -f3");
     const requests = [{ method: "query-devices" }, { method: "hold-device", params: { device: DEVICE } }];
-    const answers = asMember(`--groups=${gid}`, asking(...requests));
+    const answers = asMember(members(), asking(...requests));
     expect(answers).toContain('"backend":"linux"');
     expect(answers).toContain(`"device":"${DEVICE}"`);
     expect(answers).toContain("PermissionDenied");
     expect(property("ActiveState")).toBe("active");
     const open = "require('fs').openSync('/dev/vfio/devices/vfio0', 'r+')";
-    expect(asMember(`--groups=${gid}`, open)).toContain("EACCES");
+    expect(asMember(members(), open)).toContain("EACCES");
   });
 
   it("is nobody else's to ask", () => {
@@ -194,21 +162,19 @@ describe.each([
   });
 
   it("reads its configuration again", async () => {
-    const gid = shell("getent group iovad | cut -d: -f3");
     const hold = { method: "hold-device", params: { device: DEVICE, context: "nowhere" } };
     writeFileSync("/etc/iovad/iovad.json", JSON.stringify({ "control-group": ["iovad"] }));
     shell("systemctl reload iovad.service");
-    expect(asMember(`--groups=${gid}`, asking(hold))).toContain("ContextNotFound");
+    expect(asMember(members(), asking(hold))).toContain("ContextNotFound");
     writeFileSync("/etc/iovad/iovad.json", "{}\n");
     shell("systemctl reload iovad.service");
-    expect(asMember(`--groups=${gid}`, asking(hold))).toContain("PermissionDenied");
+    expect(asMember(members(), asking(hold))).toContain("PermissionDenied");
   });
 
   it("is stopped, and started by the next who asks", () => {
     shell("systemctl stop iovad.service");
     expect(property("NFileDescriptorStore")).toBe("0");
-    const gid = shell("getent group iovad | cut -d: -f3");
-    expect(asMember(`--groups=${gid}`, asking({ method: "query-version" }))).toContain('"name":"iovad"');
+    expect(asMember(members(), asking({ method: "query-version" }))).toContain('"name":"iovad"');
     expect(property("Result")).toBe("success");
   });
 });
