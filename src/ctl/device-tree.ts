@@ -8,22 +8,30 @@ interface Node {
 
 /** IOMMU, group, device, context: as lines. */
 export function deviceTree(devices: readonly Device[], paint: Paint): string[] {
+  const width = Math.max(0, ...devices.map((device) => driverOf(device).length));
   const iommus = groupBy(devices, ({ iommu }) => iommu ?? "unknown IOMMU");
   return [...iommus].flatMap(([iommu, members]) => [
     paint("heading", iommu),
     ...branches(
-      [...groupBy(members, ({ group }) => group)].map(([group, each]) => groupNode(group, each, paint)),
+      [...groupBy(members, ({ group }) => group)].map(([group, each]) =>
+        groupNode(group, each, width, paint),
+      ),
     ),
   ]);
 }
 
-function groupNode(group: number, devices: readonly Device[], paint: Paint): Node {
-  return { text: `group ${group}`, children: devices.map((device) => deviceNode(device, paint)) };
+function groupNode(group: number, devices: readonly Device[], width: number, paint: Paint): Node {
+  return { text: `group ${group}`, children: devices.map((device) => deviceNode(device, width, paint)) };
 }
 
-function deviceNode(device: Device, paint: Paint): Node {
+function driverOf({ driver }: Device): string {
+  return driver ?? "no driver";
+}
+
+/** `width`: of the longest driver's name. */
+function deviceNode(device: Device, width: number, paint: Paint): Node {
   const verdict = [usability(device), reasons(device)].filter((text) => text !== "").join(": ");
-  const text = `${device.device}  ${device.driver ?? "no driver"}  ${paint(usabilityRole(device), verdict)}`;
+  const text = `${device.device}  ${driverOf(device).padEnd(width)}  ${paint(usabilityRole(device), verdict)}`;
   const users = (device.users ?? []).map(({ pid, uid, command }) => ({
     text: `open in ${command} (pid ${pid}, uid ${uid})`,
     children: [],

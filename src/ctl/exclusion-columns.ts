@@ -12,5 +12,6 @@ export const EXCLUSION_COLUMNS: readonly Column<Exclusion>[] = [
     name: "because",
     of: ({ causes, hint }) => causesText(causes) + (hint === undefined ? "" : ` (${hint})`),
     role: () => "blocks",
+    wraps: true,
   },
 ];

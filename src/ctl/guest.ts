@@ -43,6 +43,8 @@ export const IOAS_OPTION = {
 /** What was assumed of the guest, for people. */
 export const ASSUMED_MACHINE = "q35";
 
+export const NO_GUEST = "which guest? give -m, --machine, --mtree or --layout; try --help";
+
 /** The layout members of check-layout's params. @throws UsageError */
 export function guestParams({ machine, memory, mtree, layout }: Values<typeof GUEST_OPTIONS>) {
   if (machine !== undefined && mtree !== undefined) {
@@ -61,9 +63,22 @@ export function isMachineAssumed({ machine, memory }: Values<typeof GUEST_OPTION
   return machine === undefined && memory !== undefined;
 }
 
+/** The same, of a question that is about nothing without them. @throws UsageError */
+export function someGuest(options: Values<typeof GUEST_OPTIONS>) {
+  const params = guestParams(options);
+  if (Object.keys(params).length > 0) return params;
+  throw new UsageError(NO_GUEST);
+}
+
 /** The members of params that say who restricts the guest. */
 export function sourceParams(devices: readonly string[], { ioas }: Values<typeof IOAS_OPTION>) {
   return { ...(devices.length > 0 ? { devices } : {}), ...(ioas === undefined ? {} : parseIoasName(ioas)) };
+}
+
+/** The same, of a question that is about nothing without them. @throws UsageError */
+export function someSource(devices: readonly string[], options: Values<typeof IOAS_OPTION>) {
+  if (devices.length > 0 || options.ioas !== undefined) return sourceParams(devices, options);
+  throw new UsageError("for which device? name it, or give --ioas (iovactl devices lists the devices)");
 }
 
 /** QEMU's full names: pc-q35-9.0, pc-i440fx-9.0, virt-9.0. */

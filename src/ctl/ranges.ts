@@ -1,7 +1,7 @@
 import { UsageError } from "../command-line.ts";
 import { formatAddress, parseAddress, U64_MAX } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
-import { humanSize, parseSize } from "../ranges/size.ts";
+import { humanSize, parseSize, SIZE } from "../ranges/size.ts";
 
 /** A range as answers have it; inclusive. */
 export interface WireRange {
@@ -46,6 +46,15 @@ function address(text: string, whole: string): bigint {
     throw new UsageError(
       `"${whole}" is no range: write 0xSTART-0xLAST (inclusive), 0xSTART+SIZE, or an address`,
     );
+  }
+}
+
+/** An address, as it is written or as the size of what lies below it: 4G. @throws UsageError */
+export function parseBound(option: string, text: string): bigint {
+  try {
+    return SIZE.test(text) ? parseSize(text) : parseAddress(text.toLowerCase());
+  } catch {
+    throw new UsageError(`${option} takes an address, as in 0x100000000 or 4G, not "${text}"`);
   }
 }
 

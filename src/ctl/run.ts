@@ -1,3 +1,4 @@
+import { DaemonError } from "../client/index.ts";
 import { complain, UsageError, version } from "../command-line.ts";
 import { suggestion } from "../nearest.ts";
 import { findCommand, parseArguments } from "./arguments.ts";
@@ -6,6 +7,7 @@ import { COMMANDS } from "./commands/index.ts";
 import { chooseDaemon } from "./daemon.ts";
 import { NoAnswer } from "./dry-run.ts";
 import { exitStatusOf } from "./exit-status.ts";
+import { inCommands } from "./in-commands.ts";
 import { Output } from "./terminal/output.ts";
 
 /** What a command line is run in: the process, as a rule. */
@@ -17,7 +19,10 @@ export async function run(argv: readonly string[], surroundings: Surroundings = 
     return await runCommand(argv, surroundings);
   } catch (error) {
     if (error instanceof NoAnswer) return 0;
-    complain("iovactl", (error as Error).message, surroundings.stderr);
+    const { message } = error as Error;
+    // Whoever calls methods knows them by their names.
+    const isForPeople = error instanceof DaemonError && findCommand(argv).command !== "call";
+    complain("iovactl", isForPeople ? inCommands(message) : message, surroundings.stderr);
     return exitStatusOf(error);
   }
 }

@@ -13,26 +13,50 @@ export interface TextStyle {
 const MARGIN = 19;
 /** Between a lane's borders, in columns: for a name and a size; and what a word takes at least. */
 const WIDEST = 34;
-const NARROWEST = 8;
-/** From where on a lane has room for a broad filling. */
+const NARROWEST = 10;
+/** From where on a lane has room for a broad filling; and for blanks between the filling and the label. */
 const BROAD = 20;
+const LOOSE = 14;
 /** What is left for the side. */
 const NOTES = 22;
 
 const FILLS: Readonly<Record<Kind, string>> = { usable: " ", excluded: "░", window: "▒", conflict: "▓" };
 
-/** The picture as lines of text, the lowest address first. */
+/** The picture as lines of text, the lowest address first. Lanes that the page has no room for stand below the others. */
 export function drawText(picture: Picture, { width, paint }: TextStyle): string[] {
-  const { lanes } = picture;
-  const inner = clamp(
-    Math.floor((width - MARGIN - NOTES) / Math.max(lanes.length, 1)) - 2,
-    NARROWEST,
-    WIDEST,
-  );
-  const room = Math.max(width - MARGIN - lanes.length * (inner + 2) - 2, NARROWEST);
+  const most = Math.max(Math.floor((width - MARGIN - NOTES) / (NARROWEST + 2)), 1);
+  const panels = panelsOf(picture, most);
+  const count = Math.max(...panels.map(({ lanes }) => lanes.length), 1);
+  const inner = clamp(Math.floor((width - MARGIN - NOTES) / count) - 2, NARROWEST, WIDEST);
   // One lane has room for how large a part is, several share the row's size at the side.
-  const isAlone = lanes.length === 1;
-  const rows = rowsOf(picture);
+  const isAlone = picture.lanes.length === 1;
+  return panels.flatMap((panel, at) => [
+    ...(at === 0 ? [] : [""]),
+    ...drawPanel(panel, { width, paint, inner, isAlone }),
+  ]);
+}
+
+/** At most so many lanes in each. The causes stand in the last one, where everything comes together. */
+function panelsOf(picture: Picture, most: number): Picture[] {
+  const { lanes, notes } = picture;
+  const count = Math.max(Math.ceil(lanes.length / most), 1);
+  const cut = (at: number) => Math.round((at * lanes.length) / count);
+  return Array.from({ length: count }, (_, at) => ({
+    lanes: lanes.slice(cut(at), cut(at + 1)),
+    notes: at === count - 1 ? notes : [],
+  }));
+}
+
+interface PanelStyle extends TextStyle {
+  /** Columns of a lane. */
+  readonly inner: number;
+  readonly isAlone: boolean;
+}
+
+function drawPanel(panel: Picture, { width, paint, inner, isAlone }: PanelStyle): string[] {
+  const { lanes } = panel;
+  const room = Math.max(width - MARGIN - lanes.length * (inner + 2) - 2, NARROWEST);
+  const rows = rowsOf(panel);
   const titles = lanes.map((lane) => ` ${shorten(lane.title, inner).padEnd(inner)} `).join("");
   const border = `├${"─".repeat(inner)}┤`;
   return [
@@ -68,7 +92,7 @@ function content(
   paint: TextStyle["paint"],
 ): string[] {
   const size = humanSize(last - start + 1n);
-  const side = wrap(isAlone ? notes.join("; ") : [size, ...notes].join("  "), room);
+  const side = isAlone ? wrap(notes.join("; "), room) : sideOf(size, notes, room);
   const captions = cells.map((cell) => (cell?.isFirst ? caption(cell, isAlone ? size : "", inner) : []));
   const height = Math.max(side.length, ...captions.map((lines) => lines.length), 1);
   return Array.from({ length: height }, (_, at) => {
@@ -76,6 +100,12 @@ function content(
     const note = side[at] ?? "";
     return `${" ".repeat(MARGIN)}${boxes.join("")}${note === "" ? "" : `  ${note}`}`;
   });
+}
+
+/** How large a row is, and below that, unless there is room beside it, whose fault it is. */
+function sideOf(size: string, notes: readonly string[], room: number): string[] {
+  const line = [size, ...notes].join("  ");
+  return line.length <= room ? [line] : [size, ...notes.flatMap((note) => wrap(note, room))];
 }
 
 /** What a part is called, on as many lines as it takes, and to its right how large it is. */
@@ -91,12 +121,14 @@ function caption({ part }: Cell, size: string, inner: number): string[] {
 function box(cell: Cell | undefined, label: string, inner: number, paint: TextStyle["paint"]): string {
   if (!cell) return `│${" ".repeat(inner)}│`;
   const fill = FILLS[cell.part.kind].repeat(filling(inner));
-  return `│${paint(cell.part.kind, `${fill} ${label.padEnd(roomIn(inner))} ${fill}`)}│`;
+  const blank = inner < LOOSE ? "" : " ";
+  const text = [fill, label.padEnd(roomIn(inner)), fill].join(blank);
+  return `│${paint(cell.part.kind, text)}│`;
 }
 
 /** Of a label, in columns. */
 function roomIn(inner: number): number {
-  return inner - 2 * filling(inner) - 2;
+  return inner - 2 * filling(inner) - (inner < LOOSE ? 0 : 2);
 }
 
 /** On either side, in columns. */

@@ -1,10 +1,14 @@
-/** Lines of at most `width` characters, of a word that is longer its own. */
+/** Lines of at most `width` characters. A word that is longer is broken behind its hyphens, as far as it has any. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
-    const line = lines.at(-1);
-    if (line === undefined || line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = `${line} ${word}`;
+    const pieces = word.length > width ? word.split(/(?<=-)/) : [word];
+    for (const [at, piece] of pieces.entries()) {
+      const line = lines.at(-1);
+      const joined = `${line}${at === 0 ? " " : ""}${piece}`;
+      if (line === undefined || joined.length > width) lines.push(piece);
+      else lines[lines.length - 1] = joined;
+    }
   }
   return lines;
 }

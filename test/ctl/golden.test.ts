@@ -44,12 +44,26 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["profile"],
   ["history"],
   ["methods"],
+  ["schema", "query-version"],
+  ["call", "query-version"],
+  ["metrics"],
   ["doctor", "84:00.0"],
   [
     "doctor",
     "--message",
     "vfio_dma_map(0x55de3c2a97f0, 0xfe000000, 0x2000000, 0x7f8fcbe00000) = -22 (Invalid argument)",
   ],
+  ["completion", "bash"],
+  ["complete", "--", "chec"],
+  ["--help"],
+  ["check", "--help"],
+  ["hold", "03:00.0"],
+  ["hold", "84:00.0"],
+  ["release", "84:00.0"],
+  ["attach", "83:00.0", "guest1/1"],
+  ["detach", "83:00.0"],
+  ["allow", "guest1/1", "0x0+2G"],
+  ["probe", "84:00.0", "99:00.0"],
 ];
 
 it.each(COMMANDS.map((args) => [args.join(" "), args] as const))("%s looks as it did", async (name, args) => {

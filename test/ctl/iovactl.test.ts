@@ -23,6 +23,9 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
+/** The one request that a command line makes. */
+const requestOf = async (...args: string[]) => JSON.parse((await iovactl(["--dry-run", ...args])).stdout);
+
 const ask = (...args: string[]) => iovactl(["-s", daemon.socket, ...args]);
 
 /** The built command as a process of its own. */
@@ -67,6 +70,9 @@ it.each([
   ["an unknown option", 2, ["devices", "--tre"]],
   ["an unknown column", 2, ["devices", "-o", "grop"]],
   ["an argument too many", 2, ["status", "now"]],
+  ["a guest that nobody has described", 2, ["check", "83:00.0"]],
+  ["a guest without a device", 2, ["check", "-m", "8G"]],
+  ["an address that is none", 2, ["find", "1G", "--not-below", "4 GiB", "83:00.0"]],
   ["a machine that there is not", 2, ["check", "--machine", "q36", "83:00.0"]],
   ["a method that there is not", 2, ["call", "query-device"]],
   ["params that are no JSON", 2, ["call", "query-devices", "{"]],
@@ -81,6 +87,34 @@ it("says what to do where no daemon is, with status 3", async () => {
   const { status, stderr } = await iovactl(["-s", join(directory, "none"), "status"]);
   expect(status).toBe(3);
   expect(stderr).toMatch(/^iovactl: [^\n]*start iovad[^\n]*\n$/);
+});
+
+it("speaks of commands where the daemon speaks of methods, but to who calls those", async () => {
+  expect((await ask("reserved", "99:00.0")).stderr).toContain("; iovactl devices lists them");
+  expect((await ask("map", "83:00.0")).stdout).toContain("(iovactl probe)");
+  expect((await ask("call", "query-reserved-ranges", '{"device":"99:00.0"}')).stderr).toContain(
+    "; query-devices lists them",
+  );
+});
+
+it("ends what doctor has found with how much of it is bad", async () => {
+  expect((await ask("doctor", "03:00.0")).stdout).toMatch(/\n2 failures, \d warnings?\n$/);
+});
+
+it("asks for the users of devices where only their column is asked for", async () => {
+  expect(await requestOf("devices", "-o", "device,users")).toMatchObject({ params: { users: true } });
+  expect(await requestOf("devices", "-o", "device")).toMatchObject({ params: {} });
+});
+
+it("takes an address as the size of what lies below it", async () => {
+  expect(await requestOf("find", "1G", "--not-below", "4G", "--not-above", "0XFFFFFFFFF", "83:00.0")).toEqual(
+    expect.objectContaining({
+      params: {
+        ...{ size: "1G", devices: ["83:00.0"] },
+        ...{ "not-below": "0x100000000", "not-above": "0xfffffffff" },
+      },
+    }),
+  );
 });
 
 it.each([
@@ -122,8 +156,7 @@ it.each([
 });
 
 it("takes what QEMU's user types", async () => {
-  const request = async (...args: string[]) =>
-    JSON.parse((await iovactl(["--dry-run", "check", ...args])).stdout).params;
+  const request = async (...args: string[]) => (await requestOf("check", ...args)).params;
   expect(
     await request("--machine", "pc-q35-9.0,phys-bits=39", "-m", "size=4G,slots=2,maxmem=8G", "83:00.0"),
   ).toEqual({

@@ -12,7 +12,17 @@ import {
 } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
-import { DPKG, installAnew, mainPid, packageIn, property, SOCKET, shell } from "./systemd.ts";
+import {
+  asNobody,
+  DPKG,
+  installAnew,
+  mainPid,
+  members,
+  packageIn,
+  property,
+  SOCKET,
+  shell,
+} from "./systemd.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
@@ -24,11 +34,10 @@ const statusOf = (pid: number, name: string) =>
 
 /** What a user says and gets who is nobody but a member of these groups. */
 function asMember(groups: string, script: string): string {
-  const { stdout, stderr } = spawnSync(
-    "setpriv",
-    ["--reuid=65534", "--regid=65534", groups, "--", "/usr/bin/node", "-e", script],
-    { encoding: "utf8", cwd: "/" },
-  );
+  const { stdout, stderr } = spawnSync("setpriv", [...asNobody(groups), "/usr/bin/node", "-e", script], {
+    encoding: "utf8",
+    cwd: "/",
+  });
   return stdout + stderr;
 }
 
@@ -64,15 +73,14 @@ describe("installed", () => {
   });
 
   it("is started by a member of its group, who asks and changes nothing, and opens no device himself", () => {
-    const gid = shell("getent group iovad | cut -d: -f3");
     const requests = [{ method: "query-devices" }, { method: "hold-device", params: { device: DEVICE } }];
-    const answers = asMember(`--groups=${gid}`, asking(...requests));
+    const answers = asMember(members(), asking(...requests));
     expect(answers).toContain('"backend":"linux"');
     expect(answers).toContain(`"device":"${DEVICE}"`);
     expect(answers).toContain("PermissionDenied");
     expect(property("ActiveState")).toBe("active");
     const open = "require('fs').openSync('/dev/vfio/devices/vfio0', 'r+')";
-    expect(asMember(`--groups=${gid}`, open)).toContain("EACCES");
+    expect(asMember(members(), open)).toContain("EACCES");
   });
 
   it("is nobody else's to ask", () => {
@@ -160,21 +168,19 @@ describe.each([
   });
 
   it("reads its configuration again", async () => {
-    const gid = shell("getent group iovad | cut -d: -f3");
     const hold = { method: "hold-device", params: { device: DEVICE, context: "nowhere" } };
     writeFileSync("/etc/iovad/iovad.json", JSON.stringify({ "control-group": ["iovad"] }));
     shell("systemctl reload iovad.service");
-    expect(asMember(`--groups=${gid}`, asking(hold))).toContain("ContextNotFound");
+    expect(asMember(members(), asking(hold))).toContain("ContextNotFound");
     writeFileSync("/etc/iovad/iovad.json", "{}\n");
     shell("systemctl reload iovad.service");
-    expect(asMember(`--groups=${gid}`, asking(hold))).toContain("PermissionDenied");
+    expect(asMember(members(), asking(hold))).toContain("PermissionDenied");
   });
 
   it("is stopped, and started by the next who asks", () => {
     shell("systemctl stop iovad.service");
     expect(property("NFileDescriptorStore")).toBe("0");
-    const gid = shell("getent group iovad | cut -d: -f3");
-    expect(asMember(`--groups=${gid}`, asking({ method: "query-version" }))).toContain('"name":"iovad"');
+    expect(asMember(members(), asking({ method: "query-version" }))).toContain('"name":"iovad"');
     expect(property("Result")).toBe("success");
   });
 });

@@ -11,6 +11,12 @@ export const property = (name: string, unit = "iovad.service") =>
   shell(`systemctl show --property=${name} --value ${unit}`);
 export const mainPid = () => Number(property("MainPID"));
 
+/** setpriv's arguments for a user who is nobody but a member of these groups. */
+export const asNobody = (groups: string) => ["--reuid=65534", "--regid=65534", groups, "--"];
+
+/** For asNobody(): the group whose members may ask. */
+export const members = () => `--groups=${shell("getent group iovad | cut -d: -f3")}`;
+
 /** The package in a folder of the host's, where lab.sh has put it. */
 export function packageIn(directory: string): string | undefined {
   const name = existsSync(directory) && readdirSync(directory).find((each) => each.endsWith(".deb"));

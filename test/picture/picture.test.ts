@@ -59,11 +59,17 @@ it("rows cover the address space once, and show at every address what each lane 
   );
 });
 
-it("keeps to the width of the page, with as many lanes as have room on it", () => {
+it("keeps to the width of the page, with every lane on it", () => {
+  const many = fc
+    .array(parts, { minLength: 1, maxLength: 15 })
+    .map((all) => all.map((parts, at): Lane => ({ title: `lane ${at}`, parts })));
   fc.assert(
-    fc.property(lanes, fc.integer({ min: 70, max: 200 }), (lanes, width) => {
-      const lines = drawText({ lanes, notes: [] }, { ...plain, width });
+    fc.property(many, notes, fc.integer({ min: 60, max: 200 }), (lanes, notes, width) => {
+      const lines = drawText({ lanes, notes }, { ...plain, width });
       expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+      expect(lines.filter((line) => line !== line.trimEnd())).toEqual([]);
+      const titles = lines.join("\n").match(/lane \d+/g) ?? [];
+      expect(titles).toEqual(lanes.length === 1 ? [] : lanes.map(({ title }) => title));
     }),
     { numRuns: runs(50) },
   );

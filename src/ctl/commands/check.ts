@@ -1,16 +1,15 @@
 import type { Result } from "../../client/index.ts";
-import { causesText } from "../../picture/causes.ts";
 import { defineCommand } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
 import {
   ASSUMED_MACHINE,
   GUEST_OPTIONS,
-  guestParams,
   IOAS_OPTION,
   isMachineAssumed,
-  sourceParams,
+  someGuest,
+  someSource,
 } from "../guest.ts";
-import { rangeText, sizeOf } from "../ranges.ts";
+import { conflictLines, remedyLines } from "../layout-lines.ts";
 import type { Output } from "../terminal/output.ts";
 import { WINDOW_COLUMNS } from "../window-columns.ts";
 import { worthLines } from "../worth.ts";
@@ -28,8 +27,8 @@ export const check = defineCommand({
   ],
   async run({ args, options, out, daemon }) {
     const params = {
-      ...guestParams(options),
-      ...sourceParams(args, options),
+      ...someGuest(options),
+      ...someSource(args, options),
       ...(options.enforce ? { enforce: true } : {}),
     };
     const client = await daemon.connect();
@@ -47,21 +46,12 @@ const ASSUMPTION = `The machine is a ${ASSUMED_MACHINE}, as --machine did not sa
 
 /** A layout's windows, what forbids those that do not fit, the verdict, and what can be done. */
 export function checkLines(answer: Checked, out: Output): string[] {
-  const conflicts = answer.windows.flatMap(({ name, conflicts }) =>
-    conflicts.map(
-      (conflict) => `${name}: ${rangeText(conflict)} (${sizeOf(conflict)}) ${causesText(conflict.causes)}`,
-    ),
-  );
-  const misaligned = answer.windows
-    .filter((window) => window.misaligned)
-    .map(({ name }) => `${name}: starts or ends off the alignment ${answer["iova-alignment"]}`);
   const verdict = answer.fits ? out.paint("fits", "It fits.") : out.paint("blocks", "It does not fit.");
   return [
     ...out.table(WINDOW_COLUMNS, answer.windows),
-    ...conflicts.map((line) => `  ${line}`),
-    ...misaligned.map((line) => `  ${line}`),
+    ...conflictLines(answer.windows, out),
     verdict + (answer.enforced ? " The kernel keeps it so." : ""),
     ...worthLines(answer, out),
-    ...answer.remedies.map(({ kind, detail }) => `${out.paint("heading", `remedy: ${kind}`)}: ${detail}`),
+    ...remedyLines(answer.remedies, out),
   ];
 }

@@ -10,7 +10,7 @@ const COLUMNS: readonly Column<Context>[] = [
   { name: "lease", of: ({ lease }) => lease },
   { name: "shared", of: ({ shared }) => (shared ? "yes" : "no") },
   { name: "ioas", of: ({ ioas }) => ioas.join(" ") },
-  { name: "devices", of: ({ devices }) => devices.join(" ") },
+  { name: "devices", of: ({ devices }) => devices.join(" "), wraps: true },
 ];
 
 export const contexts = defineCommand({

@@ -27,7 +27,7 @@ export const devices = defineCommand({
       ...(context === undefined ? {} : { context }),
       ...(options.available ? { available: true } : {}),
       ...(options.assignable ? { assignable: true } : {}),
-      ...(options.users ? { users: true } : {}),
+      ...(options.users || out.asksFor("users") ? { users: true } : {}),
     };
     const client = await daemon.connect();
     const asked = args.length === 0 ? [filter] : args.map((device) => ({ ...filter, device }));

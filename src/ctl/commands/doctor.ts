@@ -11,6 +11,7 @@ import { noMore } from "../need.ts";
 import { rangeText } from "../ranges.ts";
 import { readPiped } from "../standard-input.ts";
 import type { Output } from "../terminal/output.ts";
+import { blockerText } from "../worth.ts";
 
 export const doctor = defineCommand({
   options: {
@@ -88,8 +89,12 @@ async function explainMessage(
     ...(excluded ?? []).flatMap((each) =>
       hanging(out.paint("blocks", "forbidden  "), `${rangeText(each)} ${causesText(each.causes)}`, out),
     ),
-    ...(known?.blockers ?? []).flatMap(({ device, reason, detail }) =>
-      hanging(out.paint("blocks", "here       "), `${device}: ${reason}: ${detail}`, out),
+    ...(known?.blockers ?? []).flatMap((blocker) =>
+      hanging(
+        out.paint("blocks", "here       "),
+        `${blocker.device}: ${blocker.reason}: ${blockerText(blocker)}`,
+        out,
+      ),
     ),
   ]);
 }

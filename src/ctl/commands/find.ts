@@ -1,17 +1,16 @@
-import { UsageError } from "../../command-line.ts";
-import { formatAddress, parseAddress } from "../../ranges/address.ts";
+import { formatAddress } from "../../ranges/address.ts";
 import { defineCommand } from "../command.ts";
 import { EXIT } from "../exit-status.ts";
-import { IOAS_OPTION, sourceParams } from "../guest.ts";
+import { IOAS_OPTION, someSource } from "../guest.ts";
 import { atLeastOne } from "../need.ts";
-import { parseBytes, parseRange, rangeText, sizeOf } from "../ranges.ts";
+import { parseBound, parseBytes, parseRange, rangeText, sizeOf } from "../ranges.ts";
 import { worthLines } from "../worth.ts";
 
 export const find = defineCommand({
   options: {
     ...IOAS_OPTION,
     alignment: { type: "string", value: "SIZE", about: "of the first address: a power of two" },
-    "not-below": { type: "string", value: "ADDRESS", about: "nothing below this" },
+    "not-below": { type: "string", value: "ADDRESS", about: "nothing below this, as in 0x100000000 or 4G" },
     "not-above": { type: "string", value: "ADDRESS", about: "nothing above this, inclusive" },
     avoid: { type: "string", multiple: true, value: "RANGE", about: "not there; as often as needed" },
     down: { type: "boolean", about: "the highest place instead of the lowest" },
@@ -27,7 +26,7 @@ export const find = defineCommand({
       ...bound("not-above", options["not-above"]),
       ...(avoid === undefined ? {} : { avoid: avoid.map(parseRange) }),
       ...(options.down ? { direction: "down" as const } : {}),
-      ...sourceParams(devices, options),
+      ...someSource(devices, options),
     };
     const client = await daemon.connect();
     const answer = await client.call("find-free-range", params);
@@ -44,11 +43,5 @@ export const find = defineCommand({
 });
 
 function bound(name: "not-below" | "not-above", text: string | undefined) {
-  if (text === undefined) return {};
-  try {
-    parseAddress(text);
-  } catch {
-    throw new UsageError(`--${name} takes an address, as in 0x100000000, not "${text}"`);
-  }
-  return { [name]: text };
+  return text === undefined ? {} : { [name]: formatAddress(parseBound(`--${name}`, text)) };
 }

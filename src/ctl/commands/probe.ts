@@ -2,6 +2,7 @@ import { DaemonError } from "../../client/index.ts";
 import { complain, UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
 import { exitStatusOf } from "../exit-status.ts";
+import { inCommands } from "../in-commands.ts";
 import { reservedLines } from "../reserved-ranges.ts";
 import { Progress } from "../terminal/progress.ts";
 
@@ -31,7 +32,7 @@ export const probe = defineCommand({
         progress.clear();
         // The others may still be told.
         if (!(error instanceof DaemonError)) throw error;
-        complain("iovactl", error.message, errors);
+        complain("iovactl", inCommands(error.message), errors);
         failures.push(error);
       }
     }

@@ -1,4 +1,5 @@
 import { type Client, DaemonError, type Result } from "../../client/index.ts";
+import { counted } from "../counted.ts";
 import { type Finding, failure, ok, warning } from "./finding.ts";
 
 /** Of a limit, in percent: from there on it is near. */
@@ -35,13 +36,13 @@ export async function checkDaemon(client: Client, place: string): Promise<Findin
     ),
     ...limits(metrics),
     mismatches(status.mismatches),
-    counted(
+    noneOf(
       "events lost",
       firstValue(metrics, "iovad_events_lost_total"),
       "clients have read too slowly",
       "let them read, or raise max-queue",
     ),
-    counted(
+    noneOf(
       "log lines dropped",
       status["log-lines-dropped"],
       "nobody took them",
@@ -131,12 +132,12 @@ function mismatches(count: number): Finding {
     : failure(
         "daemon",
         "predictions",
-        `the kernel has answered otherwise than predicted ${count} times`,
+        `the kernel has answered otherwise than predicted ${counted(count, "time")}`,
         "send the log's lines and iovad --capture to whoever maintains iovad; the kernel's answers are what clients got",
       );
 }
 
-function counted(check: string, count: number | undefined, what: string, remedy: string): Finding {
+function noneOf(check: string, count: number | undefined, what: string, remedy: string): Finding {
   if (count === undefined) return ok("daemon", check, "this daemon does not tell");
   return count === 0 ? ok("daemon", check, "none") : warning("daemon", check, `${count}: ${what}`, remedy);
 }
@@ -144,7 +145,7 @@ function counted(check: string, count: number | undefined, what: string, remedy:
 /** A daemon that keeps its state over a restart says so. */
 function restart(status: Result<"query-status">): Finding {
   const held = status["held-devices"];
-  const evidence = `${held} held devices, ${status.contexts} contexts`;
+  const evidence = `${counted(held, "held device")}, ${counted(status.contexts, "context")}`;
   if (status["keeps-state"]) return ok("daemon", "restart", `${evidence}: a restart keeps them`);
   if (held === 0 && status.contexts <= 1) return ok("daemon", "restart", `${evidence}: nothing to lose`);
   return warning(

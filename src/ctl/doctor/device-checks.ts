@@ -1,4 +1,6 @@
 import type { Result } from "../../client/index.ts";
+import { counted } from "../counted.ts";
+import { blockerText } from "../worth.ts";
 import { type Finding, failure, ok, warning } from "./finding.ts";
 import { type HostDevice, holdersOf } from "./host-devices.ts";
 import type { HostFiles } from "./host-files.ts";
@@ -35,11 +37,13 @@ export function checkKnownDevice(device: Device, siblings: readonly Device[]): F
           ),
         ]
       : []),
-    ...blockers.map(({ reason, detail, transient }) =>
-      transient
-        ? warning("device", reason, `${device.device}: ${detail}`, "it passes when the device is given back")
-        : failure("device", reason, `${device.device}: ${detail}`, remedyOf(reason)),
-    ),
+    ...blockers.map((blocker) => {
+      const { reason, transient } = blocker;
+      const evidence = `${device.device}: ${blockerText(blocker)}`;
+      return transient
+        ? warning("device", reason, evidence, "it passes when the device is given back")
+        : failure("device", reason, evidence, remedyOf(reason));
+    }),
     ...(device.available ? [ok("device", "available", "a guest can have it now")] : []),
   ];
 }
@@ -65,7 +69,7 @@ export function checkKnownDevices(devices: readonly Device[]): Finding[] {
     return [failure("device", "devices", "no device has an IOMMU group", "see the IOMMU above")];
   const ready = devices.filter(({ available }) => available).length;
   const busy = devices.filter(({ available, assignable }) => assignable && !available).length;
-  const evidence = `${devices.length} devices: a guest can have ${ready} now, ${busy} are busy, ${devices.length - ready - busy} are blocked`;
+  const evidence = `${counted(devices.length, "device")}: ${ready} free for a guest, ${busy} busy, ${devices.length - ready - busy} blocked`;
   return [
     ready + busy > 0
       ? ok("device", "devices", evidence)

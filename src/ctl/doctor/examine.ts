@@ -1,5 +1,6 @@
 import { type Client, ConnectionError } from "../../client/index.ts";
 import type { Daemon } from "../command.ts";
+import { counted } from "../counted.ts";
 import { checkApertures, checkDaemon, checkKernelOf } from "./daemon-checks.ts";
 import { checkHostDevice, checkKnownDevice, checkKnownDevices } from "./device-checks.ts";
 import { type Finding, failure, ok, warning } from "./finding.ts";
@@ -70,7 +71,7 @@ function examineFiles(files: HostFiles, device: string | undefined): Finding[] {
 }
 
 function summary(count: number): Finding[] {
-  const evidence = `${count} devices have an IOMMU group`;
+  const evidence = `${counted(count, "device")} with an IOMMU group`;
   return [
     count > 0
       ? ok("device", "devices", evidence)

@@ -16,22 +16,13 @@ export const ok = (group: Finding["group"], check: string, evidence: string): Fi
   state: "ok",
 });
 
-export const warning = (
-  group: Finding["group"],
-  check: string,
-  evidence: string,
-  remedy: string,
-): Finding => ({
-  ...{ group, check, evidence, remedy },
-  state: "warning",
-});
+/** What is not well always comes with what to do. */
+const withRemedy =
+  (state: State) =>
+  (group: Finding["group"], check: string, evidence: string, remedy: string): Finding => ({
+    ...{ group, check, evidence, remedy },
+    state,
+  });
 
-export const failure = (
-  group: Finding["group"],
-  check: string,
-  evidence: string,
-  remedy: string,
-): Finding => ({
-  ...{ group, check, evidence, remedy },
-  state: "failure",
-});
+export const warning = withRemedy("warning");
+export const failure = withRemedy("failure");

@@ -2,15 +2,14 @@ import { UsageError } from "../../command-line.ts";
 import { checkAnswer, findAnswer, predictAnswer } from "../../fleet/answers.ts";
 import { guestOf } from "../../fleet/guest.ts";
 import { laneOfAllowed, notesOf } from "../../picture/answers.ts";
-import { causesText } from "../../picture/causes.ts";
 import { drawText } from "../../picture/text.ts";
 import { checkPool, findInPool, type Guest, predictPool } from "../../plan/fleet/check.ts";
-import { parseAddress } from "../../ranges/address.ts";
 import { KIND_ROLES } from "../commands/map.ts";
 import { EXIT } from "../exit-status.ts";
-import { guestParams } from "../guest.ts";
+import { guestParams, NO_GUEST } from "../guest.ts";
+import { conflictLines, remedyLines } from "../layout-lines.ts";
 import { exactlyOne, noMore } from "../need.ts";
-import { parseBytes, parseRange, rangeText, sizeOf, toRange } from "../ranges.ts";
+import { parseBound, parseBytes, parseRange, rangeText, sizeOf, toRange } from "../ranges.ts";
 import { WINDOW_COLUMNS } from "../window-columns.ts";
 import { askFleet } from "./options.ts";
 import type { Answering, Question } from "./questions.ts";
@@ -25,12 +24,10 @@ export const check: Answering = async (question) => {
   const answer = checkAnswer(checkPool(pool, guest));
   out.answer(answer, () => [
     ...out.table(WINDOW_COLUMNS, answer.windows),
-    ...answer.windows.flatMap(({ name, conflicts }) =>
-      conflicts.map((each) => `  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`),
-    ),
+    ...conflictLines(answer.windows, out),
     `${answer.fits ? out.paint("fits", "It fits") : out.paint("blocks", "It does not fit")} on all ${pool.size} hosts.`,
     ...fleetWorth(answer, out),
-    ...answer.remedies.map(({ kind, detail }) => `${out.paint("heading", `remedy: ${kind}`)}: ${detail}`),
+    ...remedyLines(answer.remedies, out),
   ]);
   return answer.fits ? EXIT.yes : EXIT.no;
 };
@@ -39,7 +36,7 @@ export const check: Answering = async (question) => {
 export function guestFrom({ options }: Pick<Question, "options">): Guest {
   const guest = guestOf(guestParams(options));
   if (guest.windows.length === 0) {
-    throw new UsageError("which guest? give -m, --machine, --mtree or --layout; try --help");
+    throw new UsageError(NO_GUEST);
   }
   return guest;
 }
@@ -67,8 +64,10 @@ export const find: Answering = async ({ args, out, options }) => {
   const request = {
     size,
     alignment: alignment === undefined ? undefined : powerOfTwo(alignment),
-    notBelow: bound("not-below", options["not-below"]),
-    notAbove: bound("not-above", options["not-above"]),
+    notBelow:
+      options["not-below"] === undefined ? undefined : parseBound("--not-below", options["not-below"]),
+    notAbove:
+      options["not-above"] === undefined ? undefined : parseBound("--not-above", options["not-above"]),
     direction: down ? ("down" as const) : ("up" as const),
   };
   const { pool } = await askFleet(options);
@@ -88,13 +87,4 @@ function powerOfTwo(text: string): bigint {
   const bytes = parseBytes(text, "--alignment");
   if ((bytes & (bytes - 1n)) === 0n) return bytes;
   throw new UsageError(`--alignment takes a power of two, not "${text}"`);
-}
-
-function bound(name: string, text: string | undefined): bigint | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return parseAddress(text);
-  } catch {
-    throw new UsageError(`--${name} takes an address, as in 0x100000000, not "${text}"`);
-  }
 }

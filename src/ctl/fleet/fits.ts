@@ -16,7 +16,11 @@ const COLUMNS: readonly Column<Host>[] = [
   { name: "fits", of: ({ fits }) => (fits ? "yes" : "no"), role: ({ fits }) => (fits ? "fits" : "blocks") },
   { name: "exact", of: ({ fits, exact }) => (!fits ? "" : exact ? "yes" : "no") },
   { name: "reason", optional: true, of: ({ reason = "" }) => reason },
-  { name: "devices", of: ({ fits, devices, detail }) => (fits ? devices.join(" ") : (detail ?? "")) },
+  {
+    name: "devices",
+    of: ({ fits, devices, detail }) => (fits ? devices.join(" ") : (detail ?? "")),
+    wraps: true,
+  },
 ];
 
 /** Which hosts can take a guest with so many devices, and why the others cannot. */

@@ -3,12 +3,11 @@ import { eventAnswer } from "../../fleet/answers.ts";
 import { Fleet } from "../../fleet/fleet.ts";
 import { type FleetChange, follow } from "../../fleet/follow.ts";
 import { guestOf } from "../../fleet/guest.ts";
-import { causesText } from "../../picture/causes.ts";
 import { type FleetEvent, FleetWatch } from "../../plan/fleet/watch.ts";
 import { EXIT } from "../exit-status.ts";
 import { guestParams } from "../guest.ts";
+import { conflictLines } from "../layout-lines.ts";
 import { noMore } from "../need.ts";
-import { rangeText, sizeOf } from "../ranges.ts";
 import type { Output } from "../terminal/output.ts";
 import { isChosen, openFleet } from "./options.ts";
 import type { Answering } from "./questions.ts";
@@ -74,12 +73,7 @@ function print(event: FleetEvent, out: Output): void {
   const bad = event.event === "LAYOUT_BROKEN" || event.event === "HOST_UNREADABLE";
   const role = bad ? "blocks" : event.event === "HOST_STALE" ? "warns" : "fits";
   out.print(`${new Date(now).toISOString()}  ${out.paint(role, event.event)}  ${event.host}${detail}`);
-  for (const { name, conflicts, misaligned } of params.windows ?? []) {
-    if (misaligned) out.print(`  ${name}: starts or ends off the alignment`);
-    for (const each of conflicts) {
-      out.print(`  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`);
-    }
-  }
+  out.print(...conflictLines(params.windows ?? [], out));
 }
 
 interface WireWindow {

@@ -1,5 +1,6 @@
 import { UsageError } from "../../command-line.ts";
-import { choosePaint, type Paint } from "./paint.ts";
+import { wrap } from "../../picture/wrap.ts";
+import { choosePaint, type Paint, type Role } from "./paint.ts";
 import { type Column, table } from "./table.ts";
 
 /** The options that say how answers look. */
@@ -14,6 +15,8 @@ type Json = "pretty" | "short" | "off";
 
 /** Columns of a picture where nobody says how wide the page is. */
 const USUAL_WIDTH = 80;
+/** What text takes at least, however narrow the terminal is. */
+const NARROWEST = 20;
 
 /** Standard output, for people or for scripts. */
 export class Output {
@@ -47,6 +50,11 @@ export class Output {
     return this.width ?? USUAL_WIDTH;
   }
 
+  /** Whether -o names the column. */
+  asksFor(column: string): boolean {
+    return this.#columns?.includes(column) ?? false;
+  }
+
   print(...lines: readonly string[]): void {
     for (const line of lines) this.#stream.write(`${line}\n`);
   }
@@ -75,6 +83,18 @@ export class Output {
       width: this.width,
       columns: this.#columns,
     });
+  }
+
+  /** Text on as many lines as it takes beside a margin of so many columns; on one where lines may have any length. */
+  wrapped(text: string, margin: number): string[] {
+    return this.width === undefined ? [text] : wrap(text, Math.max(this.width - margin, NARROWEST));
+  }
+
+  /** A text that its first words, the head, tell the kind of; what goes on below it stands a little further in. */
+  note(role: Role, head: string, text: string): string[] {
+    const [first = "", ...more] = this.wrapped(`${head}: ${text}`, 2);
+    const painted = first.startsWith(head) ? this.paint(role, head) + first.slice(head.length) : first;
+    return [painted, ...more.map((line) => `  ${line}`)];
   }
 
   /** `NAME  VALUE` a line, what is undefined left out. */

@@ -1,5 +1,6 @@
 import { UsageError } from "../../command-line.ts";
 import { suggestion } from "../../nearest.ts";
+import { wrap } from "../../picture/wrap.ts";
 import type { Paint, Role } from "./paint.ts";
 
 /** One column of a table about `Row`s. */
@@ -11,6 +12,8 @@ export interface Column<Row> {
   readonly align?: "right";
   /** Shown only when -o asks for it. */
   readonly hidden?: true;
+  /** As the last one it goes on below itself where the terminal is too narrow, and is not cut. */
+  readonly wraps?: true;
   /** Left out while every row has nothing there, or the same as in none. */
   readonly optional?: true;
 }
@@ -25,10 +28,12 @@ export interface TableStyle {
 }
 
 const GAP = "  ";
+/** From where on text can be wrapped. */
+const NARROWEST = 16;
 /** What stands for nothing. */
 const NOTHING = "-";
 
-/** Rows as aligned lines. Where the terminal is too narrow, the last column is cut. @throws UsageError */
+/** Rows as aligned lines. Where the terminal is too narrow, the last column is cut or wrapped. @throws UsageError */
 export function table<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
@@ -46,18 +51,25 @@ export function table<Row>(
   const widths = chosen.map((_, at) => Math.max(0, ...lines.map((line) => line[at]?.text.length ?? 0)));
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0);
   const room = style.width === undefined ? Number.POSITIVE_INFINITY : Math.max(style.width - before, 8);
-  return lines.map((line) =>
-    line
-      .map(({ text, role }, at) => {
-        const isLast = at === chosen.length - 1;
-        const cut = isLast && text.length > room ? `${text.slice(0, room - 1)}…` : text;
-        const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - cut.length));
-        const painted = style.paint(role, cut);
-        if (chosen[at]?.align === "right") return space + painted;
-        return isLast ? painted : painted + space;
-      })
-      .join(GAP),
-  );
+  return lines.flatMap((line) => {
+    const last = line.at(-1);
+    const [first = "", ...more] = last ? fitted(last.text, room, chosen.at(-1)?.wraps ?? false) : [];
+    const cells = line.map(({ text, role }, at) => {
+      const isLast = at === chosen.length - 1;
+      const shown = isLast ? first : text;
+      const space = " ".repeat(Math.max(0, (widths[at] ?? 0) - shown.length));
+      const painted = style.paint(role, shown);
+      if (chosen[at]?.align === "right") return space + painted;
+      return isLast ? painted : painted + space;
+    });
+    return [cells.join(GAP), ...more.map((text) => " ".repeat(before) + style.paint(last?.role, text))];
+  });
+}
+
+/** A text on lines of so many columns, or on one that is cut. */
+function fitted(text: string, room: number, wraps: boolean): string[] {
+  if (text.length <= room) return [text];
+  return wraps && room >= NARROWEST ? wrap(text, room) : [`${text.slice(0, room - 1)}…`];
 }
 
 function choose<Row>(
