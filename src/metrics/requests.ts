@@ -3,7 +3,7 @@ import { counter, type Metric } from "./metric.ts";
 
 /** How many requests there were of each method, what became of them, and how long they took. */
 export class Requests {
-  readonly #outcomes = new Map<string, Map<string, number>>();
+  readonly #outcomes = new Map<string, Map<string, { count: number }>>();
   readonly #durations = new Durations();
 
   /**
@@ -16,13 +16,15 @@ export class Requests {
       outcomes = new Map();
       this.#outcomes.set(method, outcomes);
     }
-    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    const known = outcomes.get(outcome);
+    if (known) known.count++;
+    else outcomes.set(outcome, { count: 1 });
     this.#durations.observe(method, seconds);
   }
 
   metrics(): Metric[] {
     const samples = [...this.#outcomes].flatMap(([method, outcomes]) =>
-      Array.from(outcomes, ([outcome, value]) => ({ labels: { method, outcome }, value })),
+      Array.from(outcomes, ([outcome, { count }]) => ({ labels: { method, outcome }, value: count })),
     );
     return [
       counter("iovad_requests_total", "Requests by method and outcome.", samples),

@@ -81,40 +81,51 @@ export class Dispatcher {
   /** What needs no waiting makes no promise and no function: most requests are small, and there are many. */
   #request(request: Request, call: DialectCall): Answer {
     const { dialect } = call.connection;
-    const began = performance.now();
+    // Whoever runs requests looks before each whether it is its turn.
+    const began = call.slice.looked;
+    const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
     try {
-      const method = dialect.methods.get(request.method) ?? this.#methods.get(request.method);
       if (!method) throw methodNotFound(request.method, [...dialect.methods.keys(), ...this.#methods.keys()]);
       const result = execute(method, request.params, call, this.#controlLog);
       const text =
         result instanceof Promise ? this.#encodeLater(result, call) : this.#texts.of(result, call.slice);
-      if (typeof text === "string") return this.#done(dialect, request, text, began);
+      if (typeof text === "string") return this.#done(request, method, text, call, began);
       return text.then(
-        (settled) => this.#done(dialect, request, settled, began),
-        (error) => this.#failed(dialect, request, error, began),
+        (settled) => this.#done(request, method, settled, call, began),
+        (error) => this.#failed(request, method, error, call, began),
       );
     } catch (error) {
-      return this.#failed(dialect, request, error, began);
+      return this.#failed(request, method, error, call, began);
     }
   }
 
-  #done(dialect: Dialect, request: Request, text: string, began: number): string | undefined {
-    this.#record(dialect, request, "done", began);
-    return answered(dialect, request, text);
+  #done(
+    { id, isAnswered }: Request,
+    method: Method,
+    text: string,
+    { connection, slice }: DialectCall,
+    began: number,
+  ): string | undefined {
+    this.#record(method, "done", slice.now - began);
+    return isAnswered ? connection.dialect.answer(id, text) : undefined;
   }
 
-  #failed(dialect: Dialect, request: Request, error: unknown, began: number): string | undefined {
-    const { id, isAnswered, method } = request;
-    if (!isExpected(error)) this.#log.error({ err: error, method }, "a call failed by a fault of ours");
+  #failed(
+    { id, isAnswered, method: name }: Request,
+    method: Method | undefined,
+    error: unknown,
+    { connection, slice }: DialectCall,
+    began: number,
+  ): string | undefined {
+    if (!isExpected(error)) this.#log.error({ err: error, method: name }, "a call failed by a fault of ours");
     const told = toErrorObject(error);
-    this.#record(dialect, request, (told.data as { class: string }).class, began);
-    return isAnswered ? dialect.error(id, told) : undefined;
+    this.#record(method, (told.data as { class: string }).class, slice.now - began);
+    return isAnswered ? connection.dialect.error(id, told) : undefined;
   }
 
   /** Names that are no methods count as one. */
-  #record(dialect: Dialect, { method }: Request, outcome: string, began: number): void {
-    const isKnown = this.#methods.has(method) || dialect.methods.has(method);
-    this.#requests.record(isKnown ? method : "unknown", outcome, (performance.now() - began) / 1000);
+  #record(method: Method | undefined, outcome: string, milliseconds: number): void {
+    this.#requests.record(method?.name ?? "unknown", outcome, milliseconds / 1000);
   }
 
   async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
@@ -151,10 +162,6 @@ export class Dispatcher {
     if (read.kind === "fault") return dialect.error(read.id, read.error);
     return dialect.error(undefined, invalidRequest("expected an object"));
   }
-}
-
-function answered(dialect: Dialect, { id, isAnswered }: Request, text: string): string | undefined {
-  return isAnswered ? dialect.answer(id, text) : undefined;
 }
 
 function fault(id: unknown, error: JSONRPCError): Fault {

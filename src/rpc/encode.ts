@@ -14,11 +14,10 @@ export class ResultTexts {
    * @throws TypeError when it is not JSON, a bigint for one
    */
   of(result: unknown, slice: TimeSlice): string | Promise<string> {
-    if (typeof result !== "object" || result === null || !Object.isFrozen(result))
-      return encode(result, slice);
-    const kept = this.#kept.get(result);
+    const kept = this.#kept.get(result as object);
     if (kept !== undefined) return kept;
     const text = encode(result, slice);
+    if (typeof result !== "object" || result === null || !Object.isFrozen(result)) return text;
     return typeof text === "string"
       ? this.#keep(result, text)
       : text.then((made) => this.#keep(result, made));

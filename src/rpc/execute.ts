@@ -13,13 +13,14 @@ export function execute(method: Method, params: unknown, call: Call, log: Contro
   const { connection, slice } = call;
   const { role } = connection.peer;
   if (!suffices(role, method.role)) throw denied(method, connection, log);
-  const run = (note: (parsed: object) => void) =>
-    then(parseParams(method.params, params, slice), (parsed) => {
-      note(parsed);
-      return method.handler(parsed, call);
-    });
-  if (method.role === "control") return log.follow(method, connection, run);
-  if (!method.takesControl) return run(() => {});
+  if (method.role === "control") {
+    return log.follow(method, connection, (note) =>
+      then(parseParams(method.params, params, slice), (parsed) => {
+        note(parsed);
+        return method.handler(parsed, call);
+      }),
+    );
+  }
   return then(parseParams(method.params, params, slice), (parsed) => {
     if (!method.takesControl?.(parsed)) return method.handler(parsed, call);
     if (role !== "control") throw denied(method, connection, log);

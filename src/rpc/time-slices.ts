@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Steps } from "../ranges/steps.ts";
 
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
@@ -43,6 +44,7 @@ export class TimeSlices {
   #isForSmall = false;
   /** Undefined between two turns of the loop. */
   #began: number | undefined;
+  #looked = 0;
 
   /** `now`: a clock in milliseconds. */
   constructor(now: () => number = () => performance.now()) {
@@ -57,7 +59,7 @@ export class TimeSlices {
   /** For TimeSlice: whether the slice of this turn of the loop is over. The first to ask begins it. */
   get isOver(): boolean {
     if (this.#began === undefined) this.#begin();
-    return this.#now() - (this.#began as number) > SLICE_MS;
+    return this.now - (this.#began as number) > SLICE_MS;
   }
 
   /** For TimeSlice: resolves when it is its turn. */
@@ -74,12 +76,18 @@ export class TimeSlices {
 
   /** For TimeSlice: by its clock. */
   get now(): number {
-    return this.#now();
+    this.#looked = this.#now();
+    return this.#looked;
+  }
+
+  /** For TimeSlice: when anybody has last looked at the clock. */
+  get looked(): number {
+    return this.#looked;
   }
 
   /** For TimeSlice: what it has used since `since`, in this turn of the loop. */
   charge(slice: TimeSlice, since: number): void {
-    const now = this.#now();
+    const { now } = this;
     const used = Math.max(0, now - Math.max(since, this.#began ?? now));
     slice.worked += used;
     slice.account.in(this.#period).used += used;
@@ -87,7 +95,7 @@ export class TimeSlices {
   }
 
   #begin(): void {
-    this.#began = this.#now();
+    this.#began = this.now;
     // Called back in the next turn of the loop, after what has come in was looked at.
     setImmediate(() => {
       this.#began = undefined;
@@ -146,6 +154,16 @@ export class TimeSlice {
   get isOver(): boolean {
     this.#since ??= this.#slices.now;
     return this.#slices.isOver;
+  }
+
+  /** The time, in milliseconds. */
+  get now(): number {
+    return this.#slices.now;
+  }
+
+  /** When it was last looked at the clock, as {@link isOver} and {@link pass} do. */
+  get looked(): number {
+    return this.#slices.looked;
   }
 
   /** Lets others go first. */

@@ -25,7 +25,8 @@ export const jsonRpc: Dialect = {
     return { kind: "request", id, isAnswered: id !== undefined, method: method as string, params };
   },
 
-  answer: (id, result) => `{"jsonrpc":"${JSONRPC}","id":${JSON.stringify(id)},"result":${result}}`,
+  answer: (id, result) =>
+    `{"jsonrpc":"${JSONRPC}","id":${typeof id === "number" ? id : JSON.stringify(id)},"result":${result}}`,
 
   error: (id, { code, message, data }) =>
     JSON.stringify(createJSONRPCErrorResponse((id ?? null) as JSONRPCID, code, message, data)),
