@@ -23,7 +23,7 @@ beforeAll(async () => {
   client = await daemon.client();
   listener = await Listener.subscribe(daemon.socket);
   ({ ioas } = await client.call("create-ioas"));
-}, 120_000);
+});
 afterEach(() => {
   expect(openDevices(daemon.pid)).toEqual(["/dev/iommu"]);
 });

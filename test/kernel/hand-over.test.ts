@@ -35,7 +35,7 @@ beforeAll(async () => {
   chmodSync("/run/iovad", 0o2750);
   daemon = await Daemon.start({ socket: SOCKET, args: ["--control-group", String(GROUP)] });
   client = await daemon.client();
-}, 120_000);
+});
 afterAll(async () => {
   // A guest that has outlived its test.
   for (const pid of ["vfio0", "vfio1"].flatMap((name) => openers(`/dev/vfio/devices/${name}`))) {
@@ -155,7 +155,7 @@ it("a device whose iovad-run was killed stays handed over until the guest ends",
   expect(await device(OTHER)).toEqual({ state: "observed", context: null });
   await client.call("hold-device", { device: OTHER });
   await client.call("release-device", { device: OTHER });
-}, 120_000);
+});
 
 it("a client that does not take descriptors leaves nothing open anywhere", async () => {
   await client.call("create-context", { context: "plain" });

@@ -16,7 +16,7 @@ beforeAll(async () => {
   daemon = await Daemon.start();
   client = await daemon.client();
   listener = await Listener.subscribe(daemon.socket);
-}, 120_000);
+});
 afterAll(async () => {
   listener.close();
   await endUnsurprised(daemon);

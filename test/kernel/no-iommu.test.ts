@@ -12,7 +12,7 @@ let client: Client;
 beforeAll(async () => {
   daemon = await Daemon.start();
   client = await daemon.client();
-}, 60_000);
+});
 afterAll(async () => {
   await endUnsurprised(daemon);
 });

@@ -12,7 +12,7 @@ let client: Client;
 beforeAll(async () => {
   daemon = await Daemon.start();
   client = await daemon.client();
-}, 120_000);
+});
 afterAll(async () => {
   await endUnsurprised(daemon);
 });

@@ -26,7 +26,7 @@ beforeAll(async () => {
   const { kernel, devices } = await kernelUnderTest();
   other = new Session(kernel, devices);
   shutdown = () => kernel.shutdown();
-}, 120_000);
+});
 afterAll(async () => {
   await other.end();
   await shutdown();
@@ -49,7 +49,7 @@ it(`a capture on ${PLATFORM_NAME}, replayed, answers what the host answers`, asy
   } finally {
     await replay.stop();
   }
-}, 120_000);
+});
 
 /** What there is to ask at rest, but for names that the kernel chooses and for what depends on how often was asked. */
 async function answers(client: Client) {

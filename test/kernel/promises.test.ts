@@ -19,7 +19,7 @@ beforeAll(async () => {
   client = await daemon.client();
   const { devices } = await client.call("query-devices", { driver: "vfio-pci" });
   all = devices.map(({ device }) => device);
-}, 120_000);
+});
 afterAll(() => endUnsurprised(daemon));
 
 /** Where a window may begin, in units: low, around the MSI window, around the ends of 39 and 48 bits. */

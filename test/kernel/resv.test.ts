@@ -24,7 +24,7 @@ describe("a daemon that is told the ioctl's number", () => {
   beforeAll(async () => {
     daemon = await Daemon.start({ args: ["--resv-iova-ranges-ioctl", "0x3bb0"] });
     client = await daemon.client();
-  }, 60_000);
+  });
   afterAll(async () => {
     await endUnsurprised(daemon);
   });

@@ -17,6 +17,8 @@ export default defineConfig({
     pool: "threads",
     isolate: false,
     fileParallelism: false,
-    testTimeout: 60_000,
+    // The host may be busy, and then an emulated CPU has minutes without a turn.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });
