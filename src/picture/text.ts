@@ -93,7 +93,9 @@ function content(
 ): string[] {
   const size = humanSize(last - start + 1n);
   const side = isAlone ? wrap(notes.join("; "), room) : sideOf(size, notes, room);
-  const captions = cells.map((cell) => (cell?.isFirst ? caption(cell, isAlone ? size : "", inner) : []));
+  const captions = cells.map((cell) =>
+    cell?.isFirst ? caption(cell, isAlone ? extent(cell) : "", inner) : [],
+  );
   const height = Math.max(side.length, ...captions.map((lines) => lines.length), 1);
   return Array.from({ length: height }, (_, at) => {
     const boxes = cells.map((cell, lane) => box(cell, captions[lane]?.[at] ?? "", inner, paint));
@@ -106,6 +108,11 @@ function content(
 function sideOf(size: string, notes: readonly string[], room: number): string[] {
   const line = [size, ...notes].join("  ");
   return line.length <= room ? [line] : [size, ...notes.flatMap((note) => wrap(note, room))];
+}
+
+/** How large the whole part is, whatever rows it reaches through. */
+function extent({ part }: Cell): string {
+  return humanSize(part.last - part.start + 1n);
 }
 
 /** What a part is called, on as many lines as it takes, and to its right how large it is. */

@@ -1,4 +1,5 @@
 import type { Change } from "../host/changes.ts";
+import type { Lease } from "../host/contexts/lease.ts";
 import type { Host } from "../host/host.ts";
 import type { Limits } from "../limits.ts";
 import { Durations } from "../metrics/durations.ts";
@@ -38,6 +39,7 @@ export interface Measured {
 /** Everything that is measured, as it is at this moment. */
 export function measure({ meters, host, daemon, events, budget, limits }: Measured): Metric[] {
   const { cacheCounters } = host;
+  const cpu = process.cpuUsage();
   return [
     gauge("iovad_build_info", "Always 1; the labels say what runs.", [
       { labels: { version: daemon.version, backend: daemon.backend }, value: 1 },
@@ -70,7 +72,12 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
       "Answers of the kernel that differed from what was predicted.",
       host.mismatches,
     ),
-    gauge("iovad_contexts", "Contexts that are open.", host.contexts().length),
+    gauge("iovad_contexts", "Contexts that are open, by lease.", contextSamples(host)),
+    gauge(
+      "iovad_ioas",
+      "IO address spaces that were made here.",
+      host.contexts().reduce((sum, { ioases }) => sum + ioases.size, 0),
+    ),
     gauge("iovad_devices", "Devices with an IOMMU group, by state.", deviceSamples(host)),
     counter("iovad_events_total", "Events, over all restarts that kept the state.", events.sequence),
     gauge("iovad_subscriptions", "Connections that get events.", events.subscriptions),
@@ -89,11 +96,32 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
       "Restarts that this daemon has taken its state over from.",
       daemon.restarts,
     ),
+    // By the names that dashboards know them by.
+    counter(
+      "process_cpu_seconds_total",
+      "Processor time, the kernel's for this process included.",
+      (cpu.user + cpu.system) / 1e6,
+    ),
+    gauge(
+      "process_resident_memory_bytes",
+      "Memory of this process that is resident.",
+      process.memoryUsage.rss(),
+    ),
   ];
 }
 
 function limitSamples(limits: Limits): Sample[] {
   return Object.entries(limits).map(([limit, value]) => ({ labels: { limit }, value }));
+}
+
+const LEASES = ["persistent", "connection", "handed-over"] as const satisfies Lease[];
+
+function contextSamples(host: Host): Sample[] {
+  const contexts = host.contexts();
+  return LEASES.map((lease) => ({
+    labels: { lease },
+    value: contexts.filter((context) => context.lease === lease).length,
+  }));
 }
 
 const STATES = ["observed", "held", "attached", "handed-over"] as const;

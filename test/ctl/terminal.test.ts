@@ -1,6 +1,10 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
 import { Daemon } from "../daemon/daemon.ts";
+import { profile, record } from "../fleet/hosts.ts";
 import { MAIN } from "./command-line.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -52,4 +56,40 @@ it("prints JSON for reading on a terminal, and one line of it in a pipe", async 
 it("shows how far a long probe is on a terminal", async () => {
   const { text } = await run("probe --all --color=never");
   expect(text).toMatch(/0 of \d+: 0000:/);
+});
+
+it("a pipe that is closed early ends it without a word, and without a failure", async () => {
+  const { status, text } = await run("call query-schema | head -c 20");
+  expect({ status, length: text.trim().length }).toEqual({ status: 0, length: 20 });
+});
+
+it("Ctrl-C ends a long probe, and does the host no harm", async () => {
+  const slow = structuredClone(topology);
+  for (const device of slow.devices) device["latency-ms"] = { bind: 1000 };
+  const own = await Daemon.start({ topology: slow });
+  const probing = new Terminal(`${process.execPath} ${MAIN} -s ${own.socket} probe --all`);
+  await probing.until(/0 of \d+: 0000:/);
+  probing.type("\x03");
+  expect((await probing.end()).status).toBe(130);
+  const client = await own.client();
+  // The last of them was not begun.
+  const { devices } = await client.call("query-devices", { available: true });
+  const last = devices.at(-1)?.device as string;
+  expect(await client.call("query-reserved-ranges", { device: last })).toMatchObject({ source: "sysfs" });
+  expect(await client.call("probe-device", { device: last })).toMatchObject({ source: "probe" });
+  const after = await client.call("query-devices");
+  expect(after.devices.map(({ state }) => state)).toEqual(after.devices.map(() => "observed"));
+  await own.stop();
+});
+
+it("shows how far a fleet is that is fetched on a terminal, and nothing of it in a pipe", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "iovactl-fleet-"));
+  const store = new DirectoryStore(directory);
+  for (const digest of ["d1", "d2", "d3"])
+    await store.publish(record(`host-${digest}`, { digest }), profile(digest));
+  const ask = (more: string) => run(`fleet hosts --from ${directory} --color=never ${more}`);
+  const shown = "1 of 3: profiles of the fleet";
+  expect((await ask("")).text).toContain(shown);
+  expect((await ask("2>&1 | cat")).text).not.toContain(shown);
+  rmSync(directory, { recursive: true });
 });

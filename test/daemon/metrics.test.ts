@@ -69,6 +69,22 @@ it("knows how many devices are in which state, and every limit", async () => {
   expect(Object.keys(await samples("iovad_limit"))).toEqual(Object.keys(LIMITS));
 });
 
+it("knows the contexts by their lease, and the IO address spaces", async () => {
+  const client = await daemon.client();
+  const before = await samples("iovad_ioas");
+  await client.call("create-context", { context: "leased", lease: "connection" });
+  await client.call("create-ioas", { context: "leased" });
+  expect(await samples("iovad_contexts")).toEqual({ persistent: 1, connection: 1, "handed-over": 0 });
+  expect(await samples("iovad_ioas")).toEqual({ "": (before[""] ?? 0) + 1 });
+  await client.call("destroy-context", { context: "leased" });
+});
+
+it("knows what the process costs", async () => {
+  expect((await samples("process_resident_memory_bytes"))[""]).toBeGreaterThan(2 ** 20);
+  const before = (await samples("process_cpu_seconds_total"))[""] as number;
+  expect((await samples("process_cpu_seconds_total"))[""]).toBeGreaterThanOrEqual(before);
+});
+
 it("serves the same over HTTP, as OpenMetrics", async () => {
   const { status, type, text } = await fetchText("/metrics");
   expect({ status, type }).toEqual({

@@ -38,7 +38,7 @@ export async function checkDaemon(client: Client, place: string): Promise<Findin
     mismatches(status.mismatches),
     noneOf(
       "events lost",
-      firstValue(metrics, "iovad_events_lost_total"),
+      total(metrics, "iovad_events_lost_total"),
       "clients have read too slowly",
       "let them read, or raise max-queue",
     ),
@@ -97,8 +97,10 @@ export async function checkApertures(
 
 type Metrics = Result<"query-metrics"> | undefined;
 
-function firstValue(metrics: Metrics, name: string): number | undefined {
-  return samplesOf(metrics, name)[0]?.value;
+/** Over all labels; undefined when the daemon does not know of it. */
+function total(metrics: Metrics, name: string): number | undefined {
+  const samples = samplesOf(metrics, name);
+  return samples.length === 0 ? undefined : samples.reduce((sum, { value }) => sum + value, 0);
 }
 
 function samplesOf(metrics: Metrics, name: string) {
@@ -111,7 +113,7 @@ function limits(metrics: Metrics): Finding[] {
   const all = samplesOf(metrics, "iovad_limit");
   const near = Object.entries(LIMITED).flatMap(([gauge, limit]) => {
     const most = all.find(({ labels }) => labels.limit === limit)?.value;
-    const value = firstValue(metrics, gauge);
+    const value = total(metrics, gauge);
     return most !== undefined && value !== undefined && value * 100 >= most * NEAR
       ? [
           warning(
