@@ -5,7 +5,8 @@
 #
 # Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it. Arguments that begin
 # with a test file's name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
-# missing, a guest that dies and a run of no tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads.
+# missing, a guest that dies and a run of no tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads;
+# IOVAD_LAB_FLEET is fleet.sh's directory.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
@@ -102,6 +103,7 @@ boot() {
     [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
     printf 'boot=%q\nnode=%q\n' "$name" "$guest_node"
   } >"$share/$name/boot"
+  [[ ! -e ${IOVAD_LAB_FLEET:-}/layouts ]] || cp "$IOVAD_LAB_FLEET/layouts" "$share/$name/layouts.json"
   # no_timer_check: on a busy host an emulated timer can be too late for the kernel's patience, and amd-iommu panics.
   # init= is for a kernel that mounts the root itself, lab_init= for a root or an initrd that is not the host's.
   # shellcheck disable=SC2046
@@ -142,6 +144,7 @@ for name in "${names[@]}"; do
   boot "$name"
   row=$(verdict "$name") || failed=1
   rows+=("$name $row $((SECONDS - start))")
+  [[ ! -v IOVAD_LAB_FLEET ]] || cp "$share/$name/fleet/$name.json" "$IOVAD_LAB_FLEET" || failed=1
   [[ ! -v IOVAD_LAB_REPORTS ]] || cp "$share/$name/report.json" "$IOVAD_LAB_REPORTS/$name.json" || true
 done
 
