@@ -29,24 +29,14 @@ describe("parseAddress", () => {
     expect(parseAddress("0xffffffffffffffff")).toBe(2n ** 64n - 1n);
   });
 
-  test.each([
-    "",
-    "0x",
-    "10",
-    "fee00000",
-    "-0x1",
-    "0x-1",
-    " 0x1",
-    "0x1 ",
-    "0x1\n",
-    "0xg",
-    "0x1_0",
-    "0x1n",
-  ])("refuses %j as not an address", (text) => {
-    expect(() => parseAddress(text)).toThrow(
-      new RangeError(`${JSON.stringify(text)} is not an address: write 0x and hexadecimal digits`),
-    );
-  });
+  test.each(["", "0x", "10", "fee00000", "-0x1", "0x-1", " 0x1", "0x1 ", "0x1\n", "0xg", "0x1_0", "0x1n"])(
+    "refuses %j as not an address",
+    (text) => {
+      expect(() => parseAddress(text)).toThrow(
+        new RangeError(`${JSON.stringify(text)} is not an address: write 0x and hexadecimal digits`),
+      );
+    },
+  );
 
   test("refuses more than 64 bits, and says so", () => {
     expect(() => parseAddress("0x10000000000000000")).toThrow(

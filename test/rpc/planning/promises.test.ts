@@ -88,7 +88,9 @@ describe("an IOAS that nothing is attached to", () => {
     const client = hostWith({});
     const { ioas } = await client.ask("create-ioas");
     await client.ask("probe-device", { device: NIC });
-    expect(await client.ask("predict-allowed-ranges", { ioas, devices: [NIC] })).toMatchObject({ exact: true });
+    expect(await client.ask("predict-allowed-ranges", { ioas, devices: [NIC] })).toMatchObject({
+      exact: true,
+    });
     await client.ask("hold-device", { device: NIC });
     await client.ask("attach-device", { device: NIC, ioas });
     expect(await client.ask("predict-allowed-ranges", { ioas })).toMatchObject({ exact: true });
