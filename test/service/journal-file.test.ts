@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
-import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
 import { runs } from "../runs.ts";
+import { ofFormat } from "./journal-format.ts";
 
 class Bytes implements JournalStorage {
   bytes = Buffer.alloc(0);
@@ -114,17 +114,11 @@ describe("the journal", () => {
   });
 
   it("of a format that is not known is not read, and begins again", () => {
-    const title = Buffer.from('{"format":9,"number":1}');
     const journal = storages();
     const other = new JournalFile(journal);
     other.put("a", "1");
     const storage = inUse(journal);
-    const length = storage.bytes.readUInt32LE(0);
-    const rest = storage.bytes.subarray(8 + length);
-    const head = Buffer.alloc(8);
-    head.writeUInt32LE(title.length, 0);
-    head.writeUInt32LE(crc32(title), 4);
-    storage.bytes = Buffer.concat([head, title, rest]);
+    storage.bytes = ofFormat(9, storage.bytes);
     const read = new JournalFile(journal);
     assert.match(read.problem ?? "", /format 9/);
     assert.deepEqual([[...read.entries], read.isInherited], [[], false]);

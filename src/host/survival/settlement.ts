@@ -4,17 +4,15 @@ import type { End, Loss, Tell } from "../changes.ts";
 import { allowRanges } from "../contexts/allow-list.ts";
 import type { Context } from "../contexts/context.ts";
 import { type Contexts, DEFAULT_CONTEXT } from "../contexts/contexts.ts";
-import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import type { Attachments } from "../devices/attachments.ts";
 import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import type { Holdings } from "../devices/holdings.ts";
-import { attachInsisting } from "../devices/refusals.ts";
-import { errnoOf } from "../failures.ts";
-import { type Intent, read } from "./entries.ts";
+import { Intents } from "./intents.ts";
 import { contextFile, type DescriptorStore, deviceFile, type Journal } from "./journal.ts";
 import type { Legacy } from "./restore.ts";
+import { Seats } from "./seats.ts";
 import type { UnderWay } from "./under-way.ts";
 
 export interface SettlementParts {
@@ -45,14 +43,16 @@ const PATIENCE = 64;
 export class Settlement {
   readonly #parts: SettlementParts;
   readonly #legacy: Legacy;
-  readonly #intents: readonly (readonly [string, Intent])[];
+  readonly #intents: Intents;
+  readonly #seats: Seats;
   readonly #losses: Loss[];
 
   constructor(parts: SettlementParts, legacy: Legacy) {
     this.#parts = parts;
     this.#legacy = legacy;
-    this.#intents = [...read(parts.journal, "under-way")];
+    this.#intents = new Intents(parts.journal);
     this.#losses = [...legacy.losses];
+    this.#seats = new Seats({ ...parts, end: RESTART, lose: (loss) => this.#lose(loss) });
   }
 
   /** Resolves to what was answered and is lost. */
@@ -65,7 +65,8 @@ export class Settlement {
       for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
       for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
       for (const context of this.#openContexts()) this.#compareIoases(context);
-      await this.#seatDevices();
+      await this.#seats.restore(this.#intents);
+      for (const context of this.#openContexts()) this.#destroyOrphans(context);
       await this.#restoreAllowLists();
     } finally {
       // Until now nobody could have told whether an answer is as it should be.
@@ -73,9 +74,9 @@ export class Settlement {
     }
     await this.#verify();
     for (const held of this.#parts.devices.all()) this.#parts.holdings.listen(held);
-    for (const intent of this.#intended("end"))
+    for (const intent of this.#intents.to("end"))
       await this.#endContext(this.#parts.contexts.find(intent.context), intent.end);
-    this.#forgetIntents();
+    this.#intents.forget();
     return this.#losses;
   }
 
@@ -101,7 +102,7 @@ export class Settlement {
 
   async #dropContext(context: Context): Promise<void> {
     const { contexts, destroy, devices, holdings } = this.#parts;
-    if (!this.#intended("end").some((intent) => intent.context === context.name))
+    if (!this.#intents.to("end").some((intent) => intent.context === context.name))
       this.#lose({ context: context.name, reason: "the store has not kept its iommufd" });
     if (context.name !== DEFAULT_CONTEXT) return destroy(context, RESTART);
     for (const { platform } of devices.inContext(context)) await holdings.release(platform.device, RESTART);
@@ -114,8 +115,8 @@ export class Settlement {
     const { device } = held.platform;
     if (devices.get(device) !== held) return;
     const isWanted =
-      this.#intended("release").some((intent) => intent.device === device) ||
-      this.#intended("end").some((intent) => intent.context === held.context.name);
+      this.#intents.to("release").some((intent) => intent.device === device) ||
+      this.#intents.to("end").some((intent) => intent.context === held.context.name);
     if (!isWanted) this.#lose({ device, reason: "the store has not kept it, or it is not bound" });
     await holdings.release(device, RESTART);
   }
@@ -125,14 +126,14 @@ export class Settlement {
     const { contexts } = this.#parts;
     for (const ioas of [...context.ioases.values()]) {
       if (this.#exists(context, ioas.id)) continue;
-      const isMeant = this.#intended("destroy-ioas").some(
-        (intent) => intent.context === context.name && intent.ioas === ioas.id,
-      );
+      const isMeant = this.#intents
+        .to("destroy-ioas")
+        .some((intent) => intent.context === context.name && intent.ioas === ioas.id);
       // In a shared context anybody may destroy one.
       if (!isMeant && !context.shared)
         this.#lose({ context: context.name, ioas: ioas.id, reason: "the kernel has no such IOAS" });
       for (const held of this.#parts.devices.inContext(context))
-        if (held.ioas === ioas) this.#left(held, ioas);
+        if (held.ioas === ioas) this.#seats.left(held, ioas);
       contexts.gone(context, ioas);
     }
   }
@@ -149,72 +150,10 @@ export class Settlement {
     }
   }
 
-  /**
-   * The kernel does not tell where a device is attached. One that is attached nowhere is detached, which changes nothing if
-   * it is so; those of a group that something was under way with are put where they were.
-   */
-  async #seatDevices(): Promise<void> {
-    const { attachments, devices } = this.#parts;
-    const seated = new Set<number>();
-    for (const { device } of this.#intended("detach")) {
-      const held = devices.get(device);
-      if (held?.ioas) await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, RESTART));
-    }
-    for (const intent of [...this.#intended("attach"), ...this.#intended("detach")]) {
-      const group = devices.get(intent.device)?.platform.group;
-      if (group !== undefined) seated.add(group);
-    }
-    for (const group of seated) await this.#seat(group);
-    for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
-    for (const context of this.#openContexts()) this.#destroyOrphans(context);
-  }
-
-  async #seat(group: number): Promise<void> {
-    const members = this.#parts.devices.all().filter(({ platform }) => platform.group === group);
-    for (const held of members) await this.#detach(held);
-    for (const held of members) {
-      const { ioas } = held;
-      if (!ioas) continue;
-      try {
-        await attachInsisting(held.vfio, ioas.id);
-      } catch (error) {
-        const errno = errnoOf(error);
-        if (errno === undefined) throw error;
-        this.#left(held, ioas);
-        this.#lose({
-          device: held.platform.device,
-          ioas: ioas.id,
-          reason: `it cannot be attached again: ${errno}`,
-        });
-      }
-    }
-  }
-
-  /** What the IOAS of the device allows may be another set from now on. */
-  async #detach(held: HeldDevice, detached: () => void = () => {}): Promise<void> {
-    const change = new IoasChange();
-    if (held.ioas) change.include(held.ioas);
-    change.hasEffect = true;
-    try {
-      await held.vfio.detach();
-      detached();
-    } catch (error) {
-      const errno = errnoOf(error);
-      if (errno === undefined) throw error;
-      this.#lose({ device: held.platform.device, reason: `the kernel does not detach it: ${errno}` });
-    } finally {
-      change.end();
-    }
-  }
-
-  #left(held: HeldDevice, ioas: Ioas): void {
-    this.#parts.attachments.left(held, ioas, 0, RESTART);
-  }
-
   /** The list that was answered; what a request was about to make of it has not happened. */
   async #restoreAllowLists(): Promise<void> {
     const { contexts, tell, underWay } = this.#parts;
-    for (const { context: name, ioas: id } of this.#intended("allow")) {
+    for (const { context: name, ioas: id } of this.#intents.to("allow")) {
       const ioas = contexts.find(name)?.ioases.get(id);
       if (!ioas) continue;
       const allow = (list: NamedRanges) => allowRanges(ioas, list, [], () => undefined, tell, underWay);
@@ -232,42 +171,22 @@ export class Settlement {
     const { contexts, verifier } = this.#parts;
     for (const context of contexts.all()) {
       for (const ioas of context.ioases.values()) {
-        if (!context.shared && !(await verifier.isAsPredicted(ioas))) await this.#seatAll(ioas);
+        if (!context.shared && !(await verifier.isAsPredicted(ioas))) await this.#seats.restoreIn(ioas);
         const device = [...ioas.devices][0] ?? this.#concerned(context) ?? "";
         await verifier.check(ioas, { event: "RESTARTED", device }).catch(() => undefined);
       }
     }
   }
 
-  async #seatAll(ioas: Ioas): Promise<void> {
-    const devices = this.#heldIn(ioas.context.name).filter((held) => held.ioas === ioas);
-    for (const group of new Set(devices.map(({ platform }) => platform.group))) await this.#seat(group);
-  }
-
   /** A device that something was under way with: by it, an IOAS with none has changed. */
   #concerned(context: Context): string | undefined {
-    const intents = this.#intents.map(([, intent]) => intent);
-    const named = intents.flatMap((intent) => ("device" in intent ? [intent.device] : []));
     const lost = this.#losses.flatMap(({ device }) => device ?? []);
     const held = this.#heldIn(context).map(({ platform }) => platform.device);
-    return [...named, ...lost, ...held][0];
+    return [...this.#intents.devices(), ...lost, ...held][0];
   }
 
   async #endContext(context: Context | undefined, end: End): Promise<void> {
     if (context && context.name !== DEFAULT_CONTEXT) await this.#parts.destroy(context, end);
-  }
-
-  #forgetIntents(): void {
-    const { journal } = this.#parts;
-    journal.together(() => {
-      for (const [about] of this.#intents) journal.put(`under-way ${about}`, null);
-    });
-  }
-
-  #intended<O extends Intent["operation"]>(operation: O): Extract<Intent, { operation: O }>[] {
-    return this.#intents.flatMap(([, intent]) =>
-      intent.operation === operation ? [intent as Extract<Intent, { operation: O }>] : [],
-    );
   }
 
   #openContexts(): Context[] {

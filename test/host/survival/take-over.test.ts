@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "vitest";
 import type { Loss } from "../../../src/host/changes.ts";
+import { ofFormat } from "../../service/journal-format.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC, refusal, setOf } from "../simulation.ts";
 import { Life } from "./life.ts";
 import { World } from "./world.ts";
@@ -214,6 +215,20 @@ describe("of what is wrong with what is left, the model is what the kernel has, 
       (await restart()).map(({ device }) => device),
       [DISK],
     );
+  });
+
+  it("the journal is of a version that is not known: all is released, and that is said", async () => {
+    const storage = world.storages.find(({ bytes }) => bytes.length > 0);
+    assert(storage);
+    storage.bytes = ofFormat(9, storage.bytes);
+    const [loss, ...more] = await restart();
+    assert.match(loss?.reason ?? "", /format 9/);
+    assert.deepEqual([more, world.stored], [[], []]);
+    assert.deepEqual(
+      life.snapshot().contexts.map(({ context }) => context),
+      ["default"],
+    );
+    for (const device of [NIC, DISK]) await life.host.hold(device, "default");
   });
 
   it("the journal ends anywhere", async () => {

@@ -1,0 +1,32 @@
+import { type Intent, read } from "./entries.ts";
+import type { Journal } from "./journal.ts";
+
+/** What was under way when an earlier life ended: it has happened, or it has not, or in part. */
+export class Intents {
+  readonly #journal: Journal;
+  readonly #all: readonly (readonly [about: string, Intent])[];
+
+  constructor(journal: Journal) {
+    this.#journal = journal;
+    this.#all = [...read(journal, "under-way")];
+  }
+
+  /** Those to do this. */
+  to<O extends Intent["operation"]>(operation: O): Extract<Intent, { operation: O }>[] {
+    return this.#all.flatMap(([, intent]) =>
+      intent.operation === operation ? [intent as Extract<Intent, { operation: O }>] : [],
+    );
+  }
+
+  /** The devices that something was under way with. */
+  devices(): string[] {
+    return this.#all.flatMap(([, intent]) => ("device" in intent ? [intent.device] : []));
+  }
+
+  /** They are settled, and no later life is to find them. */
+  forget(): void {
+    this.#journal.together(() => {
+      for (const [about] of this.#all) this.#journal.put(`under-way ${about}`, null);
+    });
+  }
+}
