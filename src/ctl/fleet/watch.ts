@@ -5,6 +5,7 @@ import { type FleetChange, follow } from "../../fleet/follow.ts";
 import { guestOf } from "../../fleet/guest.ts";
 import { causesText } from "../../picture/causes.ts";
 import { type FleetEvent, FleetWatch } from "../../plan/fleet/watch.ts";
+import { type RangesChange, rangesChange } from "../event-line.ts";
 import { EXIT } from "../exit-status.ts";
 import { guestParams } from "../guest.ts";
 import { noMore } from "../need.ts";
@@ -69,17 +70,33 @@ function print(event: FleetEvent, out: Output): void {
     out.printJson(eventAnswer(event, now));
     return;
   }
-  const { params } = eventAnswer(event, now) as { params: { windows?: WireWindow[]; detail?: string } };
-  const detail = params.detail === undefined ? "" : `  ${params.detail}`;
   const bad = event.event === "LAYOUT_BROKEN" || event.event === "HOST_UNREADABLE";
   const role = bad ? "blocks" : event.event === "HOST_STALE" ? "warns" : "fits";
-  out.print(`${new Date(now).toISOString()}  ${out.paint(role, event.event)}  ${event.host}${detail}`);
+  const { params } = eventAnswer(event, now) as { params: WireParams };
+  const line = [
+    new Date(now).toISOString(),
+    out.paint(role, event.event),
+    event.host,
+    detailOf(params),
+  ].filter((part) => part !== "");
+  out.print(line.join("  "));
   for (const { name, conflicts, misaligned } of params.windows ?? []) {
     if (misaligned) out.print(`  ${name}: starts or ends off the alignment`);
     for (const each of conflicts) {
       out.print(`  ${name}: ${rangeText(each)} (${sizeOf(each)}) ${causesText(each.causes)}`);
     }
   }
+}
+
+function detailOf({ detail = "", gained = [], lost = [], cause }: WireParams): string {
+  if (cause) return `(${[cause.event, ...(cause.devices ?? [])].join(" ")})`;
+  return detail || rangesChange({ gained, lost });
+}
+
+interface WireParams extends Partial<Pick<RangesChange, "gained" | "lost">> {
+  readonly windows?: readonly WireWindow[];
+  readonly detail?: string;
+  readonly cause?: { readonly event: string; readonly devices?: readonly string[] };
 }
 
 interface WireWindow {
