@@ -30,6 +30,12 @@ describe("a hint", () => {
     );
   });
 
+  it("repeats 200 characters of another host's advice, and no more", () => {
+    const echoOf = (length: number) => hintFor([{ host: "x", hint: "y".repeat(length) }]);
+    expect(echoOf(200)).toBe(`on host x: ${"y".repeat(200)}`);
+    expect(echoOf(201)).toBe(`on host x: ${"y".repeat(200)}…`);
+  });
+
   it("stays short, however many devices and hosts there are", () => {
     const devices = Array.from({ length: 1000 }, (_, n) => `0000:00:${n}.0`);
     const hosts = devices.map((host) => ({ host, hint: "x".repeat(10_000) }));
