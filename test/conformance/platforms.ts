@@ -120,6 +120,7 @@ export const PLATFORMS: Readonly<Record<string, Platform>> = {
   vtd39: VTD39,
   vtd48: VTD48,
   resv: VTD39,
+  sigkill: VTD39,
   amd: AMD,
   // Its driver tells a domain's aperture once a device is in it; a replace asks before (see late-aperture).
   virtio: { ...VIRTIO, allowedAfterReplace: [[0n, 0n]] },
