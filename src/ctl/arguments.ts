@@ -62,11 +62,30 @@ export function findCommand(args: readonly string[]): {
   return { command: undefined, rest: args };
 }
 
+/** As messages end, and as they are looked up: -22, -EINVAL. No option is called so, and parseArgs would take it for one. */
+const ERRNO = /^-(\d+|E[A-Z]+)$/;
+
+/** The same arguments; an option's value that looks like an option stands in one word with it. */
+function withErrno(args: readonly string[], options: OptionDefinitions): string[] {
+  const joined: string[] = [];
+  for (const arg of args) {
+    const before = joined.at(-1);
+    const option = before?.startsWith("--") ? options[before.slice(2)] : undefined;
+    if (option?.type === "string" && ERRNO.test(arg)) joined[joined.length - 1] = `${before}=${arg}`;
+    else joined.push(arg);
+  }
+  return joined;
+}
+
 /** @throws UsageError */
 export function parseArguments(args: readonly string[], own: OptionDefinitions) {
   const options = { ...GLOBAL_OPTIONS, ...own };
   try {
-    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+    const { values, positionals } = parseArgs({
+      args: withErrno(args, options),
+      options,
+      allowPositionals: true,
+    });
     return { values: values as GlobalValues & Values<OptionDefinitions>, args: positionals };
   } catch (error) {
     const unknown = /^Unknown option '--([^' =]+)/.exec((error as Error).message)?.[1];

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { findCommand } from "../../src/ctl/arguments.ts";
+import { findCommand, parseArguments } from "../../src/ctl/arguments.ts";
 import { parseRange } from "../../src/ctl/ranges.ts";
 
 it.each([
@@ -13,6 +13,16 @@ it.each([
   [["--help"], undefined, ["--help"]],
 ])("the command in %j is %s", (args, command, rest) => {
   expect(findCommand(args)).toEqual({ command, rest });
+});
+
+it("an errno is a value, and no option", () => {
+  const own = { message: { type: "string", about: "" }, all: { type: "boolean", about: "" } } as const;
+  expect(parseArguments(["--message", "-22", "84:00.0"], own)).toMatchObject({
+    ...{ values: { message: "-22" }, args: ["84:00.0"] },
+  });
+  expect(parseArguments(["--message", "-EINVAL"], own).values).toMatchObject({ message: "-EINVAL" });
+  for (const line of [["--all", "-22"], ["-22"], ["--message", "--all"]])
+    expect(() => parseArguments(line, own)).toThrow();
 });
 
 it.each([

@@ -150,11 +150,13 @@ describe("of a fleet", () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
     const store = new DirectoryStore(directory);
-    await store.publish(record("wide-1"), profile("d1", "0xffffffffffff"));
-    await store.publish(record("wide-2"), profile("d1", "0xffffffffffff"));
-    await store.publish(record("narrow", { digest: "d2" }), profile("d2", "0x1ffffffff"));
+    const publish = (host: string, told: ReturnType<typeof profile>, changes = {}) =>
+      store.publish(record(host, { digest: told.digest, ...changes }), told);
+    await publish("wide-1", profile("d1", "0xffffffffffff"));
+    await publish("wide-2", profile("d1", "0xffffffffffff"));
+    await publish("narrow", profile("d2", "0x1ffffffff"));
     const heartbeat = new Date(Date.now() - 86_400_000).toISOString();
-    await store.publish(record("silent", { digest: "d3", heartbeat }), profile("d3", "0xffffff"));
+    await publish("silent", profile("d3", "0xffffff"), { heartbeat });
     writeFileSync(join(directory, "half.json"), '{"host":"ha');
   });
   afterAll(() => rmSync(directory, { recursive: true }));

@@ -85,8 +85,10 @@ it("Ctrl-C ends a long probe, and does the host no harm", async () => {
 it("shows how far a fleet is that is fetched on a terminal, and nothing of it in a pipe", async () => {
   const directory = mkdtempSync(join(tmpdir(), "iovactl-fleet-"));
   const store = new DirectoryStore(directory);
-  for (const digest of ["d1", "d2", "d3"])
-    await store.publish(record(`host-${digest}`, { digest }), profile(digest));
+  for (const model of ["d1", "d2", "d3"]) {
+    const told = profile(model);
+    await store.publish(record(`host-${model}`, { digest: told.digest }), told);
+  }
   const ask = (more: string) => run(`fleet hosts --from ${directory} --color=never ${more}`);
   const shown = "1 of 3: profiles of the fleet";
   expect((await ask("")).text).toContain(shown);

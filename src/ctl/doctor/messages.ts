@@ -33,7 +33,7 @@ export const MEANINGS: readonly Meaning[] = [
       "the guest's memory could not be pinned: the limit of locked memory is too low, or memory is short",
     remedy:
       "raise the limit to the guest's RAM (ulimit -l, LimitMEMLOCK=, memtune hard_limit); with type1 once per container; iovactl doctor -m SIZE compares",
-    source: "QEMU: hw/vfio/listener.c, vfio_listener_region_add (hw/vfio/common.c before 10.0)",
+    source: "QEMU: hw/vfio/listener.c (older: common.c), vfio_listener_region_add",
   },
   {
     pattern:
@@ -42,14 +42,15 @@ export const MEANINGS: readonly Meaning[] = [
       "the guest has memory at addresses that the IOMMU reserves or does not reach: the second number is the address, the third the size",
     remedy:
       "iovactl explain 0xADDRESS+0xSIZE DEVICE names what forbids it; iovactl check --machine … -m … DEVICE says what fits instead",
-    source: "QEMU: hw/vfio/listener.c, vfio_listener_region_add (hw/vfio/common.c before 10.0)",
+    source: "QEMU: hw/vfio/listener.c (older: common.c), vfio_listener_region_add",
     range: { start: 1, length: 2 },
   },
   {
     pattern: /can't map guest IOVA region\s*(0x[0-9a-f]+)\.\.(0x[0-9a-f]+)/i,
     means: "the guest has memory where the IOMMU reaches nothing, or reserves addresses",
     remedy: "iovactl explain START-LAST DEVICE names what forbids it; iovactl check says what fits instead",
-    source: "QEMU: hw/vfio/container-legacy.c, vfio_legacy_add_section_window (hw/vfio/common.c before 9.0)",
+    source:
+      "QEMU before 8.2: hw/vfio/common.c, vfio_listener_region_add; since then of POWER alone, hw/vfio/spapr.c",
     range: { start: 1, last: 2 },
   },
   {
@@ -91,13 +92,13 @@ export const MEANINGS: readonly Meaning[] = [
     means:
       "another device of the IOMMU group is on a driver of the host, so the group is not the guest's to have",
     remedy: "iovactl doctor DEVICE names it: bind it to vfio-pci as well, or unbind it",
-    source: "QEMU: hw/vfio/container-legacy.c, vfio_group_get",
+    source: "QEMU: hw/vfio/container-legacy.c (older: container.c, common.c), vfio_group_get",
   },
   {
     pattern: /no iommu_group found/i,
     means: "the device has no IOMMU group: no IOMMU is on, or none is in front of it",
     remedy: "iovactl doctor says why there is no IOMMU",
-    source: "QEMU: hw/vfio/device.c, vfio_device_get_groupid (hw/vfio/pci.c before 9.0)",
+    source: "QEMU: hw/vfio/container-legacy.c (older: container.c, pci.c), vfio_device_get_groupid",
   },
   {
     pattern: /error bind device fd=\d+ to iommufd/i,
@@ -111,7 +112,7 @@ export const MEANINGS: readonly Meaning[] = [
     means: "two devices of one group are behind different IOMMUs of the guest",
     remedy:
       "put the devices of a group on one bus of the guest (a PCIe-to-PCI bridge), or give only one of them",
-    source: "QEMU: hw/vfio/container-legacy.c, vfio_group_get",
+    source: "QEMU: hw/vfio/container-legacy.c (older: container.c, common.c), vfio_group_get",
   },
   {
     pattern:
@@ -133,11 +134,11 @@ export const MEANINGS: readonly Meaning[] = [
     means:
       "the group could not be put behind an IOMMU; what follows the colon is the kernel's reason: Invalid argument is a firmware claim or memory at reserved addresses, Operation not permitted missing interrupt remapping, Device or resource busy another owner",
     remedy: "iovactl doctor DEVICE, and dmesg of the same second",
-    source: "QEMU: hw/vfio/container-legacy.c, vfio_group_get (hw/vfio/common.c before 9.0)",
+    source: "QEMU: hw/vfio/container-legacy.c (older: container.c, common.c), vfio_group_get",
   },
   {
     pattern:
-      /DMAR:.*fault addr(?:ess)? (?:0x)?([0-9a-f]+)|AMD-Vi:.*IO_PAGE_FAULT.*address=(0x[0-9a-f]+)|arm-smmu.*event 0x10/i,
+      /DMAR:.*fault addr(?:ess)? (?:0x)?([0-9a-f]+)|AMD-Vi:.*IO_PAGE_FAULT.*address=(0x[0-9a-f]+)|arm-smmu.*(?:event 0x10|F_TRANSLATION)/i,
     means:
       "a device has reached for an address that nothing is mapped at: a driver at fault, or a guest whose layout the device does not keep",
     remedy: "iovactl explain ADDRESS DEVICE tells whether it is reserved",

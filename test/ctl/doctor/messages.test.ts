@@ -54,6 +54,10 @@ const MESSAGES: readonly (readonly [message: string, means: string])[] = [
     "DMAR: [DMA Read NO_PASID] Request device [83:00.0] fault addr 0xbdf6e000 [fault reason 0x06] PTE Read access is not set",
     "nothing is mapped",
   ],
+  [
+    "arm-smmu-v3 arm-smmu-v3.0.auto: event: F_TRANSLATION client: 0000:01:00.0 sid: 0x100 ssid: 0x0 iova: 0x8000000 ipa: 0x0",
+    "nothing is mapped",
+  ],
   ["attach-device: Address already in use", "refuses an attach"],
   ["vfio 0000:05:00.0: failed to open /dev/vfio/5: Device or resource busy", "has the device"],
   ["-EINVAL", "EINVAL"],
