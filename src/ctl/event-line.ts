@@ -49,13 +49,14 @@ interface Piece {
   readonly last: string;
 }
 
-interface RangesChange {
+export interface RangesChange {
   readonly gained: readonly Piece[];
   readonly lost: readonly Piece[];
   readonly cause?: { readonly event: string; readonly device: string };
 }
 
-function rangesChange({ gained, lost, cause }: RangesChange): string {
+/** What is lost and gained, and by what. */
+export function rangesChange({ gained, lost, cause }: RangesChange): string {
   const list = (sign: string, ranges: readonly Piece[]) =>
     ranges.map(({ start, last }) => `${sign}${start}-${last}`);
   const origin = cause ? ` (${cause.event} of ${cause.device})` : "";

@@ -94,12 +94,16 @@ export function outliersAnswer(
 
 export function eventAnswer({ event, ...params }: FleetEvent, now: number) {
   const timestamp = { seconds: Math.floor(now / 1000), microseconds: (now % 1000) * 1000 };
+  if ("gained" in params) {
+    const [gained, lost] = [params.gained, params.lost].map((set) => [...set].map(rangeAnswer));
+    return { method: event, params: { ...params, gained, lost, timestamp } };
+  }
   if (!("windows" in params)) return { method: event, params: { ...params, timestamp } };
   const windows = params.windows.map(({ name, start, last, misaligned, conflicts }) => ({
     ...{ name, ...rangeAnswer({ start, last }), misaligned },
     conflicts: conflicts.map(exclusionAnswer),
   }));
-  return { method: event, params: { host: params.host, windows, timestamp } };
+  return { method: event, params: { ...params, windows, timestamp } };
 }
 
 function worthAnswer({ exact, hint, stale, unreadable }: Worth) {

@@ -33,7 +33,7 @@ export function featuresText({ allowed, devices, exact, digest }: Described): st
 /** Writes the file whole or not at all. */
 export async function writeFeatures(directory: string, profile: Described): Promise<void> {
   // Files whose names begin with a dot are not looked at.
-  const fresh = join(directory, `.${FILE}`);
+  const fresh = join(directory, `.${FILE}.${process.pid}`);
   await writeFile(fresh, featuresText(profile));
   await rename(fresh, join(directory, FILE));
 }

@@ -14,7 +14,7 @@ export interface PublisherOptions {
   readonly client: Pick<Client, "call" | "events">;
   /** Opens the store; asked again after it has rejected. */
   readonly openStore: () => Promise<FleetStore>;
-  /** Told of every profile that is another than the last. */
+  /** Told of every profile that is another than the last, and again after it has rejected. */
   readonly changed: (profile: HostProfile) => Promise<void>;
   readonly say: (message: string) => void;
   /** Milliseconds since 1970. */
@@ -38,6 +38,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   #store: FleetStore | undefined;
   #last: HostRecord | undefined;
+  /** The digest that `changed` was told last. */
+  #told: string | undefined;
   #renewed = 0;
   #due = 0;
   /** Until when another publisher of the name is taken to be there. */
@@ -82,10 +84,25 @@ export class Publisher {
     const profile = await client.call("query-host-profile", { host });
     const last = this.#last;
     const isNew = last?.digest !== profile.digest || last.instance !== profile.instance;
-    if (isNew) await this.#options.changed(profile);
-    if (!isNew && clock() < this.#due) return;
-    this.#store ??= await this.#options.openStore();
-    await this.#publish(profile, this.#store, isNew);
+    const fault = await this.#tellChange(profile);
+    if (isNew || clock() >= this.#due) {
+      this.#store ??= await this.#options.openStore();
+      await this.#publish(profile, this.#store, isNew);
+    }
+    // Only now: what cannot be told here is no reason to be silent there.
+    if (fault) throw fault;
+  }
+
+  /** Resolves to what went wrong. */
+  async #tellChange(profile: HostProfile): Promise<unknown> {
+    if (this.#told === profile.digest) return undefined;
+    try {
+      await this.#options.changed(profile);
+      this.#told = profile.digest;
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   async #publish(told: HostProfile, store: FleetStore, isNew: boolean): Promise<void> {

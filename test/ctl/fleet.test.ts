@@ -79,6 +79,15 @@ it("a stale host counts, is named where it changes the answer, and makes nothing
   expect(small.answer).toMatchObject({ fits: true, exact: false, stale: [] });
 });
 
+it.each(["check -m 1G", "predict", "find 1G", "outliers"])(
+  "%s promises nothing when nothing is known of any host",
+  async (question) => {
+    const { status, stdout, stderr } = await run(...question.split(" "), "--hosts", "half");
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain("nothing is known of the host: half: it is no JSON");
+  },
+);
+
 it("predict and find tell what is valid on all", async () => {
   const predicted = await json("predict", ...FRESH);
   expect(predicted.answer).toMatchObject({

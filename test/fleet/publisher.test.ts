@@ -100,6 +100,23 @@ describe("a publisher", () => {
     await until(() => store.published.length === 1);
   });
 
+  it("publishes also while its labels cannot be written, says so, and writes them when they can", async () => {
+    const labelled: string[] = [];
+    let failure: Error | undefined = new Error("no labels");
+    const changed: PublisherOptions["changed"] = async ({ digest }) => {
+      if (failure) throw failure;
+      labelled.push(digest);
+    };
+    const { said } = start({ interval: 0.02, changed });
+    await until(() => store.published.length > 3);
+    expect(said).toContain("no labels");
+    failure = undefined;
+    await until(() => labelled.length > 0);
+    const { length } = store.published;
+    await until(() => store.published.length > length + 2);
+    expect(labelled).toEqual([profile().digest]);
+  });
+
   it("publishes whole what the store has lost", async () => {
     const { said } = start({ interval: 0.02 });
     await until(() => store.published.length > 1);

@@ -11,21 +11,21 @@ import { conflictLines, remedyLines } from "../layout-lines.ts";
 import { exactlyOne, noMore } from "../need.ts";
 import { parseBound, parseBytes, parseRange, rangeText, sizeOf, toRange } from "../ranges.ts";
 import { WINDOW_COLUMNS } from "../window-columns.ts";
-import { askFleet } from "./options.ts";
+import { askKnown } from "./options.ts";
 import type { Answering, Question } from "./questions.ts";
-import { fleetWorth } from "./worth.ts";
+import { everywhere, fleetWorth } from "./worth.ts";
 
 /** Whether a guest's memory map is valid on all of the hosts. */
 export const check: Answering = async (question) => {
   noMore(question.args);
   const { out, options } = question;
   const guest = guestFrom(question);
-  const { pool } = await askFleet(options);
+  const { pool } = await askKnown(options);
   const answer = checkAnswer(checkPool(pool, guest));
   out.answer(answer, () => [
     ...out.table(WINDOW_COLUMNS, answer.windows),
     ...conflictLines(answer.windows, out),
-    `${answer.fits ? out.paint("fits", "It fits") : out.paint("blocks", "It does not fit")} on all ${pool.size} hosts.`,
+    `${answer.fits ? out.paint("fits", "It fits") : out.paint("blocks", "It does not fit")} ${everywhere(pool)}.`,
     ...fleetWorth(answer, out),
     ...remedyLines(answer.remedies, out),
   ]);
@@ -44,9 +44,9 @@ export function guestFrom({ options }: Pick<Question, "options">): Guest {
 /** What all of the hosts allow. */
 export const predict: Answering = async ({ args, out, options }) => {
   noMore(args);
-  const { pool } = await askFleet(options);
+  const { pool } = await askKnown(options);
   const answer = predictAnswer(predictPool(pool));
-  const title = `${pool.size} hosts`;
+  const title = pool.size === 1 ? "1 host" : `${pool.size} hosts`;
   out.answer(answer, () => [
     ...drawText(
       { lanes: [laneOfAllowed(title, answer)], notes: notesOf(answer) },
@@ -70,14 +70,14 @@ export const find: Answering = async ({ args, out, options }) => {
       options["not-above"] === undefined ? undefined : parseBound("--not-above", options["not-above"]),
     direction: down ? ("down" as const) : ("up" as const),
   };
-  const { pool } = await askFleet(options);
+  const { pool } = await askKnown(options);
   const avoided = avoid.map((text) => toRange(parseRange(text)));
   const answer = findAnswer(findInPool(pool, request, avoided));
   const { range } = answer;
   out.answer(answer, () => [
     range
-      ? `${out.paint("fits", rangeText(range))}  ${sizeOf(range)} on all ${pool.size} hosts`
-      : out.paint("blocks", `There is no such place on all ${pool.size} hosts.`),
+      ? `${out.paint("fits", rangeText(range))}  ${sizeOf(range)} ${everywhere(pool)}`
+      : out.paint("blocks", `There is no such place ${everywhere(pool)}.`),
     ...fleetWorth(answer, out),
   ]);
   return range ? EXIT.yes : EXIT.no;

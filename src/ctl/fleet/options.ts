@@ -4,7 +4,7 @@ import { snapshot } from "../../fleet/follow.ts";
 import { openStore, storeOptions } from "../../fleet/stores/open.ts";
 import type { FleetStore } from "../../fleet/stores/store.ts";
 import type { Want } from "../../plan/fleet/fits.ts";
-import { Pool } from "../../plan/fleet/pool.ts";
+import { Pool, type PoolHost } from "../../plan/fleet/pool.ts";
 import type { Values } from "../command.ts";
 import { Progress } from "../terminal/progress.ts";
 
@@ -56,6 +56,17 @@ export interface Asked {
   readonly fleet: Fleet;
   readonly pool: Pool;
   readonly now: number;
+}
+
+/** The same of hosts of which something is known of one at least, for what would be a promise otherwise. */
+export async function askKnown(options: FleetValues): Promise<Asked> {
+  const asked = await askFleet(options);
+  if (asked.pool.size > 0) return asked;
+  const { host, trouble = "it cannot be read" } = asked.pool.hosts[0] as PoolHost;
+  const { length } = asked.pool.hosts;
+  throw new UsageError(
+    `nothing is known of ${length === 1 ? "the host" : `any of the ${length} hosts`}: ${host}: ${trouble}`,
+  );
 }
 
 /** Rejects with UsageError when the patterns match nothing: no host is no promise. */

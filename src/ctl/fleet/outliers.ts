@@ -7,7 +7,7 @@ import { humanSize } from "../../ranges/size.ts";
 import { EXIT } from "../exit-status.ts";
 import { noMore } from "../need.ts";
 import { rangeText, sizeOf } from "../ranges.ts";
-import { askFleet } from "./options.ts";
+import { askKnown } from "./options.ts";
 import type { Answering } from "./questions.ts";
 import { fleetWorth, some } from "./worth.ts";
 
@@ -17,10 +17,16 @@ const SHOWN = 4;
 /** Which hosts cost the others which addresses, greatest loss first. */
 export const outliers: Answering = async ({ args, out, options }) => {
   noMore(args);
-  const { pool } = await askFleet(options);
+  const { pool } = await askKnown(options);
   const answer = outliersAnswer(outliersOf(pool), worthOf(poolPlan(pool), pool));
   out.answer(answer, () => [
-    ...(answer.outliers.length === 0 ? [`None of the ${pool.size} hosts stands out.`] : []),
+    ...(answer.outliers.length === 0
+      ? [
+          pool.size === 1
+            ? "One host alone does not stand out."
+            : `None of the ${pool.size} hosts stands out.`,
+        ]
+      : []),
     ...answer.outliers.flatMap(({ hosts, ranges, bytes, gain }) => {
       const names = some(hosts.map(({ host }) => host));
       const more = ranges.length > SHOWN ? [`  and ${ranges.length - SHOWN} ranges more`] : [];

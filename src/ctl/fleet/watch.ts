@@ -4,6 +4,7 @@ import { Fleet } from "../../fleet/fleet.ts";
 import { type FleetChange, follow } from "../../fleet/follow.ts";
 import { guestOf } from "../../fleet/guest.ts";
 import { type FleetEvent, FleetWatch } from "../../plan/fleet/watch.ts";
+import { type RangesChange, rangesChange } from "../event-line.ts";
 import { EXIT } from "../exit-status.ts";
 import { guestParams } from "../guest.ts";
 import { conflictLines } from "../layout-lines.ts";
@@ -68,12 +69,28 @@ function print(event: FleetEvent, out: Output): void {
     out.printJson(eventAnswer(event, now));
     return;
   }
-  const { params } = eventAnswer(event, now) as { params: { windows?: WireWindow[]; detail?: string } };
-  const detail = params.detail === undefined ? "" : `  ${params.detail}`;
   const bad = event.event === "LAYOUT_BROKEN" || event.event === "HOST_UNREADABLE";
   const role = bad ? "blocks" : event.event === "HOST_STALE" ? "warns" : "fits";
-  out.print(`${new Date(now).toISOString()}  ${out.paint(role, event.event)}  ${event.host}${detail}`);
+  const { params } = eventAnswer(event, now) as { params: WireParams };
+  const line = [
+    new Date(now).toISOString(),
+    out.paint(role, event.event),
+    event.host,
+    detailOf(params),
+  ].filter((part) => part !== "");
+  out.print(line.join("  "));
   out.print(...conflictLines(params.windows ?? [], out));
+}
+
+function detailOf({ detail = "", gained = [], lost = [], cause }: WireParams): string {
+  if (cause) return `(${[cause.event, ...(cause.devices ?? [])].join(" ")})`;
+  return detail || rangesChange({ gained, lost });
+}
+
+interface WireParams extends Partial<Pick<RangesChange, "gained" | "lost">> {
+  readonly windows?: readonly WireWindow[];
+  readonly detail?: string;
+  readonly cause?: { readonly event: string; readonly devices?: readonly string[] };
 }
 
 interface WireWindow {

@@ -22,6 +22,11 @@ export function fleetWorth(worth: Worth, out: Output): string[] {
   ];
 }
 
+/** Those of which something is known. */
+export function everywhere({ size }: { readonly size: number }): string {
+  return size === 1 ? "on the one host" : `on all ${size} hosts`;
+}
+
 /** How many hosts are named for people; scripts get all. */
 const NAMED = 5;
 

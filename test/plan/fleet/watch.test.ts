@@ -1,10 +1,19 @@
 import { expect, it } from "vitest";
 import type { PoolHost } from "../../../src/plan/fleet/pool.ts";
 import { FleetWatch } from "../../../src/plan/fleet/watch.ts";
+import { RangeSet } from "../../../src/ranges/range-set.ts";
 import { excluding } from "./fleets.ts";
 
 const profile = { digest: "a", allowed: excluding(), alignment: 1n, exact: true, devices: [] };
-const narrow = { ...profile, digest: "b", allowed: excluding([8, 9]) };
+const device = { device: "good", pci: null, assignable: true, available: true, exact: true };
+const narrow = {
+  ...{ ...profile, digest: "b", allowed: excluding([8, 9]) },
+  devices: [
+    { ...device, allowed: excluding() },
+    { ...device, device: "bad", allowed: excluding([8, 9]) },
+    { ...device, device: "never given", assignable: false, allowed: excluding([8, 9]) },
+  ],
+};
 const host = (changes: object = {}): PoolHost =>
   ({ host: "n", state: "fresh", age: 1, profile, ...changes }) as PoolHost;
 
@@ -18,7 +27,12 @@ it("a host comes, changes, goes stale, is back, cannot be read, and goes", () =>
   const names = (events: { event: string }[]) => events.map(({ event }) => event);
   expect(names(watch.set(host()))).toEqual(["HOST_CAME"]);
   expect(watch.set(host({ age: 2 }))).toEqual([]);
-  expect(watch.set(host({ profile: narrow }))).toEqual([{ event: "HOST_CHANGED", host: "n", digest: "b" }]);
+  expect(watch.set(host({ profile: narrow }))).toEqual([
+    {
+      ...{ event: "HOST_CHANGED", host: "n", digest: "b", gained: RangeSet.EMPTY },
+      lost: RangeSet.from([{ start: 8n, last: 9n }]),
+    },
+  ]);
   expect(watch.set(host({ profile: narrow, state: "stale", age: 91 }))).toEqual([
     { event: "HOST_STALE", host: "n", detail: "it has been silent for 91 s" },
   ]);
@@ -38,6 +52,7 @@ it("a host that breaks the watched layout is told once, with the ranges and the 
   const broken = {
     event: "LAYOUT_BROKEN",
     host: "n",
+    cause: { event: "HOST_CHANGED", devices: ["bad"] },
     windows: [
       {
         ...{ name: "ram", start: 0n, last: 15n, misaligned: false },
@@ -48,11 +63,13 @@ it("a host that breaks the watched layout is told once, with the ranges and the 
   expect(watch.set(host({ profile: narrow }))).toContainEqual(broken);
   expect(watch.fits).toBe(false);
   expect(watch.set(host({ profile: narrow }))).toEqual([]);
-  expect(watch.set(host())).toContainEqual({ event: "LAYOUT_MENDED", host: "n" });
+  expect(watch.set(host())).toContainEqual({
+    ...{ event: "LAYOUT_MENDED", host: "n", cause: { event: "HOST_CHANGED" } },
+  });
   watch.set(host({ profile: narrow }));
   expect(watch.remove("n")).toEqual([
     { event: "HOST_GONE", host: "n" },
-    { event: "LAYOUT_MENDED", host: "n" },
+    { event: "LAYOUT_MENDED", host: "n", cause: { event: "HOST_GONE" } },
   ]);
   expect(watch.fits).toBe(true);
 });
