@@ -81,7 +81,7 @@ it.each([
   // The daemon has lost nothing, so that the host is what it was.
   expect([told().digest, told().instance]).toEqual([before.digest, before.instance]);
   expect(hosts()).toMatch(/^lab +fresh /);
-});
+}, 300_000);
 
 it("is the new program after an upgrade, and publishes again", async () => {
   const pid = mainPid(UNIT);
@@ -89,7 +89,7 @@ it("is the new program after an upgrade, and publishes again", async () => {
   await until(() => lives() && ![0, pid].includes(mainPid(UNIT)));
   await until(() => existsSync(FILE));
   expect(hosts()).toMatch(/^lab +fresh /);
-});
+}, 300_000);
 
 it("is started again when it is killed, and its host was never gone", async () => {
   const pid = mainPid(UNIT);
