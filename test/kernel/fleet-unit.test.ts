@@ -68,20 +68,24 @@ it("publishes what a probe has taught at once", async () => {
 it.each([
   ["is restarted", () => shell("systemctl restart iovad.service")],
   ["is killed", () => process.kill(mainPid(), "SIGKILL")],
-])("goes on when the daemon %s, and is the same process", async (_, die) => {
-  const pid = mainPid(UNIT);
-  const daemon = mainPid();
-  const before = told();
-  die();
-  await until(() => ![0, daemon].includes(mainPid()));
-  const { heartbeat } = told();
-  // The second after it: one may have been on its way.
-  await until(() => Date.parse(told().heartbeat) > Date.parse(heartbeat) + 3000);
-  expect(mainPid(UNIT)).toBe(pid);
-  // The daemon has lost nothing, so that the host is what it was.
-  expect([told().digest, told().instance]).toEqual([before.digest, before.instance]);
-  expect(hosts()).toMatch(/^lab +fresh /);
-}, 300_000);
+])(
+  "goes on when the daemon %s, and is the same process",
+  async (_, die) => {
+    const pid = mainPid(UNIT);
+    const daemon = mainPid();
+    const before = told();
+    die();
+    await until(() => ![0, daemon].includes(mainPid()));
+    const { heartbeat } = told();
+    // The second after it: one may have been on its way.
+    await until(() => Date.parse(told().heartbeat) > Date.parse(heartbeat) + 3000);
+    expect(mainPid(UNIT)).toBe(pid);
+    // The daemon has lost nothing, so that the host is what it was.
+    expect([told().digest, told().instance]).toEqual([before.digest, before.instance]);
+    expect(hosts()).toMatch(/^lab +fresh /);
+  },
+  300_000,
+);
 
 it("is the new program after an upgrade, and publishes again", async () => {
   const pid = mainPid(UNIT);
