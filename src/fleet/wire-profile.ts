@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Profile, ProfileDevice } from "../plan/fleet/profile.ts";
 import { parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
@@ -45,8 +45,7 @@ export class ProfileReader {
   }
 
   #ranges(list: unknown): RangeSet {
-    const hash = createHash("sha1").update(JSON.stringify(list) ?? "");
-    return kept(this.#lists, hash.digest("base64"), () =>
+    return kept(this.#lists, hash("sha1", JSON.stringify(list) ?? "", "base64"), () =>
       RangeSet.from(listOf(list, "a list of ranges").map(rangeOf)),
     );
   }

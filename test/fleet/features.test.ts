@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -58,4 +59,17 @@ it("the file is replaced whole, and goes at the end", async () => {
   await removeFeatures(directory);
   await removeFeatures(directory);
   expect(readdirSync(directory)).toEqual([]);
+});
+
+it("whoever reads it finds all of one profile, and never a part", async () => {
+  await writeFeatures(directory, described);
+  const other = { ...described, exact: false };
+  const whole = [described, other].map(featuresText);
+  let isOver = false;
+  const writing = (async () => {
+    for (let n = 0; n < 100; n++) await writeFeatures(directory, n % 2 === 0 ? other : described);
+    isOver = true;
+  })();
+  while (!isOver) expect(whole).toContain(await readFile(join(directory, "iovad"), "utf8"));
+  await writing;
 });

@@ -14,9 +14,9 @@ IOVAD_LAB_FLEET=$(mktemp -d)
 export IOVAD_LAB_FLEET
 trap 'rm -rf "$IOVAD_LAB_FLEET"' EXIT
 
-"$here/lab.sh" "${boots[@]}" -- kernel/fleet
+"$here/lab.sh" "${boots[@]}" -- kernel/fleet.test
 ctl=$here/../../dist/ctl/main.js
 node "$ctl" fleet --from "$IOVAD_LAB_FLEET" hosts
 node "$ctl" fleet --from "$IOVAD_LAB_FLEET" outliers
 node "$here/fleet-layouts.mjs" "$IOVAD_LAB_FLEET" >"$IOVAD_LAB_FLEET/layouts"
-"$here/lab.sh" "${boots[@]}" -- kernel/fleet
+"$here/lab.sh" "${boots[@]}" -- kernel/fleet.test

@@ -3,7 +3,7 @@
 #
 #   test/kernel/lab.sh [full | BOOT...] [-- VITEST-ARGUMENT...]
 #
-# Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it. Arguments that begin
+# Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it, and fleet.sh. Arguments that begin
 # with a test file's name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
 # missing, a guest that dies and a run of no tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads;
 # IOVAD_LAB_FLEET is fleet.sh's directory.
@@ -23,7 +23,7 @@ while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
 arguments=("$@")
 case ${names[*]} in
   '') mapfile -t names < <(sed -n 's/ | core |.*//p' "$here/boots") ;;
-  full) mapfile -t names < <(sed -n '/^#/!s/ .*//p' "$here/boots") ;;
+  full) mapfile -t names < <(sed -n '/^#/!s/ .*//p' "$here/boots"); fleet=$here/fleet.sh ;;
 esac
 
 # column BOOT N: the N-th column of its line in test/kernel/boots.
@@ -153,4 +153,5 @@ for row in "${rows[@]}"; do
   # shellcheck disable=SC2086
   printf '%-14s %8s %8s %8s %8s %8s\n' $row
 done
+[[ ! -v fleet ]] || "$fleet" || failed=1
 exit "$failed"

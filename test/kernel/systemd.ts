@@ -9,7 +9,7 @@ export const DPKG = "dpkg --no-triggers --force-unsafe-io";
 export const shell = (command: string) => execFileSync("sh", ["-c", command], { encoding: "utf8" }).trim();
 export const property = (name: string, unit = "iovad.service") =>
   shell(`systemctl show --property=${name} --value ${unit}`);
-export const mainPid = () => Number(property("MainPID"));
+export const mainPid = (unit = "iovad.service") => Number(property("MainPID", unit));
 
 /** setpriv's arguments for a user who is nobody but a member of these groups. */
 export const asNobody = (groups: string) => ["--reuid=65534", "--regid=65534", groups, "--"];
