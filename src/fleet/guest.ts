@@ -10,7 +10,7 @@ import { layoutParams } from "../rpc/methods/layout-params.ts";
 /** The least that a host's page has: QEMU maps whole ones. */
 const PAGE_SIZE = 4096n;
 
-const params = z.strictObject(layoutParams);
+const params = z.strictObject(layoutParams());
 
 /** A guest as check-layout's params describe it (machine or mtree, and layout). @throws UsageError */
 export function guestOf(given: object): Guest {

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Change, Changes } from "../host/changes.ts";
+import { lazily } from "./lazily.ts";
 import { toWireRanges } from "./methods/wire.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
 import {
@@ -22,10 +23,10 @@ export interface EventDefinition {
 }
 
 /** What every event carries. */
-const stamp = {
+const stamp = lazily(() => ({
   sequence: z.int().meta({ description: "Grows by one with every event of the daemon, over all events" }),
   timestamp: z.object({ seconds: z.int(), microseconds: z.int() }).meta({ description: "Wall clock, UTC" }),
-};
+}));
 
 /** Changes that stand in the log alone. */
 type LogOnly = "LOOK_FAILED" | "PREDICTION_MISSED";
@@ -34,38 +35,37 @@ type EventName = Exclude<keyof Changes, LogOnly>;
 /** The event of one change: what its params are, and how they come of the change. */
 interface ChangeEvent<Name extends EventName> {
   readonly summary: string;
-  readonly params: z.ZodRawShape;
+  params(): z.ZodRawShape;
   encode(change: Readonly<Changes[Name]>): Record<string, unknown>;
 }
 
 const device = { device: deviceName };
-const holding = z.object(wireHolding);
 const ioas = { context: contextName, ioas: ioasId };
-const end = {
+const end = lazily(() => ({
   cause: z.enum(["request", "lease", "device-gone", "shutdown", "restart"]),
   uid: z.int().nullable().meta({ description: "Of the client that asked for it; null when none has" }),
-};
+}));
 
 /** Every change that clients are told of. Of a device that is taken or given back, with what that changes of it. */
 const CHANGE_EVENTS = {
   DEVICE_ADDED: {
     summary: "A device with an IOMMU group has appeared.",
-    params: wireDevice.shape,
+    params: () => wireDevice().shape,
     encode: ({ record }) => toWireDevice(record),
   },
   DEVICE_CHANGED: {
     summary: "A device is on another driver, has another node, is blocked by something else.",
-    params: wireDevice.shape,
+    params: () => wireDevice().shape,
     encode: ({ record }) => toWireDevice(record),
   },
   DEVICE_REMOVED: {
     summary: "A device has gone, or has lost its IOMMU group.",
-    params: device,
+    params: () => device,
     encode: ({ device }) => ({ device }),
   },
   DEVICE_PROBED: {
     summary: "The kernel has told what one device excludes.",
-    params: { ...device, reserved: wireRanges, aperture: wireRange.nullable() },
+    params: () => ({ ...device, reserved: wireRanges, aperture: wireRange.nullable() }),
     encode: ({ device, reserved, aperture }) => ({
       device,
       reserved: toWireRanges(reserved),
@@ -74,12 +74,17 @@ const CHANGE_EVENTS = {
   },
   DEVICE_HELD: {
     summary: "The daemon has bound a device.",
-    params: { ...device, ...wireHolding, context: contextName },
+    params: () => ({ ...device, ...wireHolding(), context: contextName }),
     encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
   },
   DEVICE_RELEASED: {
     summary: "The daemon has given a device back. It belongs to no context and no IOAS now.",
-    params: { ...device, ...holding.omit({ ioas: true }).shape, context: contextName, ...end },
+    params: () => ({
+      ...device,
+      ...z.object(wireHolding()).omit({ ioas: true }).shape,
+      context: contextName,
+      ...end(),
+    }),
     encode: ({ device, context, cause, uid, record }) => {
       const { ioas: _, ...rest } = toWireHolding(record);
       return { device, ...rest, context, cause, uid };
@@ -87,12 +92,12 @@ const CHANGE_EVENTS = {
   },
   DEVICE_ATTACHED: {
     summary: "A device has come into an IOAS.",
-    params: { ...device, ...wireHolding, ...ioas },
+    params: () => ({ ...device, ...wireHolding(), ...ioas }),
     encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
   },
   DEVICE_DETACHED: {
     summary: "A device has left its IOAS. It belongs to none now.",
-    params: { ...device, ...wireHolding, ...ioas, ...end },
+    params: () => ({ ...device, ...wireHolding(), ...ioas, ...end() }),
     encode: ({ device, ioas, cause, uid, record }) => ({
       device,
       ...toWireHolding(record),
@@ -103,37 +108,37 @@ const CHANGE_EVENTS = {
   },
   DEVICE_HANDED_OVER: {
     summary: "A client has got a device's and a context's descriptors.",
-    params: { ...device, ...wireHolding, context: contextName },
+    params: () => ({ ...device, ...wireHolding(), context: contextName }),
     encode: ({ device, record, context }) => ({ device, ...toWireHolding(record), context }),
   },
   CONTEXT_CREATED: {
     summary: "A context has been opened. It is shared with nobody.",
-    params: { context: contextName, lease },
+    params: () => ({ context: contextName, lease }),
     encode: ({ context, lease }) => ({ context, lease }),
   },
   CONTEXT_HANDED_OVER: {
     summary: "A client has got a context's descriptor: the context is shared from now on.",
-    params: { context: contextName },
+    params: () => ({ context: contextName }),
     encode: ({ context }) => ({ context }),
   },
   CONTEXT_DESTROYED: {
     summary: "A context has been closed.",
-    params: { context: contextName, ...end },
+    params: () => ({ context: contextName, ...end() }),
     encode: ({ context, cause, uid }) => ({ context, cause, uid }),
   },
   IOAS_CREATED: {
     summary: "An IOAS has been made.",
-    params: ioas,
+    params: () => ioas,
     encode: ({ context, ioas }) => ({ context, ioas }),
   },
   IOAS_DESTROYED: {
     summary: "An IOAS has gone.",
-    params: ioas,
+    params: () => ioas,
     encode: ({ context, ioas }) => ({ context, ioas }),
   },
   ALLOW_LIST_CHANGED: {
     summary: "The kernel keeps other ranges usable in an IOAS, or with null none in particular.",
-    params: { ...ioas, "allow-list": wireNamedRanges.nullable() },
+    params: () => ({ ...ioas, "allow-list": wireNamedRanges.nullable() }),
     encode: ({ context, ioas, allowList }) => ({
       context,
       ioas,
@@ -142,14 +147,14 @@ const CHANGE_EVENTS = {
   },
   ALLOWED_RANGES_CHANGED: {
     summary: "What an IOAS allows has changed.",
-    params: {
+    params: () => ({
       ...ioas,
       generation: z.int(),
       ranges: wireRanges,
       gained: wireRanges,
       lost: wireRanges,
       cause: z.object({ event: z.string(), device: deviceName }),
-    },
+    }),
     encode: ({ context, ioas, generation, ranges, gained, lost, cause }) => ({
       ...{ context, ioas, generation, ranges: toWireRanges(ranges) },
       ...{ gained: toWireRanges(gained), lost: toWireRanges(lost), cause },
@@ -157,7 +162,7 @@ const CHANGE_EVENTS = {
   },
   RESTARTED: {
     summary: "Another process of the daemon has taken over from the one before.",
-    params: {
+    params: () => ({
       instance: z.string().meta({ description: "Another one than before when anything was lost" }),
       lost: z.array(
         z.object({
@@ -167,7 +172,7 @@ const CHANGE_EVENTS = {
           reason: z.string(),
         }),
       ),
-    },
+    }),
     encode: ({ instance, lost }) => ({ instance, lost: lost.map((each) => ({ ...each })) }),
   },
 } satisfies { readonly [Name in EventName]: ChangeEvent<Name> };
@@ -176,7 +181,7 @@ const CHANGE_EVENTS = {
 const OWN_EVENTS = {
   EVENTS_LOST: {
     summary: "This subscriber has read too slowly: it should subscribe again.",
-    params: { count: z.int().positive().meta({ description: "How many events it has not got" }) },
+    params: () => ({ count: z.int().positive().meta({ description: "How many events it has not got" }) }),
   },
 };
 
@@ -184,14 +189,25 @@ type Definitions = typeof CHANGE_EVENTS & typeof OWN_EVENTS;
 
 /** The params of each event, as they stand on the wire. */
 export type WireEvents = {
-  readonly [Name in keyof Definitions]: Definitions[Name] extends { params: infer Own extends z.ZodRawShape }
-    ? z.output<z.ZodObject<Own>> & z.output<z.ZodObject<typeof stamp>>
+  readonly [Name in keyof Definitions]: Definitions[Name] extends {
+    params: () => infer Own extends z.ZodRawShape;
+  }
+    ? z.output<z.ZodObject<Own>> & z.output<z.ZodObject<ReturnType<typeof stamp>>>
     : never;
 };
 
 /** Every event that the daemon sends. */
 export const EVENTS: readonly EventDefinition[] = Object.entries({ ...CHANGE_EVENTS, ...OWN_EVENTS }).map(
-  ([name, { summary, params }]) => ({ name, summary, params: z.object({ ...params, ...stamp }) }),
+  ([name, { summary, params: own }]) => {
+    const params = lazily(() => z.object({ ...own(), ...stamp() }));
+    return {
+      name,
+      summary,
+      get params() {
+        return params();
+      },
+    };
+  },
 );
 
 /** The params of the event that tells of a change, without its stamp; undefined for what is only logged. */

@@ -6,6 +6,7 @@ import type { Limits } from "../limits.ts";
 import type { Metric } from "../metrics/metric.ts";
 import type { Subscriber } from "./connection.ts";
 import type { EventHub } from "./event-hub.ts";
+import { lazily } from "./lazily.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
 /** The daemon as it tells about itself. */
@@ -71,9 +72,28 @@ export interface Method<
   handler(params: z.output<Params>, call: Call): z.input<Result> | Promise<z.input<Result>>;
 }
 
-/** Ties the handler's types to the schemas. */
+/** A method, with what makes its schemas. */
+type Definition<Params extends ParamsType, Result extends z.ZodType, Name extends string> = Omit<
+  Method<Params, Result, Name>,
+  "params" | "result"
+> & { readonly params: () => Params; readonly result: () => Result };
+
+/**
+ * Ties the handler's types to the schemas. Those are made when somebody asks for them: all of them at once would be a
+ * good part of the daemon's start, and most are never asked for.
+ */
 export function defineMethod<Params extends ParamsType, Result extends z.ZodType, const Name extends string>(
-  method: Method<Params, Result, Name>,
+  definition: Definition<Params, Result, Name>,
 ): Method<Params, Result, Name> {
-  return method;
+  const params = lazily(definition.params);
+  const result = lazily(definition.result);
+  return {
+    ...definition,
+    get params() {
+      return params();
+    },
+    get result() {
+      return result();
+    },
+  };
 }

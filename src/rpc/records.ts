@@ -2,6 +2,7 @@ import * as z from "zod";
 import type { DeviceRecord, Holding } from "../host/devices/device-record.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import type { ContextRecord, IoasRecord, Snapshot } from "../host/snapshot.ts";
+import { lazily } from "./lazily.ts";
 import { toWireRegion } from "./methods/wire.ts";
 import { contextName, deviceName, ioasId, toWireNamedRange, wireNamedRanges, wireRegion } from "./types.ts";
 
@@ -11,35 +12,37 @@ export const lease = z.enum(["persistent", "connection", "handed-over"]);
 
 export const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
 
-export const wireBlocker = z
-  .object({
-    device: deviceName,
-    reason: z.enum([
-      "direct-mapping",
-      "no-iommu",
-      "no-vfio-driver",
-      "group-sibling",
-      "no-cdev",
-      "no-isolated-msi",
-      "no-coherent-dma",
-      "unsupported-page-size",
-      "held",
-      "handed-over",
-      "in-use",
-      "sibling-held",
-    ]),
-    detail: z.string().meta({ description: "For people; says what can be done" }),
-    transient: z.boolean().meta({ description: "It passes when somebody gives a device back" }),
-    region: wireRegion.optional(),
-    devices: z
-      .array(deviceName)
-      .optional()
-      .meta({ description: "Those that carry the region, or the siblings; of many, some" }),
-  })
-  .meta({ id: "Blocker", description: "Why a device cannot be given to a guest" });
+export const wireBlocker = lazily(() =>
+  z
+    .object({
+      device: deviceName,
+      reason: z.enum([
+        "direct-mapping",
+        "no-iommu",
+        "no-vfio-driver",
+        "group-sibling",
+        "no-cdev",
+        "no-isolated-msi",
+        "no-coherent-dma",
+        "unsupported-page-size",
+        "held",
+        "handed-over",
+        "in-use",
+        "sibling-held",
+      ]),
+      detail: z.string().meta({ description: "For people; says what can be done" }),
+      transient: z.boolean().meta({ description: "It passes when somebody gives a device back" }),
+      region: wireRegion.optional(),
+      devices: z
+        .array(deviceName)
+        .optional()
+        .meta({ description: "Those that carry the region, or the siblings; of many, some" }),
+    })
+    .meta({ id: "Blocker", description: "Why a device cannot be given to a guest" }),
+);
 
 /** The members that change when somebody takes or gives back a device. */
-export const wireHolding = {
+export const wireHolding = lazily(() => ({
   state: z.enum(["observed", "held", "attached", "handed-over"]),
   context: contextName.nullable(),
   ioas: ioasId.nullable(),
@@ -47,60 +50,66 @@ export const wireHolding = {
   owner: z.object({ uid: z.int() }).nullable().meta({ description: "Who holds it, or was given it" }),
   assignable: z.boolean().meta({ description: "Nothing is known to stand in the way but what passes" }),
   available: z.boolean().meta({ description: "Nothing is: to hold it now is not foreseen to fail" }),
-  blockers: z.array(wireBlocker),
-};
+  blockers: z.array(wireBlocker()),
+}));
 
-export const wireDevice = z
-  .object({
-    device: deviceName,
-    group,
-    iommu: z
-      .string()
-      .nullable()
-      .meta({ examples: ["dmar0"] }),
-    pci: z
-      .object({
-        vendor: z.string(),
-        device: z.string(),
-        class: z.string(),
-        "subsystem-vendor": z.string(),
-        "subsystem-device": z.string(),
-      })
-      .nullable()
-      .meta({ description: "In sysfs's words; null for what is no PCI device" }),
-    "numa-node": z.int().nonnegative().nullable(),
-    driver: z.string().nullable(),
-    "vfio-device": z
-      .string()
-      .nullable()
-      .meta({ examples: ["vfio0"] }),
-    ...wireHolding,
-  })
-  .meta({ id: "Device" });
+export const wireDevice = lazily(() =>
+  z
+    .object({
+      device: deviceName,
+      group,
+      iommu: z
+        .string()
+        .nullable()
+        .meta({ examples: ["dmar0"] }),
+      pci: z
+        .object({
+          vendor: z.string(),
+          device: z.string(),
+          class: z.string(),
+          "subsystem-vendor": z.string(),
+          "subsystem-device": z.string(),
+        })
+        .nullable()
+        .meta({ description: "In sysfs's words; null for what is no PCI device" }),
+      "numa-node": z.int().nonnegative().nullable(),
+      driver: z.string().nullable(),
+      "vfio-device": z
+        .string()
+        .nullable()
+        .meta({ examples: ["vfio0"] }),
+      ...wireHolding(),
+    })
+    .meta({ id: "Device" }),
+);
 
-export const wireContext = z
-  .object({
-    context: contextName,
-    shared: z.boolean().meta({ description: "Its iommufd was handed over: others may change it unseen" }),
-    lease,
-    ioas: z.array(ioasId),
-    devices: z.array(deviceName),
-  })
-  .meta({ id: "Context" });
+export const wireContext = lazily(() =>
+  z
+    .object({
+      context: contextName,
+      shared: z.boolean().meta({ description: "Its iommufd was handed over: others may change it unseen" }),
+      lease,
+      ioas: z.array(ioasId),
+      devices: z.array(deviceName),
+    })
+    .meta({ id: "Context" }),
+);
 
-export const wireIoas = z
-  .object({
-    context: contextName,
-    ioas: ioasId,
-    devices: z.array(deviceName),
-    "allow-list": wireNamedRanges.nullable(),
-    discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
-  })
-  .meta({ id: "Ioas" });
+export const wireIoas = lazily(() =>
+  z
+    .object({
+      context: contextName,
+      ioas: ioasId,
+      devices: z.array(deviceName),
+      "allow-list": wireNamedRanges.nullable(),
+      discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
+    })
+    .meta({ id: "Ioas" }),
+);
 
-export type WireDevice = z.output<typeof wireDevice>;
-export type WireContext = z.output<typeof wireContext>;
-export type WireIoas = z.output<typeof wireIoas>;
+export type WireDevice = z.output<ReturnType<typeof wireDevice>>;
+export type WireContext = z.output<ReturnType<typeof wireContext>>;
+export type WireIoas = z.output<ReturnType<typeof wireIoas>>;
 
 /** All that events tell changes of. */
 export interface WireSnapshot {
@@ -140,7 +149,11 @@ export function toWireHolding(record: DeviceRecord) {
   };
 }
 
-export function toWireBlocker({ region, devices, ...blocker }: Blocker): z.output<typeof wireBlocker> {
+export function toWireBlocker({
+  region,
+  devices,
+  ...blocker
+}: Blocker): z.output<ReturnType<typeof wireBlocker>> {
   return {
     ...blocker,
     ...(region ? { region: toWireRegion(region) } : {}),

@@ -34,8 +34,8 @@ function method(name: string, handler: Method["handler"]): Method {
     name,
     role: "observe",
     summary: "A stub.",
-    params,
-    result: z.any(),
+    params: () => params,
+    result: () => z.any(),
     errors: [],
     handler,
   });

@@ -162,8 +162,8 @@ function method(name: string, params: z.core.$ZodLooseShape): Method {
     name,
     role: "observe",
     summary: "A stub.",
-    params: z.strictObject(params),
-    result: wireRanges,
+    params: () => z.strictObject(params),
+    result: () => wireRanges,
     errors: [],
     handler: () => [],
   });

@@ -96,8 +96,8 @@ export function stubMethods() {
       name,
       role: "observe",
       summary: `Stub ${name}.`,
-      params: z.strictObject({ value: z.unknown().optional(), range: range.optional() }),
-      result: z.unknown(),
+      params: () => z.strictObject({ value: z.unknown().optional(), range: range.optional() }),
+      result: () => z.unknown(),
       errors: ["IoasNotFound"],
       handler(params, call) {
         log.push(name);

@@ -29,8 +29,8 @@ export function qmp(): Dialect {
     name: NEGOTIATE,
     role: "observe",
     summary: "Ends the negotiation: from now on commands are taken, and events sent.",
-    params: z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
-    result: z.object({}),
+    params: () => z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
+    result: () => z.object({}),
     errors: ["LimitExceeded"],
     handler: ({ enable = [] }, { connection, events }) => {
       const [unknown] = enable;
@@ -111,16 +111,19 @@ function versionOf({ name, version }: DaemonInfo) {
 
 const qmpVersion = defineMethod({
   ...queryVersion,
-  result: z.object({
-    qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
-    package: z.string(),
-  }),
+  params: () => queryVersion.params,
+  result: () =>
+    z.object({
+      qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
+      package: z.string(),
+    }),
   handler: (_params, { daemon }) => versionOf(daemon),
 });
 
 const qmpCommands: Method = defineMethod({
   ...queryCommands,
-  result: z.array(z.object({ name: z.string() })),
+  params: () => queryCommands.params,
+  result: () => z.array(z.object({ name: z.string() })),
   handler: async (params, call) => {
     const { commands } = await queryCommands.handler(params, call);
     const names = new Set([...commands, ...OWN].map(({ name }) => name));
@@ -132,8 +135,8 @@ const queryQmpSchema: Method = defineMethod({
   name: "query-qmp-schema",
   role: "observe",
   summary: "Every command and event with its types, in the form of QEMU's introspection.",
-  params: z.strictObject({}),
-  result: z.array(z.record(z.string(), z.unknown())),
+  params: () => z.strictObject({}),
+  result: () => z.array(z.record(z.string(), z.unknown())),
   errors: [],
   handler: (_params, { methods, slice }) => qmpSchema(methods, slice),
 });

@@ -25,10 +25,11 @@ export const queryContexts = defineMethod({
   name: "query-contexts",
   role: "observe",
   summary: "The open iommufd contexts, with what is in them.",
-  params: z.strictObject({}),
-  result: z.object({
-    contexts: z.array(wireContext),
-  }),
+  params: () => z.strictObject({}),
+  result: () =>
+    z.object({
+      contexts: z.array(wireContext()),
+    }),
   errors: [],
   handler: (_params, { host }) => ({ contexts: host.contextRecords().map(toWireContext) }),
 });
@@ -37,10 +38,11 @@ export const queryIoas = defineMethod({
   name: "query-ioas",
   role: "observe",
   summary: "The IO address spaces: of every context, of one, or just one.",
-  params: z.strictObject({ context: contextName.optional(), ioas: ioasId.optional() }),
-  result: z.object({
-    ioas: z.array(wireIoas),
-  }),
+  params: () => z.strictObject({ context: contextName.optional(), ioas: ioasId.optional() }),
+  result: () =>
+    z.object({
+      ioas: z.array(wireIoas()),
+    }),
   errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
   handler: async (params, { host }) => {
     if (params.ioas !== undefined) {
@@ -61,18 +63,19 @@ export const queryAllowedRanges = defineMethod({
   name: "query-allowed-ranges",
   role: "observe",
   summary: "The IO virtual addresses that everything attached to an IOAS can use: the kernel's own answer.",
-  params: z.strictObject({ context, ioas: ioasId }),
-  result: z.object({
-    context: contextName,
-    ioas: ioasId,
-    ranges: wireRanges,
-    "iova-alignment": wireAddress.meta({
-      description: "Start and length of every mapping are multiples of it",
+  params: () => z.strictObject({ context, ioas: ioasId }),
+  result: () =>
+    z.object({
+      context: contextName,
+      ioas: ioasId,
+      ranges: wireRanges,
+      "iova-alignment": wireAddress.meta({
+        description: "Start and length of every mapping are multiples of it",
+      }),
+      devices: z.array(deviceName).meta({ description: "With none attached, a full range promises nothing" }),
+      cached: z.boolean(),
+      generation: z.int().meta({ description: "Grows by one whenever this answer may have changed" }),
     }),
-    devices: z.array(deviceName).meta({ description: "With none attached, a full range promises nothing" }),
-    cached: z.boolean(),
-    generation: z.int().meta({ description: "Grows by one whenever this answer may have changed" }),
-  }),
   errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
   handler: (params, { host }) => {
     const ioas = host.anyIoas(params.context, params.ioas);
@@ -110,18 +113,19 @@ export const createContext = defineMethod({
   name: "create-context",
   role: "control",
   summary: "Opens an iommufd context of its own, as one guest needs it.",
-  params: z.strictObject({
-    context: contextName,
-    lease: lease.default("persistent").meta({
-      description:
-        "connection: the context is destroyed when the connection that made it ends; handed-over: when all devices that were handed over with it are free again",
+  params: () =>
+    z.strictObject({
+      context: contextName,
+      lease: lease.default("persistent").meta({
+        description:
+          "connection: the context is destroyed when the connection that made it ends; handed-over: when all devices that were handed over with it are free again",
+      }),
+      "rlimit-mode": z.boolean().default(false).meta({
+        description:
+          "Pinned memory counts towards RLIMIT_MEMLOCK of each process (IOMMU_OPTION_RLIMIT_MODE), not of all the user's together",
+      }),
     }),
-    "rlimit-mode": z.boolean().default(false).meta({
-      description:
-        "Pinned memory counts towards RLIMIT_MEMLOCK of each process (IOMMU_OPTION_RLIMIT_MODE), not of all the user's together",
-    }),
-  }),
-  result: z.object({ context: contextName }),
+  result: () => z.object({ context: contextName }),
   errors: ["AlreadyExists", "LimitExceeded", "NotSupported", "KernelError"],
   handler: ({ context: name, lease: chosen, "rlimit-mode": rlimitMode }, { host, connection }) => {
     const created = host.createContext(name, chosen, connection.peer.uid, rlimitMode);
@@ -135,8 +139,8 @@ export const resumeContext = defineMethod({
   role: "control",
   summary:
     "Takes over the lease of a context whose connection has gone with a restart of the daemon: it then lasts as long as this connection.",
-  params: z.strictObject({ context: contextName }),
-  result: z.object({ context: contextName }),
+  params: () => z.strictObject({ context: contextName }),
+  result: () => z.object({ context: contextName }),
   errors: ["ContextNotFound", "PermissionDenied"],
   handler: ({ context: name }, { host, connection }) => {
     const context = host.resumeContext(name, connection.peer.uid);
@@ -149,8 +153,8 @@ export const destroyContext = defineMethod({
   name: "destroy-context",
   role: "control",
   summary: "Releases a context's devices and closes it.",
-  params: z.strictObject({ context: contextName }),
-  result: z.object({}),
+  params: () => z.strictObject({ context: contextName }),
+  result: () => z.object({}),
   errors: ["ContextNotFound", "PermissionDenied"],
   handler: async ({ context: name }, call) => {
     if (name === DEFAULT_CONTEXT) {
@@ -168,8 +172,8 @@ export const createIoas = defineMethod({
   name: "create-ioas",
   role: "control",
   summary: "Makes an IO address space.",
-  params: z.strictObject({ context }),
-  result: z.object({ context: contextName, ioas: ioasId }),
+  params: () => z.strictObject({ context }),
+  result: () => z.object({ context: contextName, ioas: ioasId }),
   errors: ["ContextNotFound", "PermissionDenied", "LimitExceeded", "NotSupported", "KernelError"],
   handler: ({ context: name }, call) => {
     ownContext(name, call);
@@ -181,8 +185,8 @@ export const destroyIoas = defineMethod({
   name: "destroy-ioas",
   role: "control",
   summary: "Destroys an IO address space that has no device attached.",
-  params: z.strictObject({ context, ioas: ioasId }),
-  result: z.object({}),
+  params: () => z.strictObject({ context, ioas: ioasId }),
+  result: () => z.object({}),
   errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "IoasBusy", "KernelError"],
   handler: ({ context: name, ioas }, call) => {
     ownIoas(name, ioas, call);
@@ -196,8 +200,8 @@ export const allowRanges = defineMethod({
   role: "control",
   summary:
     "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
-  params: z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
-  result: z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
+  params: () => z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
+  result: () => z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
   errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "RangeConflict", "KernelError"],
   handler: async ({ context: name, ioas, ranges }, call) => {
     const wanted = await call.slice.run(NamedRanges.from(ranges));

@@ -13,8 +13,8 @@ export const probeDevice = defineMethod({
   role: "control",
   summary:
     "Asks the kernel for one device's reserved ranges and aperture: binds it, attaches it alone, reads, lets it go. Resets the device.",
-  params: deviceParams,
-  result: reservedResult,
+  params: () => deviceParams,
+  result: () => reservedResult(),
   errors: ["DeviceNotFound", "DeviceBusy", "DeviceNotReady", "DeviceBlocked", "NotSupported", "KernelError"],
   handler: async ({ device }, { host }) => {
     const { platform, reserved } = await host.probe(device);
@@ -26,12 +26,13 @@ export const holdDevice = defineMethod({
   name: "hold-device",
   role: "control",
   summary: "Binds a device into a context. Until it is released nobody else can use it.",
-  params: z.strictObject({ device, context }),
-  result: z.object({
-    device: deviceName,
-    context: contextName,
-    "device-id": z.int().meta({ description: "The device's object id in the context" }),
-  }),
+  params: () => z.strictObject({ device, context }),
+  result: () =>
+    z.object({
+      device: deviceName,
+      context: contextName,
+      "device-id": z.int().meta({ description: "The device's object id in the context" }),
+    }),
   errors: [
     "DeviceNotFound",
     "DeviceBusy",
@@ -54,8 +55,8 @@ export const releaseDevice = defineMethod({
   name: "release-device",
   role: "control",
   summary: "Gives a device back. An attached one is detached.",
-  params: deviceParams,
-  result: z.object({ device: deviceName }),
+  params: () => deviceParams,
+  result: () => z.object({ device: deviceName }),
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy"],
   handler: async ({ device }, call) => {
     ownDevice(device, call);
@@ -69,14 +70,15 @@ export const attachDevice = defineMethod({
   role: "control",
   summary:
     "Attaches a held device to an IOAS of its context. An attached one moves, its attached siblings with it.",
-  params: z.strictObject({ device, ioas: ioasId }),
-  result: z.object({
-    device: deviceName,
-    context: contextName,
-    ioas: ioasId,
-    ranges: wireRanges.meta({ description: "What the IOAS allows with the device in it" }),
-    "iova-alignment": wireAddress,
-  }),
+  params: () => z.strictObject({ device, ioas: ioasId }),
+  result: () =>
+    z.object({
+      device: deviceName,
+      context: contextName,
+      ioas: ioasId,
+      ranges: wireRanges.meta({ description: "What the IOAS allows with the device in it" }),
+      "iova-alignment": wireAddress,
+    }),
   errors: [
     "NotHeld",
     "PermissionDenied",
@@ -106,12 +108,13 @@ export const detachDevice = defineMethod({
   name: "detach-device",
   role: "control",
   summary: "Detaches a device from its IOAS and keeps holding it.",
-  params: deviceParams,
-  result: z.object({
-    device: deviceName,
-    context: contextName,
-    ioas: ioasId.nullable().meta({ description: "Where it was attached; null when it was not" }),
-  }),
+  params: () => deviceParams,
+  result: () =>
+    z.object({
+      device: deviceName,
+      context: contextName,
+      ioas: ioasId.nullable().meta({ description: "Where it was attached; null when it was not" }),
+    }),
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy", "KernelError"],
   handler: async ({ device }, call) => {
     ownDevice(device, call);

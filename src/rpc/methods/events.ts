@@ -14,24 +14,26 @@ export const subscribe = defineMethod({
   role: "observe",
   summary:
     "Sends events over this connection from now on, and answers with everything as it stands now, or goes on where an earlier subscription ended.",
-  params: z.strictObject({
-    events: eventNames,
-    since: z
-      .strictObject({ instance: z.string().max(64), sequence })
-      .optional()
-      .meta({
-        description:
-          "The last event that the client has: when all behind it are remembered, they follow and there is no snapshot",
-      }),
-  }),
-  result: z.object({
-    instance,
-    sequence: z.int().meta({ description: "Of the last event that the answer includes" }),
-    resumed: z.boolean(),
-    devices: z.array(wireDevice).optional(),
-    contexts: z.array(wireContext).optional(),
-    ioas: z.array(wireIoas).optional(),
-  }),
+  params: () =>
+    z.strictObject({
+      events: eventNames,
+      since: z
+        .strictObject({ instance: z.string().max(64), sequence })
+        .optional()
+        .meta({
+          description:
+            "The last event that the client has: when all behind it are remembered, they follow and there is no snapshot",
+        }),
+    }),
+  result: () =>
+    z.object({
+      instance,
+      sequence: z.int().meta({ description: "Of the last event that the answer includes" }),
+      resumed: z.boolean(),
+      devices: z.array(wireDevice()).optional(),
+      contexts: z.array(wireContext()).optional(),
+      ioas: z.array(wireIoas()).optional(),
+    }),
   errors: ["LimitExceeded", "KernelError"],
   handler: async ({ events: names, since }, call) => {
     const { connection, events, host, slice } = call;
@@ -53,8 +55,8 @@ export const unsubscribe = defineMethod({
   name: "unsubscribe",
   role: "observe",
   summary: "Sends no more events over this connection.",
-  params: z.strictObject({}),
-  result: z.object({}),
+  params: () => z.strictObject({}),
+  result: () => z.object({}),
   errors: [],
   handler: (_params, { connection, events }) => {
     events.unsubscribe(connection);
@@ -66,17 +68,19 @@ export const queryEvents = defineMethod({
   name: "query-events",
   role: "observe",
   summary: "Past events, as far as they are remembered, oldest first.",
-  params: z.strictObject({
-    since: sequence.optional().meta({ description: "Only those behind this one" }),
-    events: eventNames,
-    device: device.optional().meta({ description: "Only those that name the device" }),
-    context: contextName.optional().meta({ description: "Only those that name the context" }),
-    limit: z.int().positive().optional().meta({ description: "At most so many: the latest of them" }),
-  }),
-  result: z.object({
-    events: z.array(z.object({ method: z.string(), params: z.record(z.string(), z.unknown()) })),
-    oldest: z.int().meta({ description: "The sequence of the oldest event that is remembered" }),
-  }),
+  params: () =>
+    z.strictObject({
+      since: sequence.optional().meta({ description: "Only those behind this one" }),
+      events: eventNames,
+      device: device.optional().meta({ description: "Only those that name the device" }),
+      context: contextName.optional().meta({ description: "Only those that name the context" }),
+      limit: z.int().positive().optional().meta({ description: "At most so many: the latest of them" }),
+    }),
+  result: () =>
+    z.object({
+      events: z.array(z.object({ method: z.string(), params: z.record(z.string(), z.unknown()) })),
+      oldest: z.int().meta({ description: "The sequence of the oldest event that is remembered" }),
+    }),
   errors: [],
   handler: async ({ since = 0, events: names, device, context, limit }, { events: { log }, slice }) => {
     const wanted = names && new Set<string>(names);

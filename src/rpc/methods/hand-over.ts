@@ -19,8 +19,8 @@ export const handOverDevice = defineMethod({
   role: "control",
   summary:
     "Passes the context's iommufd and the device's cdev, open and unbound, as file descriptors: what QEMU takes as fd=.",
-  params: z.strictObject({ device, context: contextName }),
-  result: z.object({ device: deviceName, context: contextName, fds, simulated }),
+  params: () => z.strictObject({ device, context: contextName }),
+  result: () => z.object({ device: deviceName, context: contextName, fds, simulated }),
   errors: [
     "DeviceNotFound",
     "DeviceBusy",
@@ -43,8 +43,8 @@ export const handOverContext = defineMethod({
   name: "hand-over-context",
   role: "control",
   summary: "Passes the context's iommufd as a file descriptor. From then on others can change what is in it.",
-  params: z.strictObject({ context: contextName }),
-  result: z.object({ context: contextName, fds, simulated }),
+  params: () => z.strictObject({ context: contextName }),
+  result: () => z.object({ context: contextName, fds, simulated }),
   errors: ["ContextNotFound", "PermissionDenied", "NotSupported", "KernelError"],
   handler: async ({ context }, call) => {
     refuseUnlessOwn(context, call);

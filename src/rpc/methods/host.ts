@@ -1,24 +1,27 @@
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { Host } from "../../host/host.ts";
+import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { group, toWireDevice, wireDevice } from "../records.ts";
 import { contextName, device, deviceName, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
 import { qemuRegions, toWireReserved } from "./wire.ts";
 
-const deviceParams = z.strictObject({
-  device: device.optional(),
-  group: group.optional(),
-  driver: z.string().max(255).nullable().optional().meta({ description: "null: bound to none" }),
-  state: wireDevice.shape.state.optional(),
-  context: contextName.optional(),
-  assignable: z.boolean().optional(),
-  available: z.boolean().optional(),
-  users: z.boolean().default(false).meta({
-    description: "With who has each device open, as far as /proc shows; dear on a host with many processes",
+const deviceParams = lazily(() =>
+  z.strictObject({
+    device: device.optional(),
+    group: group.optional(),
+    driver: z.string().max(255).nullable().optional().meta({ description: "null: bound to none" }),
+    state: wireDevice().shape.state.optional(),
+    context: contextName.optional(),
+    assignable: z.boolean().optional(),
+    available: z.boolean().optional(),
+    users: z.boolean().default(false).meta({
+      description: "With who has each device open, as far as /proc shows; dear on a host with many processes",
+    }),
   }),
-});
-type DeviceParams = z.output<typeof deviceParams>;
+);
+type DeviceParams = z.output<ReturnType<typeof deviceParams>>;
 
 const user = z.object({ pid: z.int(), uid: z.int(), command: z.string() });
 
@@ -27,16 +30,17 @@ export const queryDevices = defineMethod({
   role: "observe",
   summary: "The devices of this host that have an IOMMU group, what holds them, and what blocks them.",
   params: deviceParams,
-  result: z.object({
-    devices: z.array(
-      wireDevice.extend({
-        users: z
-          .array(user)
-          .optional()
-          .meta({ description: "Only when asked for, and where /proc can be read" }),
-      }),
-    ),
-  }),
+  result: () =>
+    z.object({
+      devices: z.array(
+        wireDevice().extend({
+          users: z
+            .array(user)
+            .optional()
+            .meta({ description: "Only when asked for, and where /proc can be read" }),
+        }),
+      ),
+    }),
   errors: ["DeviceNotFound", "KernelError"],
   handler: async (params, { host, slice }) => {
     const matches = (await candidates(params, host, slice)).filter((record) => isMatch(record, params));
@@ -71,41 +75,43 @@ function isMatch(record: DeviceRecord, wanted: DeviceParams): boolean {
 }
 
 /** The result of both ways to ask for one device's reserved ranges. */
-export const reservedResult = z
-  .object({
-    device: deviceName,
-    group,
-    source: z.enum(["sysfs", "probe", "resv-iova-ranges"]),
-    backend: z.enum(["iommufd", "vfio-type1"]).nullable().meta({
-      description: "The kernel interface that told ranges or the aperture; null: sysfs alone",
-    }),
-    scope: z.enum(["group", "device"]).meta({ description: "Whether siblings' regions may be among them" }),
-    regions: z.array(wireRegion).meta({
-      description:
-        "As the platform reports them: sorted by start, last, type; regions of different types may overlap",
-    }),
-    reserved: wireRanges.meta({
-      description:
-        "All enforced ranges and, when the aperture is known or estimated, everything outside it: the list for the owner of a stage-1 table",
-    }),
-    "qemu-reserved-regions": qemuRegions,
-    aperture: wireRange.nullable(),
-    "aperture-source": z.enum(["probe", "ioas", "estimate", "unknown"]),
-    "iova-alignment": wireAddress.nullable(),
-    truncated: z
-      .boolean()
-      .meta({ description: "The kernel cut its list at a page; there may be more regions" }),
-    cached: z.boolean(),
-    generation: z.int().meta({ description: "Grows whenever the answer may have changed" }),
-  })
-  .meta({ id: "ReservedRanges" });
+export const reservedResult = lazily(() =>
+  z
+    .object({
+      device: deviceName,
+      group,
+      source: z.enum(["sysfs", "probe", "resv-iova-ranges"]),
+      backend: z.enum(["iommufd", "vfio-type1"]).nullable().meta({
+        description: "The kernel interface that told ranges or the aperture; null: sysfs alone",
+      }),
+      scope: z.enum(["group", "device"]).meta({ description: "Whether siblings' regions may be among them" }),
+      regions: z.array(wireRegion).meta({
+        description:
+          "As the platform reports them: sorted by start, last, type; regions of different types may overlap",
+      }),
+      reserved: wireRanges.meta({
+        description:
+          "All enforced ranges and, when the aperture is known or estimated, everything outside it: the list for the owner of a stage-1 table",
+      }),
+      "qemu-reserved-regions": qemuRegions,
+      aperture: wireRange.nullable(),
+      "aperture-source": z.enum(["probe", "ioas", "estimate", "unknown"]),
+      "iova-alignment": wireAddress.nullable(),
+      truncated: z
+        .boolean()
+        .meta({ description: "The kernel cut its list at a page; there may be more regions" }),
+      cached: z.boolean(),
+      generation: z.int().meta({ description: "Grows whenever the answer may have changed" }),
+    })
+    .meta({ id: "ReservedRanges" }),
+);
 
 export const queryReservedRanges = defineMethod({
   name: "query-reserved-ranges",
   role: "observe",
   summary: "The IO virtual addresses that one device can never use, from the best source that costs nothing.",
-  params: z.strictObject({ device }),
-  result: reservedResult,
+  params: () => z.strictObject({ device }),
+  result: () => reservedResult(),
   errors: ["DeviceNotFound", "KernelError"],
   handler: async ({ device }, { host, slice }) => {
     const { platform, reserved } = await host.reserved(device, slice);

@@ -16,12 +16,13 @@ export const queryVersion = defineMethod({
   name: "query-version",
   role: "observe",
   summary: "Who answers, and which version of the contract it keeps.",
-  params: noParams,
-  result: z.object({
-    name: z.string(),
-    version: z.string().meta({ description: "Of the daemon" }),
-    protocol: z.int().meta({ description: "Of the wire contract, as in the greeting" }),
-  }),
+  params: () => noParams,
+  result: () =>
+    z.object({
+      name: z.string(),
+      version: z.string().meta({ description: "Of the daemon" }),
+      protocol: z.int().meta({ description: "Of the wire contract, as in the greeting" }),
+    }),
   errors: [],
   handler: (_params, { daemon: { name, version, protocol } }) => ({ name, version, protocol }),
 });
@@ -30,12 +31,13 @@ export const queryCommands = defineMethod({
   name: "query-commands",
   role: "observe",
   summary: "Every method that this client may call, with the role that it takes.",
-  params: noParams,
-  result: z.object({
-    commands: z.array(
-      z.object({ name: z.string(), role: z.enum(["observe", "control"]), summary: z.string() }),
-    ),
-  }),
+  params: () => noParams,
+  result: () =>
+    z.object({
+      commands: z.array(
+        z.object({ name: z.string(), role: z.enum(["observe", "control"]), summary: z.string() }),
+      ),
+    }),
   errors: [],
   handler: (_params, { connection: { peer }, methods }) => ({
     commands: methods
@@ -61,11 +63,12 @@ export const querySchema = defineMethod({
   name: "query-schema",
   role: "observe",
   summary: "The JSON Schemas of every method and event.",
-  params: noParams,
-  result: z.object({
-    methods: z.record(z.string(), z.object({ params: schema, result: schema })),
-    events: z.record(z.string(), z.object({ params: schema })),
-  }),
+  params: () => noParams,
+  result: () =>
+    z.object({
+      methods: z.record(z.string(), z.object({ params: schema, result: schema })),
+      events: z.record(z.string(), z.object({ params: schema })),
+    }),
   errors: [],
   handler: (_params, { methods, slice }) => schemasOf(methods, slice),
 });
@@ -76,8 +79,8 @@ export const discover = defineMethod({
   name: "rpc.discover",
   role: "observe",
   summary: "The methods as an OpenRPC 1.4 document.",
-  params: noParams,
-  result: z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
+  params: () => noParams,
+  result: () => z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
   errors: [],
   handler: (_params, { methods, slice }) => documentOf(methods, slice),
 });

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";
+import { lazily } from "../lazily.ts";
 import { address, size, windowName } from "../types.ts";
 import { machine } from "./machine-params.ts";
 
@@ -31,15 +32,15 @@ const window = z
   .meta({ id: "WindowInput", description: "A part of the guest's address space that devices are to reach" });
 
 /** The members of params that say what a guest's memory map is. */
-export const layoutParams = {
+export const layoutParams = lazily(() => ({
   layout: z
     .array(window)
     .max(LIMITS["max-windows"].max, { error: `at most ${LIMITS["max-windows"].max} windows` })
     .optional()
     .meta({ description: "Windows; beside a machine or an mtree, in addition to theirs" }),
-  machine: machine.optional(),
+  machine: machine().optional(),
   mtree: z.string().optional().meta({
     description:
       'What the monitor of a running QEMU prints for "info mtree -f", or -f -o (QMP: human-monitor-command). The view of the address space "memory" is enough: from its line FlatView to the next empty one',
   }),
-};
+}));

@@ -10,6 +10,7 @@ import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { mapInSteps, type Steps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
@@ -22,16 +23,18 @@ import { remediesFor, toWireRemedy, wireRemedy } from "./remedies.ts";
 import { planFor, sources } from "./sources.ts";
 import { toWireExclusion } from "./wire.ts";
 
-const paramsType = z.strictObject({
-  ...layoutParams,
-  ...sources,
-  causes,
-  enforce: z.boolean().default(false).meta({
-    description:
-      "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does, under their names. Takes an ioas and the role control",
+const paramsType = lazily(() =>
+  z.strictObject({
+    ...layoutParams(),
+    ...sources(),
+    causes,
+    enforce: z.boolean().default(false).meta({
+      description:
+        "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does, under their names. Takes an ioas and the role control",
+    }),
   }),
-});
-type Params = z.output<typeof paramsType>;
+);
+type Params = z.output<ReturnType<typeof paramsType>>;
 
 const FEWER_WINDOWS = "check them in parts";
 const FEWER_CAUSES = "leave them out with causes: false, or check the windows in parts";
@@ -45,43 +48,44 @@ export const checkLayoutMethod = defineMethod({
   takesControl: ({ enforce }) => enforce,
   summary: "Whether a guest's memory map fits, and for every window that does not, what forbids it.",
   params: paramsType,
-  result: z.object({
-    fits: z.boolean().meta({
-      description:
-        "Whether a guest with these devices can have this layout: every required window fits, and nothing keeps a device from guests",
-    }),
-    ...worth,
-    "iova-alignment": wireAddress.nullable(),
-    windows: z.array(
-      z.object({
-        name: z.string(),
-        start: wireAddress,
-        last: wireAddress,
-        required: z.boolean().meta({
-          description:
-            "False for PCI holes, CXL and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
-        }),
-        fits: z.boolean(),
-        misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
-        conflicts: z.array(wireExclusion).meta({
-          description: "Their causes are empty when none were asked for",
-        }),
-      }),
-    ),
-    remedies: z.array(wireRemedy).meta({
-      description:
-        "What makes it fit, each alone and tried before it was offered; when it fits, what makes that certain. With causes: false, none that leaves a device out",
-    }),
-    enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
-    "compared-with": z
-      .array(z.string())
-      .optional()
-      .meta({
+  result: () =>
+    z.object({
+      fits: z.boolean().meta({
         description:
-          "With a machine: the versions of its VMM whose memory maps ours was compared with, byte for byte; of others it is what their source says",
-        examples: [["7.2", "10.0", "11.1"]],
+          "Whether a guest with these devices can have this layout: every required window fits, and nothing keeps a device from guests",
       }),
-  }),
+      ...worth,
+      "iova-alignment": wireAddress.nullable(),
+      windows: z.array(
+        z.object({
+          name: z.string(),
+          start: wireAddress,
+          last: wireAddress,
+          required: z.boolean().meta({
+            description:
+              "False for PCI holes, CXL and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
+          }),
+          fits: z.boolean(),
+          misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
+          conflicts: z.array(wireExclusion).meta({
+            description: "Their causes are empty when none were asked for",
+          }),
+        }),
+      ),
+      remedies: z.array(wireRemedy()).meta({
+        description:
+          "What makes it fit, each alone and tried before it was offered; when it fits, what makes that certain. With causes: false, none that leaves a device out",
+      }),
+      enforced: z.boolean().meta({ description: "Whether the kernel now keeps the windows usable" }),
+      "compared-with": z
+        .array(z.string())
+        .optional()
+        .meta({
+          description:
+            "With a machine: the versions of its VMM whose memory maps ours was compared with, byte for byte; of others it is what their source says",
+          examples: [["7.2", "10.0", "11.1"]],
+        }),
+    }),
   errors: [
     "DeviceNotFound",
     "ContextNotFound",

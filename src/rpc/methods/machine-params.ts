@@ -10,6 +10,7 @@ import {
 } from "../../plan/machines/versions.ts";
 import type { Machine } from "../../plan/machines.ts";
 import { quote } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { size } from "../types.ts";
 
 const MiB = 1n << 20n;
@@ -20,11 +21,11 @@ const flag = z.boolean().optional();
 /** `target/i386/cpu.c: x86_cpu_realizefn`; PARange of an Arm CPU. */
 const physBits = z.int().min(32).max(52).optional();
 
-const memory = {
+const memory = () => ({
   memory: aByte.meta({ description: "-m size. QEMU rounds it up to 8 KiB" }),
   "max-memory": size.optional().meta({ description: "-m maxmem" }),
   slots: z.int().min(0).max(256).optional().meta({ description: "-m slots" }),
-};
+});
 
 function version(type: VersionedType) {
   const newest = `${versionsOf(type).at(-1)}`;
@@ -38,8 +39,8 @@ function version(type: VersionedType) {
     });
 }
 
-const pcMembers = {
-  ...memory,
+const pcMembers = () => ({
+  ...memory(),
   "max-ram-below-4g": size
     .refine((bytes) => bytes >= MiB && bytes <= 4n * GiB, { error: "expected 1 MiB to 4 GiB" })
     .optional(),
@@ -60,10 +61,10 @@ const pcMembers = {
     .refine((bytes) => bytes % CXL_FMW_ALIGNMENT === 0n, { error: "expected a multiple of 256 MiB" })
     .optional()
     .meta({ description: "Of all CXL fixed memory windows together (cxl-fmw.N.size)" }),
-};
+});
 
-const virtMembers = {
-  ...memory,
+const virtMembers = () => ({
+  ...memory(),
   version: version("virt"),
   "phys-bits": physBits.meta({
     description:
@@ -79,16 +80,16 @@ const virtMembers = {
   "highmem-ecam": flag,
   "highmem-redists": flag,
   "compact-highmem": flag.meta({ description: "Off for machine types up to 7.1" }),
-};
+});
 
-const microvmMembers = {
-  ...memory,
+const microvmMembers = () => ({
+  ...memory(),
   "phys-bits": physBits.meta({
     description: "Of the vCPU: its topmost quarter is the 64-bit PCI hole, which is left out without",
   }),
-};
+});
 
-const cloudHypervisorMembers = {
+const cloudHypervisorMembers = () => ({
   arch: z.enum(["x86-64", "aarch64"]).default("x86-64"),
   memory: aByte.meta({ description: "--memory size, or that of all zones together" }),
   "hotplug-size": aByte.optional().meta({ description: "--memory hotplug_size" }),
@@ -96,46 +97,49 @@ const cloudHypervisorMembers = {
     description:
       "The host's, or max_phys_bits when that is less: all above memory is for devices, which is left out without",
   }),
-};
+});
 
-const machines = z.discriminatedUnion(
-  "type",
-  [
-    ofType("pc", { ...pcMembers, version: version("pc") }),
-    ofType("q35", { ...pcMembers, version: version("q35") }),
-    ofType("virt", virtMembers),
-    ofType("microvm", microvmMembers),
-    ofType("cloud-hypervisor", cloudHypervisorMembers),
-  ],
-  { error: ({ code, input }) => (code === "invalid_union" ? refuseType(input) : undefined) },
-);
+const machines = () =>
+  z.discriminatedUnion(
+    "type",
+    [
+      ofType("pc", { ...pcMembers(), version: version("pc") }),
+      ofType("q35", { ...pcMembers(), version: version("q35") }),
+      ofType("virt", virtMembers()),
+      ofType("microvm", microvmMembers()),
+      ofType("cloud-hypervisor", cloudHypervisorMembers()),
+    ],
+    { error: ({ code, input }) => (code === "invalid_union" ? refuseType(input) : undefined) },
+  );
 
 /** A machine as clients may write it. */
-export const machine = machines
-  .transform((given, context): Machine => {
-    const fault = (member: string, message: string) => {
-      context.addIssue({ code: "custom", path: [member], message });
-      return z.NEVER;
-    };
-    if (given.type === "microvm" || given.type === "cloud-hypervisor") return inCamelCase(given);
-    if ("cxl-fmw-size" in given && given["cxl-fmw-size"] !== undefined && !given.cxl) {
-      return fault("cxl-fmw-size", "QEMU ignores the windows without cxl: set it, too");
-    }
-    try {
-      const { version } = given;
-      return inCamelCase({
-        ...given,
-        version: version === undefined ? undefined : resolveVersion(given.type, version),
-      });
-    } catch (error) {
-      return fault("version", (error as RangeError).message);
-    }
-  })
-  .meta({
-    id: "MachineInput",
-    description:
-      "A machine as its VMM's command line describes it: QEMU's pc, q35 and microvm (x86) and virt (Arm), and Cloud Hypervisor. Of the 64-bit PCI hole it tells where QEMU puts it by default. Firmware may put BARs elsewhere, and does: where they are, only the mtree of the running guest tells. Behind a guest's own IOMMU that translates, devices see the guest's IOVAs and not these windows",
-  });
+export const machine = lazily(() =>
+  machines()
+    .transform((given, context): Machine => {
+      const fault = (member: string, message: string) => {
+        context.addIssue({ code: "custom", path: [member], message });
+        return z.NEVER;
+      };
+      if (given.type === "microvm" || given.type === "cloud-hypervisor") return inCamelCase(given);
+      if ("cxl-fmw-size" in given && given["cxl-fmw-size"] !== undefined && !given.cxl) {
+        return fault("cxl-fmw-size", "QEMU ignores the windows without cxl: set it, too");
+      }
+      try {
+        const { version } = given;
+        return inCamelCase({
+          ...given,
+          version: version === undefined ? undefined : resolveVersion(given.type, version),
+        });
+      } catch (error) {
+        return fault("version", (error as RangeError).message);
+      }
+    })
+    .meta({
+      id: "MachineInput",
+      description:
+        "A machine as its VMM's command line describes it: QEMU's pc, q35 and microvm (x86) and virt (Arm), and Cloud Hypervisor. Of the 64-bit PCI hole it tells where QEMU puts it by default. Firmware may put BARs elsewhere, and does: where they are, only the mtree of the running guest tells. Behind a guest's own IOMMU that translates, devices see the guest's IOVAs and not these windows",
+    }),
+);
 
 function ofType<Type extends string, Members extends z.ZodRawShape>(type: Type, members: Members) {
   const known = ["type", ...Object.keys(members)];

@@ -39,7 +39,7 @@ export const exactness = {
 /** Of every answer that is about devices: what it is worth, and for whom. */
 export const worth = {
   ...exactness,
-  blockers: z.array(wireBlocker).meta({
+  blockers: z.array(wireBlocker()).meta({
     description: "What keeps the devices that the params name from guests, until somebody mends it",
   }),
 };
@@ -81,17 +81,18 @@ export const predictAllowedRanges = defineMethod({
   role: "observe",
   summary:
     "What an IOAS would allow with these devices in it, on top of an IOAS or on several hosts, and who excludes the rest.",
-  params: z.strictObject({ ...sources, causes }),
-  result: z.object({
-    ranges: wireRanges,
-    "iova-alignment": wireAddress.nullable(),
-    ...worth,
-    excluded: z.array(wireExclusion).optional().meta({
-      description:
-        "Precisely the complement of ranges, ascending, split wherever the set of causes changes; absent when no causes were asked for",
+  params: () => z.strictObject({ ...sources(), causes }),
+  result: () =>
+    z.object({
+      ranges: wireRanges,
+      "iova-alignment": wireAddress.nullable(),
+      ...worth,
+      excluded: z.array(wireExclusion).optional().meta({
+        description:
+          "Precisely the complement of ranges, ascending, split wherever the set of causes changes; absent when no causes were asked for",
+      }),
+      "qemu-reserved-regions": qemuRegions,
     }),
-    "qemu-reserved-regions": qemuRegions,
-  }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
   handler: async ({ causes, ...params }, call) => {
     const { slice } = call;
@@ -113,14 +114,18 @@ export const explainRange = defineMethod({
   role: "observe",
   summary:
     "Which parts of a range can be used, and what stands in the way of the others. Without sources: for all devices of the host.",
-  params: z.strictObject({ start: address, last: address, ...sources, causes }),
-  result: z.object({
-    start: wireAddress,
-    last: wireAddress,
-    allowed: wireRanges,
-    excluded: z.array(wireExclusion).optional().meta({ description: "Absent when no causes were asked for" }),
-    ...worth,
-  }),
+  params: () => z.strictObject({ start: address, last: address, ...sources(), causes }),
+  result: () =>
+    z.object({
+      start: wireAddress,
+      last: wireAddress,
+      allowed: wireRanges,
+      excluded: z
+        .array(wireExclusion)
+        .optional()
+        .meta({ description: "Absent when no causes were asked for" }),
+      ...worth,
+    }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
   handler: async ({ start, last, causes, ...given }, call) => {
     const { host, slice } = call;
@@ -145,22 +150,24 @@ export const findFreeRange = defineMethod({
   name: "find-free-range",
   role: "observe",
   summary: "The lowest or highest place for so many bytes that everything given can use.",
-  params: z.strictObject({
-    size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
-    alignment: size.refine(isPowerOfTwo, NO_POWER_OF_TWO).optional().meta({
-      description:
-        "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
+  params: () =>
+    z.strictObject({
+      size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
+      alignment: size.refine(isPowerOfTwo, NO_POWER_OF_TWO).optional().meta({
+        description:
+          "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
+      }),
+      "not-below": address.optional(),
+      "not-above": address.optional().meta({ description: "The highest address that the range may contain" }),
+      avoid: rangeList.optional(),
+      direction: z.enum(["up", "down"]).default("up"),
+      ...sources(),
     }),
-    "not-below": address.optional(),
-    "not-above": address.optional().meta({ description: "The highest address that the range may contain" }),
-    avoid: rangeList.optional(),
-    direction: z.enum(["up", "down"]).default("up"),
-    ...sources,
-  }),
-  result: z.object({
-    range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
-    ...worth,
-  }),
+  result: () =>
+    z.object({
+      range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
+      ...worth,
+    }),
   errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
   handler: async (params, call) => {
     const { size, avoid = [], direction } = params;

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
+import { lazily } from "../lazily.ts";
 import { address, rangeList } from "../types.ts";
 
 /** The version of the form in which a host describes itself. */
@@ -50,18 +51,20 @@ function otherVersion({ input }: { input?: unknown }): string {
 }
 
 /** Another host, as clients may describe it: a whole profile of query-host-profile, or just its name and list. */
-export const hostProfile = z
-  .strictObject({
-    host: hostName,
-    allowed: rangeList.optional().meta({ description: "What the host allows; instead of a profile" }),
-    profile: z
-      .strictObject({ host: hostName.optional(), allowed: rangeList, ...profileMembers })
-      .optional()
-      .meta({ description: "What query-host-profile told there, whole; instead of all else but the name" }),
-    ...profileMembers,
-  })
-  .meta({
-    id: "HostProfileInput",
-    description:
-      "What another host allows: a profile of query-host-profile as it is, or its name and list alone",
-  });
+export const hostProfile = lazily(() =>
+  z
+    .strictObject({
+      host: hostName,
+      allowed: rangeList.optional().meta({ description: "What the host allows; instead of a profile" }),
+      profile: z
+        .strictObject({ host: hostName.optional(), allowed: rangeList, ...profileMembers })
+        .optional()
+        .meta({ description: "What query-host-profile told there, whole; instead of all else but the name" }),
+      ...profileMembers,
+    })
+    .meta({
+      id: "HostProfileInput",
+      description:
+        "What another host allows: a profile of query-host-profile as it is, or its name and list alone",
+    }),
+);

@@ -6,6 +6,7 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { digestOf } from "../canonical-json.ts";
 import { invalidParams } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../types.ts";
@@ -17,21 +18,23 @@ const NO_DEVICES = "devices: name at least one; left out, the member means every
 
 type WireRanges = z.input<typeof wireRange>[];
 
-const profileDevice = wireDevice
-  .pick({
-    device: true,
-    group: true,
-    iommu: true,
-    pci: true,
-    "numa-node": true,
-    assignable: true,
-    available: true,
-  })
-  .extend({
-    exact: z.boolean().meta({ description: "As above, of this device alone" }),
-    allowed: z.int().nonnegative().meta({ description: "What it alone allows: an index into lists" }),
-  })
-  .meta({ id: "HostProfileDevice" });
+const profileDevice = lazily(() =>
+  wireDevice()
+    .pick({
+      device: true,
+      group: true,
+      iommu: true,
+      pci: true,
+      "numa-node": true,
+      assignable: true,
+      available: true,
+    })
+    .extend({
+      exact: z.boolean().meta({ description: "As above, of this device alone" }),
+      allowed: z.int().nonnegative().meta({ description: "What it alone allows: an index into lists" }),
+    })
+    .meta({ id: "HostProfileDevice" }),
+);
 
 /** What only the long form has. */
 const details = {
@@ -47,33 +50,36 @@ export const queryHostProfile = defineMethod({
   role: "observe",
   summary:
     "What this host allows, in one value for the planning methods of another host (their member hosts): to find a layout that can migrate.",
-  params: z.strictObject({
-    devices: sources.devices.meta({ description: "Every device of the host when left out" }),
-    host: hostName.optional().meta({ description: "The name to bear; the host's own when left out" }),
-    detail: z
-      .enum(["summary", "full"])
-      .default("summary")
-      .meta({ description: "summary: all that planning elsewhere needs, and no attribution" }),
-  }),
-  result: z
-    .object({
-      host: hostName,
-      instance: z.string(),
-      sequence: z.int().meta({ description: "Every event up to this one is part of the answer" }),
-      ...exactness,
-      "iova-alignment": wireAddress.nullable(),
-      allowed: wireRanges.meta({
-        description: "What all devices together allow that the params name, or else all that are assignable",
-      }),
-      devices: z.array(profileDevice).meta({ description: "Sorted by name" }),
-      lists: z.array(wireRanges).meta({ description: "Each once, in the order of the devices" }),
-      digest: z.string().meta({
-        description:
-          "SHA-256, in hexadecimal, of the summary without host, instance, sequence and digest, as canonical JSON (RFC 8785): the same for as long as nothing of it changes",
-      }),
-      ...details,
-    })
-    .meta({ id: "HostProfile" }),
+  params: () =>
+    z.strictObject({
+      devices: sources().devices.meta({ description: "Every device of the host when left out" }),
+      host: hostName.optional().meta({ description: "The name to bear; the host's own when left out" }),
+      detail: z
+        .enum(["summary", "full"])
+        .default("summary")
+        .meta({ description: "summary: all that planning elsewhere needs, and no attribution" }),
+    }),
+  result: () =>
+    z
+      .object({
+        host: hostName,
+        instance: z.string(),
+        sequence: z.int().meta({ description: "Every event up to this one is part of the answer" }),
+        ...exactness,
+        "iova-alignment": wireAddress.nullable(),
+        allowed: wireRanges.meta({
+          description:
+            "What all devices together allow that the params name, or else all that are assignable",
+        }),
+        devices: z.array(profileDevice()).meta({ description: "Sorted by name" }),
+        lists: z.array(wireRanges).meta({ description: "Each once, in the order of the devices" }),
+        digest: z.string().meta({
+          description:
+            "SHA-256, in hexadecimal, of the summary without host, instance, sequence and digest, as canonical JSON (RFC 8785): the same for as long as nothing of it changes",
+        }),
+        ...details,
+      })
+      .meta({ id: "HostProfile" }),
   errors: ["DeviceNotFound", "LimitExceeded"],
   handler: async ({ devices, host: name, detail }, call) => {
     if (devices?.length === 0) throw invalidParams(NO_DEVICES);
@@ -111,7 +117,7 @@ function planOf(records: readonly DeviceRecord[], call: Call): Promise<HostPlan>
 /** Each device with what it allows when it is alone; most have a list in common. */
 async function eachOf(records: readonly DeviceRecord[], call: Call) {
   const { slice } = call;
-  const devices: z.input<typeof profileDevice>[] = [];
+  const devices: z.input<ReturnType<typeof profileDevice>>[] = [];
   const lists: WireRanges[] = [];
   const numbers = new Map<string, number>();
   for (const record of records) {

@@ -10,6 +10,7 @@ import {
   withoutDevice,
 } from "../../plan/remedies.ts";
 import { formatAddress } from "../../ranges/address.ts";
+import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
 import { deviceName, wireAddress } from "../types.ts";
 import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
@@ -17,30 +18,32 @@ import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
 const detail = z.string().meta({ description: "For people" });
 
 /** What can be done about a layout, in an answer. */
-export const wireRemedy = z
-  .discriminatedUnion("kind", [
-    z.object({ kind: z.literal("amd-vcpu"), detail }),
-    z.object({ kind: z.literal("machine-version"), version: z.string(), detail }),
-    z.object({
-      kind: z.literal("memory"),
-      memory: wireAddress.meta({
-        description: "Bytes: the most below what the machine has that fits, everything else equal",
+export const wireRemedy = lazily(() =>
+  z
+    .discriminatedUnion("kind", [
+      z.object({ kind: z.literal("amd-vcpu"), detail }),
+      z.object({ kind: z.literal("machine-version"), version: z.string(), detail }),
+      z.object({
+        kind: z.literal("memory"),
+        memory: wireAddress.meta({
+          description: "Bytes: the most below what the machine has that fits, everything else equal",
+        }),
+        detail,
       }),
-      detail,
-    }),
-    z.object({
-      kind: z.literal("phys-bits"),
-      bits: z
-        .int()
-        .meta({ description: "The most that keep all that the guest can address inside the aperture" }),
-      detail,
-    }),
-    z.object({ kind: z.literal("without-device"), device: deviceName, detail }),
-    z.object({ kind: z.literal("probe"), devices: z.array(deviceName), detail }),
-  ])
-  .meta({ id: "Remedy", description: "What makes a layout fit, or an answer exact" });
+      z.object({
+        kind: z.literal("phys-bits"),
+        bits: z
+          .int()
+          .meta({ description: "The most that keep all that the guest can address inside the aperture" }),
+        detail,
+      }),
+      z.object({ kind: z.literal("without-device"), device: deviceName, detail }),
+      z.object({ kind: z.literal("probe"), devices: z.array(deviceName), detail }),
+    ])
+    .meta({ id: "Remedy", description: "What makes a layout fit, or an answer exact" }),
+);
 
-export function toWireRemedy(remedy: Remedy): z.input<typeof wireRemedy> {
+export function toWireRemedy(remedy: Remedy): z.input<ReturnType<typeof wireRemedy>> {
   if (remedy.kind === "memory") return { ...remedy, memory: formatAddress(remedy.memory) };
   if (remedy.kind === "probe") return { ...remedy, devices: [...remedy.devices] };
   return remedy;

@@ -9,13 +9,14 @@ import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams, quote } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
 import { contextName, device, ioasId } from "../types.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
 
 /** The members of params that say who restricts a layout. All given are combined. */
-export const sources = {
+export const sources = lazily(() => ({
   devices: z
     .array(device)
     .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
@@ -24,11 +25,11 @@ export const sources = {
   context: contextName.optional().meta({ description: "Of the IOAS; default when left out" }),
   ioas: ioasId.optional().meta({ description: "An IOAS, with everything that is attached to it" }),
   hosts: z
-    .array(hostProfile)
+    .array(hostProfile())
     .max(LIMITS["max-hosts"].max, { error: `at most ${LIMITS["max-hosts"].max} hosts` })
     .optional()
     .meta({ description: "Other hosts: what query-host-profile told there, or just a list" }),
-};
+}));
 
 /** How many devices are looked at before the event loop may be due. */
 const PORTION = 16;
@@ -41,8 +42,7 @@ const NO_SOURCE =
 const NO_DEVICES =
   "this host has no device that a guest could get, so nothing that it could allow is known (query-devices tells why)";
 
-const sourcesObject = z.strictObject(sources);
-export type SourceParams = z.output<typeof sourcesObject>;
+export type SourceParams = z.output<z.ZodObject<ReturnType<typeof sources>, z.core.$strict>>;
 
 /** A plan that devices of this host may take part in. */
 export interface HostPlan extends Plan {
@@ -114,7 +114,7 @@ function refuseSources({ devices = [], context, ioas, hosts = [] }: SourceParams
   }
 }
 
-type RemoteParams = z.output<typeof hostProfile>;
+type RemoteParams = z.output<ReturnType<typeof hostProfile>>;
 
 /** The host's word on itself, in whichever of its two forms. */
 function toldOf({ profile, ...members }: RemoteParams): Omit<RemoteParams, "host" | "profile"> {
