@@ -3,6 +3,7 @@ import { lazily } from "../lazily.ts";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";
+import { lazily } from "../lazily.ts";
 import { address, size, windowName } from "../types.ts";
 import { machine } from "./machine-params.ts";
 

@@ -11,6 +11,7 @@ import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { mapInSteps, type Steps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";

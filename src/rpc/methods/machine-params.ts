@@ -11,6 +11,7 @@ import {
 } from "../../plan/machines/versions.ts";
 import type { Machine } from "../../plan/machines.ts";
 import { quote } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { size } from "../types.ts";
 
 const MiB = 1n << 20n;

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { lazily } from "../lazily.ts";
 import { LIMITS } from "../../limits.ts";
+import { lazily } from "../lazily.ts";
 import { address, rangeList } from "../types.ts";
 
 /** The version of the form in which a host describes itself. */

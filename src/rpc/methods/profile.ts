@@ -7,6 +7,7 @@ import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { digestOf } from "../canonical-json.ts";
 import { invalidParams } from "../errors.ts";
+import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../types.ts";

@@ -11,6 +11,7 @@ import {
   withoutDevice,
 } from "../../plan/remedies.ts";
 import { formatAddress } from "../../ranges/address.ts";
+import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
 import { deviceName, wireAddress } from "../types.ts";
 import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
