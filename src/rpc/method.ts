@@ -2,7 +2,6 @@ import type { z } from "zod";
 import type { Role } from "../access/policy.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
-import { lazily } from "./lazily.ts";
 import type { Limits } from "../limits.ts";
 import type { Metric } from "../metrics/metric.ts";
 import type { Subscriber } from "./connection.ts";

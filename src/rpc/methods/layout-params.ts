@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { lazily } from "../lazily.ts";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";

@@ -1,7 +1,6 @@
 import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
-import { lazily } from "../lazily.ts";
 import type { Limits } from "../../limits.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
 import { comparedWith, machineWindows } from "../../plan/machines.ts";

@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { lazily } from "../lazily.ts";
 import { suggestion } from "../../nearest.ts";
 import { CXL_FMW_ALIGNMENT } from "../../plan/machines/cxl.ts";
 import {

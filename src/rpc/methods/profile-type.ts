@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { lazily } from "../lazily.ts";
 import { LIMITS } from "../../limits.ts";
 import { lazily } from "../lazily.ts";
 import { address, rangeList } from "../types.ts";

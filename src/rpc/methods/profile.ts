@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
-import { lazily } from "../lazily.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";

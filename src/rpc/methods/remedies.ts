@@ -1,5 +1,4 @@
 import * as z from "zod";
-import { lazily } from "../lazily.ts";
 import { type CheckedLayout, type Window, windowFits } from "../../plan/layout.ts";
 import type { Machine } from "../../plan/machines.ts";
 import {

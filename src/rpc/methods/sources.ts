@@ -4,7 +4,6 @@ import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { KnownDevice } from "../../host/knowledge/claims.ts";
 import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
-import { lazily } from "../lazily.ts";
 import { LIMITS, type Limits } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
