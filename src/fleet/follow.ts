@@ -4,9 +4,6 @@ import { type FleetStore, StoreError } from "./stores/store.ts";
 /** How many profiles are asked for at a time. */
 const SIDE_BY_SIDE = 64;
 
-/** Is told of each profile that has come, or could not be had. */
-export type Fetched = (done: number, total: number) => void;
-
 /** What has changed in a fleet that is followed. */
 export type FleetChange =
   | { readonly kind: "settled" }
@@ -22,7 +19,6 @@ export async function* follow(
   fleet: Fleet,
   clock: () => number,
   signal: AbortSignal,
-  fetched?: Fetched,
 ): AsyncIterable<FleetChange> {
   let isSettled = false;
   let told: string | undefined;
@@ -38,13 +34,13 @@ export async function* follow(
       const digest = fleet.missing(change.host);
       if (digest !== undefined) asked.add(digest);
       if (isSettled) {
-        yield* fetchAll(store, fleet, asked, fetched);
+        yield* fetchAll(store, fleet, asked);
         yield { kind: "host", host: change.host };
       }
     }
     if (change.kind === "gone" && isSettled) yield { kind: "gone", host: change.host };
     if (change.kind === "settled") {
-      yield* fetchAll(store, fleet, asked, fetched);
+      yield* fetchAll(store, fleet, asked);
       fleet.forgetUnused();
       isSettled = true;
       told = undefined;
@@ -54,10 +50,10 @@ export async function* follow(
 }
 
 /** The fleet as it is now. Rejects with StoreError when the store cannot be asked. */
-export async function snapshot(store: FleetStore, clock: () => number, fetched?: Fetched): Promise<Fleet> {
+export async function snapshot(store: FleetStore, clock: () => number): Promise<Fleet> {
   const fleet = new Fleet();
   const end = new AbortController();
-  for await (const change of follow(store, fleet, clock, end.signal, fetched)) {
+  for await (const change of follow(store, fleet, clock, end.signal)) {
     if (change.kind === "trouble") throw new StoreError(change.message);
     if (change.kind === "settled") break;
   }
@@ -66,15 +62,8 @@ export async function snapshot(store: FleetStore, clock: () => number, fetched?:
 }
 
 /** What cannot be had now is asked for again with the next word of its host. */
-async function* fetchAll(
-  store: FleetStore,
-  fleet: Fleet,
-  digests: Set<string>,
-  fetched: Fetched = () => {},
-): AsyncIterable<FleetChange> {
+async function* fetchAll(store: FleetStore, fleet: Fleet, digests: Set<string>): AsyncIterable<FleetChange> {
   const waiting = [...digests];
-  const total = waiting.length;
-  let done = 0;
   digests.clear();
   let failure: string | undefined;
   const fetchSome = async () => {
@@ -84,7 +73,6 @@ async function* fetchAll(
       } catch (error) {
         failure = (error as Error).message;
       }
-      fetched(++done, total);
     }
   };
   await Promise.all(Array.from({ length: Math.min(SIDE_BY_SIDE, waiting.length) }, fetchSome));

@@ -1,10 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
 import { Daemon } from "../daemon/daemon.ts";
-import { profile, record } from "../fleet/hosts.ts";
 import { MAIN } from "./command-line.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -80,18 +76,4 @@ it("Ctrl-C ends a long probe, and does the host no harm", async () => {
   const after = await client.call("query-devices");
   expect(after.devices.map(({ state }) => state)).toEqual(after.devices.map(() => "observed"));
   await own.stop();
-});
-
-it("shows how far a fleet is that is fetched on a terminal, and nothing of it in a pipe", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "iovactl-fleet-"));
-  const store = new DirectoryStore(directory);
-  for (const model of ["d1", "d2", "d3"]) {
-    const told = profile(model);
-    await store.publish(record(`host-${model}`, { digest: told.digest }), told);
-  }
-  const ask = (more: string) => run(`fleet hosts --from ${directory} --color=never ${more}`);
-  const shown = "1 of 3: profiles of the fleet";
-  expect((await ask("")).text).toContain(shown);
-  expect((await ask("2>&1 | cat")).text).not.toContain(shown);
-  rmSync(directory, { recursive: true });
 });

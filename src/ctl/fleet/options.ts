@@ -6,13 +6,9 @@ import type { FleetStore } from "../../fleet/stores/store.ts";
 import type { Want } from "../../plan/fleet/fits.ts";
 import { Pool, type PoolHost } from "../../plan/fleet/pool.ts";
 import type { Values } from "../command.ts";
-import { Progress } from "../terminal/progress.ts";
 
 /** Where a fleet is, when nobody says. */
 const USUAL_PLACE = "/var/lib/iovad-fleet";
-
-/** Profiles between two words of how far it is. */
-const EVERY = 64;
 
 /** Which fleet, and which of its hosts. */
 export const FLEET_OPTIONS = {
@@ -73,7 +69,7 @@ export async function askKnown(options: FleetValues): Promise<Asked> {
 export async function askFleet(options: FleetValues): Promise<Asked> {
   const store = await openFleet(options);
   try {
-    const fleet = await snapshot(store, Date.now, showFetched);
+    const fleet = await snapshot(store, Date.now);
     const now = Date.now();
     const hosts = fleet.hosts(now).filter(({ host }) => isChosen(host, options.hosts));
     if (hosts.length === 0) throw new UsageError(nobody(store, fleet, options.hosts));
@@ -81,13 +77,6 @@ export async function askFleet(options: FleetValues): Promise<Asked> {
   } finally {
     await store.close();
   }
-}
-
-/** How far a fleet is that takes a while: at some of the profiles, for a terminal takes a while as well. */
-function showFetched(done: number, total: number): void {
-  const progress = new Progress(process.stderr, total);
-  if (done === total) progress.clear();
-  else if (done % EVERY === 1) progress.show(done, "profiles of the fleet");
 }
 
 function nobody({ place }: FleetStore, fleet: Fleet, patterns: readonly string[] | undefined): string {
