@@ -1,12 +1,12 @@
 // What the journal costs: processor time of an attach and a detach on a simulated host, with the journal in memfds to that
 // without one, block by block; and of what a change of state writes to it.
-import { EventHub } from "../../dist/rpc/event-hub.js";
+
 import { Host } from "../../dist/host/host.js";
 import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
 import { parseTopology } from "../../dist/kernel/simulated/topology.js";
+import { EventHub } from "../../dist/rpc/event-hub.js";
 import { JournalFile } from "../../dist/service/journal-file.js";
 import { MemoryFile } from "../../dist/service/memory-file.js";
-
 
 const DEVICE = "0000:00:05.0";
 const TOPOLOGY = {

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 
 /** The file of a journal, as a program of another format would have begun it. */
-export function ofFormat(format: number, file: Buffer): Buffer {
+export function ofFormat(format: number, file: Buffer): Buffer<ArrayBuffer> {
   const title = Buffer.from(JSON.stringify({ format, number: 1 }));
   const head = Buffer.alloc(8);
   head.writeUInt32LE(title.length, 0);
