@@ -127,8 +127,8 @@ it.each([
   expect((await ask(...line.split(" "))).stderr).toContain(`did you mean ${meant}?`);
 });
 
-it("says how to ask for a message that begins with a dash, as an errno does", async () => {
-  expect((await ask("doctor", "--message", "-22")).stderr).toContain("use '--message=");
+it("takes a message that begins with a dash, as an errno does", async () => {
+  expect((await ask("doctor", "--message", "-22")).stdout).toContain("EINVAL");
   expect((await ask("doctor", "--message=-22")).stdout).toContain("EINVAL");
 });
 
