@@ -7,7 +7,7 @@ import type { Client } from "../../src/client/index.ts";
 import { PLATFORMS } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { endUnsurprised, openDevices, wireRanges } from "./guest.ts";
-import { openers, pidOf, QEMU, qemu, qmp } from "./qemu.ts";
+import { openers, pidOfQemu, qemu, qmp } from "./qemu.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
@@ -80,7 +80,7 @@ it("QEMU, started by nobody, binds the device, and the daemon answers for QEMU's
   ]);
   expect(status).toEqual({ return: { status: "prelaunch", running: false } });
 
-  const guest = pidOf(QEMU);
+  const guest = pidOfQemu();
   expect(openDevices(guest)).toEqual(["/dev/iommu", "/dev/vfio/devices/vfio0"]);
   expect(readFileSync(`/proc/${guest}/status`, "utf8")).toMatch(/^Uid:\t65534\t65534/m);
   expect(pinnedKilobytes(guest)).toBeGreaterThanOrEqual(4096);

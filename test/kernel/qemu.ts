@@ -6,7 +6,7 @@ import { expect } from "vitest";
 import { openDevices } from "./guest.ts";
 
 /** Where a user may go who may not walk to where QEMU is (init.sh). */
-export const QEMU = "/run/needed/qemu/qemu-system-x86_64";
+const QEMU = "/run/needed/qemu";
 const QMP = "/tmp/qmp.sock";
 
 /**
@@ -16,7 +16,7 @@ const QMP = "/tmp/qmp.sock";
 export function qemu(device: string): string[] {
   const machine = "-machine q35 -accel tcg -m 4M -S -nodefaults -no-user-config -display none".split(" ");
   return [
-    QEMU,
+    `${QEMU}/qemu-system-x86_64`,
     ...machine,
     ...["-qmp", `unix:${QMP},server=on,wait=off`],
     ...["-object", "iommufd,id=iommufd0,fd={iommufd}"],
@@ -59,10 +59,10 @@ export function openers(path: string): number[] {
   });
 }
 
-/** The one process whose command line begins with this. */
-export function pidOf(program: string): number {
+/** The one QEMU that runs. Its program is a script, which gives way to a loader of the same folder. */
+export function pidOfQemu(): number {
   const [pid, ...more] = processes().filter((each) =>
-    readFileSync(`/proc/${each}/cmdline`, "utf8").startsWith(program),
+    readFileSync(`/proc/${each}/cmdline`, "utf8").startsWith(`${QEMU}/`),
   );
   expect([pid, more]).toEqual([expect.any(Number), []]);
   return pid as number;

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, ConnectionError, connect } from "../../src/client/index.ts";
 import { openDevices, secondOpinion } from "./guest.ts";
-import { pidOf, QEMU, qemu, qmp } from "./qemu.ts";
+import { pidOfQemu, qemu, qmp } from "./qemu.ts";
 import { installAnew, mainPid, property, SOCKET, shell } from "./systemd.ts";
 
 const DEVICE = "0000:00:05.0";
@@ -177,7 +177,7 @@ describe("killed while clients ask, with two devices attached and a third in a g
     const gone = ended.then(() => Promise.reject(new Error("QEMU has ended")));
     gone.catch(() => undefined);
     await Promise.race([qmp("query-status"), gone]);
-    const guest = pidOf(QEMU);
+    const guest = pidOfQemu();
     const given = openDevices(guest);
     expect(given).toHaveLength(2);
     const [its] = (await client.call("query-ioas", { context: "guest" })).ioas;
