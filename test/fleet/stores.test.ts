@@ -101,9 +101,12 @@ function behavesAsAStore(fresh: () => StoreOptions, forget: () => void | Promise
     const beating = (async () => {
       while (!isOver) await store.publish(record("n1"), profile(), false);
     })();
-    for (let n = 0; n < 20; n++) expect((await snapshot(reader, Date.now)).names).toEqual(["n1", "n2"]);
-    isOver = true;
-    await beating;
+    try {
+      for (let n = 0; n < 20; n++) expect((await snapshot(reader, Date.now)).names).toEqual(["n1", "n2"]);
+    } finally {
+      isOver = true;
+      await beating;
+    }
   });
 
   it("has names with dots in them", async () => {

@@ -25,7 +25,11 @@ export async function* watchBucket(
 ): AsyncIterable<StoreChange> {
   const prefix = `$KV.${bucket}.`;
   const manager = await jetstream.jetstreamManager(false);
-  const { messages: size, last_seq: newest } = (await manager.streams.info(`KV_${bucket}`)).state;
+  const { state } = await manager.streams.info(`KV_${bucket}`, { subjects_filter: `${prefix}>` });
+  // Neither by what the server (2.9) counts as pending, where what is put again before it is told counts twice for ever;
+  // nor by the place in the stream, for that has then gone behind what was the newest.
+  const untold = new Set(Object.keys(state.subjects ?? {}));
+  const isEmpty = untold.size === 0;
   const consumer = await jetstream.consumers.getPushConsumer(`KV_${bucket}`, {
     filter_subjects: `${prefix}>`,
     deliver_policy: DeliverPolicy.LastPerSubject,
@@ -35,7 +39,7 @@ export async function* watchBucket(
   } as Parameters<JetStreamClient["consumers"]["getPushConsumer"]>[1]);
   const info = await consumer.info(true);
   const queue = new Queue<StoreChange>(signal);
-  let isSettled = size === 0;
+  let isSettled = isEmpty;
   let pending = info.num_pending;
   const settle = () => {
     if (!isSettled) queue.push({ kind: "settled" });
@@ -45,9 +49,8 @@ export async function* watchBucket(
     callback: (message: JsMsg) => {
       queue.push(changeOf(message, message.subject.slice(prefix.length)));
       pending = message.info.pending;
-      // In the order of the stream, and by that alone: of what is put again before it is told the server (2.9) goes on
-      // counting both as pending.
-      if (message.seq >= newest) settle();
+      untold.delete(message.subject);
+      if (untold.size === 0) settle();
     },
   });
   const end = () => queue.end();
@@ -55,14 +58,14 @@ export async function* watchBucket(
   void (async () => {
     for await (const { type } of messages.status()) {
       if (LOST.has(type)) end();
-      // The newest may have been purged since.
+      // Nothing more is to come: what is still untold has been purged since.
       if (type === "heartbeat" && pending === 0) settle();
     }
     end();
   })();
   try {
     yield { kind: "begin", now: new Date(info.created).getTime() };
-    if (size === 0) yield { kind: "settled" };
+    if (isEmpty) yield { kind: "settled" };
     yield* queue;
   } finally {
     forget();
