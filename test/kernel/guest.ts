@@ -30,7 +30,10 @@ export function secondOpinion(
   return { ranges, alignment };
 }
 
-/** The iommufds and VFIO devices that a process has open. */
+/**
+ * The iommufds and VFIO devices that a process has open. Of what a service has opened that has since ended, and its mounts
+ * with it, the kernel tells the path within /dev (fs/d_path.c: prepend_path).
+ */
 export function openDevices(pid: number): string[] {
   const directory = `/proc/${pid}/fd`;
   const targets = readdirSync(directory).flatMap((fd) => {
@@ -41,7 +44,10 @@ export function openDevices(pid: number): string[] {
       return [];
     }
   });
-  return targets.filter((target) => /^\/dev\/(iommu|vfio)/.test(target)).sort();
+  return targets
+    .map((target) => (target.startsWith("/dev/") ? target : `/dev${target}`))
+    .filter((target) => /^\/dev\/(iommu|vfio)/.test(target))
+    .sort();
 }
 
 /** Takes a PCI device from its driver, as an operator would. */
