@@ -21,7 +21,8 @@ export function secondOpinion(
   ioas: number,
 ): { ranges: WireRange[]; alignment: string } {
   const fds = readdirSync(`/proc/${daemon.pid}/fd`);
-  const iommufd = fds.find((fd) => readlinkSync(`/proc/${daemon.pid}/fd/${fd}`) === "/dev/iommu");
+  // Within /dev alone of what an earlier life has opened, see openDevices().
+  const iommufd = fds.find((fd) => /^(\/dev)?\/iommu$/.test(readlinkSync(`/proc/${daemon.pid}/fd/${fd}`)));
   const argv = [String(daemon.pid), String(iommufd), String(ioas)];
   // Compiled by lab.sh.
   const output = execFileSync("/run/lab/ranges-reader", argv, { encoding: "utf8" });
