@@ -41,7 +41,7 @@ export function parseRange(text: string): WireRange {
 
 function address(text: string, whole: string): bigint {
   try {
-    return parseAddress(text.replace(/^0X/, "0x"));
+    return parseAddress(text);
   } catch {
     throw new UsageError(
       `"${whole}" is no range: write 0xSTART-0xLAST (inclusive), 0xSTART+SIZE, or an address`,
@@ -52,7 +52,7 @@ function address(text: string, whole: string): bigint {
 /** An address, as it is written or as the size of what lies below it: 4G. @throws UsageError */
 export function parseBound(option: string, text: string): bigint {
   try {
-    return SIZE.test(text) ? parseSize(text) : parseAddress(text.toLowerCase());
+    return SIZE.test(text) ? parseSize(text) : parseAddress(text);
   } catch {
     throw new UsageError(`${option} takes an address, as in 0x100000000 or 4G, not "${text}"`);
   }
@@ -61,7 +61,7 @@ export function parseBound(option: string, text: string): bigint {
 /** With a unit, or an address's digits; in bytes. `whole` is what it stands in. @throws UsageError */
 export function parseBytes(text: string, whole: string): bigint {
   try {
-    const bytes = /^0x/i.test(text) ? parseAddress(text.toLowerCase()) : parseSize(text);
+    const bytes = /^0x/i.test(text) ? parseAddress(text) : parseSize(text);
     if (bytes > 0n) return bytes;
   } catch {}
   throw new UsageError(`${whole}: the size "${text}" is none: write a number and a unit, as in 512M or 1.5T`);

@@ -1,5 +1,4 @@
 import type { Change } from "../host/changes.ts";
-import type { Lease } from "../host/contexts/lease.ts";
 import type { Host } from "../host/host.ts";
 import type { Limits } from "../limits.ts";
 import { Durations } from "../metrics/durations.ts";
@@ -8,6 +7,7 @@ import { Requests } from "../metrics/requests.ts";
 import type { Budget } from "./budget.ts";
 import type { EventHub } from "./event-hub.ts";
 import type { DaemonInfo } from "./method.ts";
+import { deviceState, lease } from "./records.ts";
 
 /** What is measured as it happens. The rest is asked for when somebody wants to know. */
 export class Meters {
@@ -72,13 +72,21 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
       "Answers of the kernel that differed from what was predicted.",
       host.mismatches,
     ),
-    gauge("iovad_contexts", "Contexts that are open, by lease.", contextSamples(host)),
+    gauge(
+      "iovad_contexts",
+      "Contexts that are open, by lease.",
+      samplesBy("lease", lease.options, host.contexts()),
+    ),
     gauge(
       "iovad_ioas",
       "IO address spaces that were made here.",
       host.contexts().reduce((sum, { ioases }) => sum + ioases.size, 0),
     ),
-    gauge("iovad_devices", "Devices with an IOMMU group, by state.", deviceSamples(host)),
+    gauge(
+      "iovad_devices",
+      "Devices with an IOMMU group, by state.",
+      samplesBy("state", deviceState.options, host.snapshot().devices),
+    ),
     counter("iovad_events_total", "Events, over all restarts that kept the state.", events.sequence),
     gauge("iovad_subscriptions", "Connections that get events.", events.subscriptions),
     counter(
@@ -114,23 +122,14 @@ function limitSamples(limits: Limits): Sample[] {
   return Object.entries(limits).map(([limit, value]) => ({ labels: { limit }, value }));
 }
 
-const LEASES = ["persistent", "connection", "handed-over"] as const satisfies Lease[];
-
-function contextSamples(host: Host): Sample[] {
-  const contexts = host.contexts();
-  return LEASES.map((lease) => ({
-    labels: { lease },
-    value: contexts.filter((context) => context.lease === lease).length,
-  }));
-}
-
-const STATES = ["observed", "held", "attached", "handed-over"] as const;
-
-/** As they were last looked at. */
-function deviceSamples(host: Host): Sample[] {
-  const { devices } = host.snapshot();
-  return STATES.map((state) => ({
-    labels: { state },
-    value: devices.filter((device) => device.state === state).length,
+/** How many there are with each value of what the label tells. */
+function samplesBy<Label extends string, Value extends string>(
+  label: Label,
+  values: readonly Value[],
+  all: readonly Readonly<Record<Label, Value>>[],
+): Sample[] {
+  return values.map((value) => ({
+    labels: { [label]: value },
+    value: all.filter((each) => each[label] === value).length,
   }));
 }

@@ -9,6 +9,7 @@ import { contextName, deviceName, ioasId, toWireNamedRange, wireNamedRanges, wir
 /** What a snapshot is made of: the form of devices, contexts and IO address spaces in answers and events. */
 
 export const lease = z.enum(["persistent", "connection", "handed-over"]);
+export const deviceState = z.enum(["observed", "held", "attached", "handed-over"]);
 
 export const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
 
@@ -43,7 +44,7 @@ export const wireBlocker = lazily(() =>
 
 /** The members that change when somebody takes or gives back a device. */
 export const wireHolding = lazily(() => ({
-  state: z.enum(["observed", "held", "attached", "handed-over"]),
+  state: deviceState,
   context: contextName.nullable(),
   ioas: ioasId.nullable(),
   "device-id": z.int().nullable().meta({ description: "The device's object id in its context" }),

@@ -29,7 +29,6 @@ export async function* watchBucket(
   // Neither by what the server (2.9) counts as pending, where what is put again before it is told counts twice for ever;
   // nor by the place in the stream, for that has then gone behind what was the newest.
   const untold = new Set(Object.keys(state.subjects ?? {}));
-  const isEmpty = untold.size === 0;
   const consumer = await jetstream.consumers.getPushConsumer(`KV_${bucket}`, {
     filter_subjects: `${prefix}>`,
     deliver_policy: DeliverPolicy.LastPerSubject,
@@ -39,12 +38,13 @@ export async function* watchBucket(
   } as Parameters<JetStreamClient["consumers"]["getPushConsumer"]>[1]);
   const info = await consumer.info(true);
   const queue = new Queue<StoreChange>(signal);
-  let isSettled = isEmpty;
+  let isSettled = false;
   let pending = info.num_pending;
   const settle = () => {
     if (!isSettled) queue.push({ kind: "settled" });
     isSettled = true;
   };
+  if (untold.size === 0) settle();
   const messages = await consumer.consume({
     callback: (message: JsMsg) => {
       queue.push(changeOf(message, message.subject.slice(prefix.length)));
@@ -65,7 +65,6 @@ export async function* watchBucket(
   })();
   try {
     yield { kind: "begin", now: new Date(info.created).getTime() };
-    if (isEmpty) yield { kind: "settled" };
     yield* queue;
   } finally {
     forget();
