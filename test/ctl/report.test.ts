@@ -46,6 +46,7 @@ it("says what is wrong with the file", async () => {
   expect(stderr).toMatch(/^iovactl: [^\n]*ENOENT[^\n]*\n$/);
 });
 
+/** Who installs no browser is not kept from the rest; .ci/run installs one. */
 const chromium = ["chromium", "chromium-browser", "google-chrome"].find(
   (name) => spawnSync(name, ["--version"]).status === 0,
 );

@@ -116,6 +116,7 @@ it("makes no sample of what a client makes up", async () => {
   expect(await names()).toEqual(before);
 });
 
+/** Who installs nothing is not kept from the rest; .ci/run installs it. */
 const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
 it.skipIf(!hasPromtool)(
   "promtool, where this machine has it, finds nothing wrong with what iovactl metrics prints",

@@ -73,6 +73,7 @@ async function start(...args: string[]): Promise<string> {
   return socket;
 }
 
+/** Only root can become another user. */
 const isRoot = process.geteuid?.() === 0;
 
 // Only root can become others. What does not need that, the rules with made-up credentials, is in test/rpc.
