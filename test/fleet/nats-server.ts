@@ -37,7 +37,9 @@ export class NatsServer {
     return `nats://127.0.0.1:${this.port}`;
   }
 
+  /** Nothing where it runs. */
   async start(): Promise<void> {
+    if (this.#process && this.#process.exitCode === null && this.#process.signalCode === null) return;
     const { port } = this;
     const store = ["-js", "-sd", join(this.#directory, "store")];
     const child = spawn("nats-server", [...store, "-a", "127.0.0.1", "-p", `${port}`, ...this.#args], {
@@ -57,8 +59,7 @@ export class NatsServer {
   async kill(): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (!child) return;
-    child.kill("SIGKILL");
+    if (!child?.kill("SIGKILL")) return;
     await once(child, "exit");
   }
 

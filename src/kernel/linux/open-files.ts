@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parentPort } from "node:worker_threads";
 import type { FileUse } from "../kernel.ts";
 
@@ -18,51 +18,64 @@ const UNSEEN: ReadonlySet<string | undefined> = new Set([
 
 /**
  * Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). Of processes that only their
- * fdinfo is shown of, where `prefix` is a directory: it ends with a slash.
+ * fdinfo is shown of, and of files opened by mounts that are gone, where `prefix` is a directory: it ends with a slash.
  */
 export function openFiles(prefix: string): FileUse[] {
   const pids = seen(() => readdirSync("/proc")) ?? [];
-  let nodes: ReadonlyMap<string, string> | undefined;
+  const nodes = prefix.endsWith("/") ? nodesBelow(prefix) : new Map<string, string>();
+  const names = new Set(Array.from(nodes.values(), (path) => basename(path)));
   return pids
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
-      let paths = openPaths(pid)?.filter((path) => path.startsWith(prefix));
-      if (paths === undefined) {
-        nodes ??= prefix.endsWith("/") ? nodesBelow(prefix) : new Map();
-        paths = openNodes(pid, nodes);
-      }
-      if (paths.length === 0) return [];
+      const paths = new Set(openPaths(pid, prefix, nodes, names) ?? openNodes(pid, nodes));
+      if (paths.size === 0) return [];
       const who = { pid: Number(pid), uid: uidOf(pid), command: commandOf(pid) };
-      return paths.map((path) => ({ path, ...who }));
+      return [...paths].map((path) => ({ path, ...who }));
     });
 }
 
-/** Where the descriptors of a process point to; undefined for those of others, to who lacks CAP_DAC_READ_SEARCH. */
-function openPaths(pid: string): string[] | undefined {
+/**
+ * Where the descriptors of a process point to; undefined for those of others, to who lacks CAP_DAC_READ_SEARCH. What a
+ * service has opened that has ended since, and its mounts with it, is told by its path within the mount
+ * (fs/d_path.c: prepend_path), which may be anything's: the file has to be the same.
+ */
+function openPaths(
+  pid: string,
+  prefix: string,
+  nodes: ReadonlyMap<string, string>,
+  names: ReadonlySet<string>,
+): string[] | undefined {
   const fds = seen(() => readdirSync(`/proc/${pid}/fd`));
   if (fds === undefined) return existsSync(`/proc/${pid}`) ? undefined : [];
-  return [...new Set(fds.flatMap((fd) => seen(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? []))];
+  return fds.flatMap((fd) => {
+    const link = `/proc/${pid}/fd/${fd}`;
+    const target = seen(() => readlinkSync(link));
+    if (target?.startsWith(prefix)) return [target];
+    if (!target?.startsWith("/") || !names.has(basename(target))) return [];
+    const path = nodes.get(fileOf(link) ?? "");
+    return path?.endsWith(target) ? [path] : [];
+  });
 }
 
 /**
  * What CAP_SYS_PTRACE alone lets one see: fdinfo tells the inode, and the mount that it was opened by
- * (fs/proc/fd.c: proc_fdinfo_permission, seq_show).
+ * (fs/proc/fd.c: proc_fdinfo_permission, seq_show), which is one of the process's or, if we have opened it, of ours.
  */
 function openNodes(pid: string, nodes: ReadonlyMap<string, string>): string[] {
   if (nodes.size === 0) return [];
-  const mounts = new Map(
-    Array.from(textOf(`/proc/${pid}/mountinfo`).matchAll(/^(\d+) \d+ (\S+) /gm), ([, id, device]) => [
-      id,
-      device,
-    ]),
-  );
+  const mounts = new Map(["self", pid].flatMap(mountsOf));
   const fds = seen(() => readdirSync(`/proc/${pid}/fdinfo`)) ?? [];
-  const paths = fds.flatMap((fd) => {
+  return fds.flatMap((fd) => {
     const info = textOf(`/proc/${pid}/fdinfo/${fd}`);
-    const mount = mounts.get(/^mnt_id:\s+(\d+)$/m.exec(info)?.[1]);
+    const mount = mounts.get(/^mnt_id:\s+(\d+)$/m.exec(info)?.[1] ?? "");
     return nodes.get(`${mount} ${/^ino:\s+(\d+)$/m.exec(info)?.[1]}`) ?? [];
   });
-  return [...new Set(paths)];
+}
+
+/** The file systems of a process's mounts, by the mounts' numbers, which are the host's (proc_pid_mountinfo(5)). */
+function mountsOf(pid: string): [id: string, device: string][] {
+  const lines = textOf(`/proc/${pid}/mountinfo`).matchAll(/^(\d+) \d+ (\S+) /gm);
+  return Array.from(lines, ([, id = "", device = ""]) => [id, device]);
 }
 
 /** The paths of files by their file systems, as in mountinfo, and inodes. */
@@ -71,10 +84,15 @@ function nodesBelow(directory: string): Map<string, string> {
   return new Map(
     names.flatMap((name) => {
       const path = join(directory, name);
-      const status = seen(() => statSync(path));
-      return status === undefined ? [] : [[`${deviceName(status.dev)} ${status.ino}`, path] as const];
+      const file = fileOf(path);
+      return file === undefined ? [] : [[file, path] as const];
     }),
   );
+}
+
+function fileOf(path: string): string | undefined {
+  const status = seen(() => statSync(path));
+  return status && `${deviceName(status.dev)} ${status.ino}`;
 }
 
 /** "MAJOR:MINOR" of st_dev, by gnu_dev_major and gnu_dev_minor of the C library; both of 20 bits at most. */
