@@ -15,7 +15,7 @@ import {
   tooManyInFlight,
 } from "./errors.ts";
 import { execute } from "./execute.ts";
-import { type Line, NOT_UTF8 } from "./framing.ts";
+import { HEAD, type Line, NOT_UTF8 } from "./framing.ts";
 import type { Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
 import { topLevelId } from "./top-level-id.ts";
@@ -66,7 +66,8 @@ export class Dispatcher {
       return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
     if (!nestsWithin(line, limits["max-nesting"])) {
       const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
-      return fault(undefined, toErrorObject(limitExceeded("max-nesting", depth)));
+      const id = topLevelId(line.slice(0, HEAD)) ?? undefined;
+      return fault(id, toErrorObject(limitExceeded("max-nesting", depth)));
     }
     let message: unknown;
     try {

@@ -24,11 +24,12 @@ export interface Reader {
 /** One line of the stream without its terminator, or what stands for it. */
 export type Line = string | TooLong | typeof NOT_UTF8;
 
-/** How much of a line that is too long is kept, in bytes. */
-const HEAD = 4096;
+/** How much of a line that is not read is looked at for its id: of one that is too long, in bytes. */
+export const HEAD = 4096;
 
 const LF = 0x0a;
 const CR = "\r";
+const CR_BYTE = 0x0d;
 
 const NONE = Buffer.alloc(0);
 
@@ -75,7 +76,7 @@ export class HeldBytes {
  * which is linear in the bytes.
  *
  * Lines end in LF or CRLF. Blank lines mean nothing and are left out. A line is too long when more than `limit` bytes
- * stand before its LF; it is reported as soon as that is known and the rest of it is skipped without being stored.
+ * stand before that; it is reported as soon as that is known and the rest of it is skipped without being stored.
  */
 export class LineReader implements Reader {
   readonly #limit: () => number;
@@ -134,7 +135,7 @@ export class LineReader implements Reader {
   #hold(piece: Buffer, lines: Line[]): void {
     if (this.#skipping || piece.length === 0) return;
     const limit = this.#limit();
-    if (this.#held.size + piece.length <= limit) {
+    if (this.#held.size + lengthOf(piece, limit - this.#held.size) <= limit) {
       this.#held.add(piece);
       return;
     }
@@ -158,11 +159,17 @@ export class LineReader implements Reader {
     for (let from = 0; from <= body.length; ) {
       const lf = body.indexOf(LF, from);
       const to = lf === -1 ? body.length : lf;
-      if (to - from > this.#limit()) lines.push(headOf(body.subarray(from, to), this.#limit()));
-      else decode(body.subarray(from, to), lines);
+      const [line, limit] = [body.subarray(from, to), this.#limit()];
+      if (lengthOf(line, limit) > limit) lines.push(headOf(line, limit));
+      else decode(line, lines);
       from = to + 1;
     }
   }
+}
+
+/** How long the bytes are; a CR just behind the room there is belongs to the end of the line, if to anything. */
+function lengthOf(bytes: Buffer, room: number): number {
+  return bytes.length === room + 1 && bytes[room] === CR_BYTE ? room : bytes.length;
 }
 
 /** No more than is kept in any case, so that the cutting into chunks makes no difference. */

@@ -31,8 +31,16 @@ function isWhole(head: string, number: string | undefined): boolean {
 function idOf(text: string | undefined, number: string | undefined): string | number | null {
   if (text !== undefined) return parsed(text) as string | null;
   const value = number === undefined ? null : (parsed(number) as number);
-  return value !== null && (Number.isSafeInteger(value) || !Number.isInteger(value)) ? value : null;
+  return value !== null && isExact(value) ? value : null;
 }
+
+/** Whether a number can be echoed as it was sent: a larger integer has been rounded, and 1e999 is Infinity. */
+export function isExact(number: number): boolean {
+  return Number.isSafeInteger(number) || (Number.isFinite(number) && !Number.isInteger(number));
+}
+
+/** What is said of an id that is not. */
+export const INEXACT = "if an integer one from -(2^53-1) to 2^53-1: a larger one would come back as another";
 
 function parsed(text: string): unknown {
   try {

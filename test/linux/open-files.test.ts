@@ -88,26 +88,29 @@ describe("the files that other processes have open", () => {
   });
 
   // A service has its mounts to itself; whoever it hands its files to outlives them.
-  it.skipIf(process.geteuid?.() !== 0)("are found where the mount that they were opened by is gone", async () => {
-    execFileSync("mount", ["-t", "tmpfs", "tmpfs", folder]);
-    try {
-      const [path, other] = [join(folder, "one"), join(folder, "two")];
-      for (const each of [path, other]) closeSync(openSync(each, "w"));
-      // Leaves the namespace in which it has opened the file, and is then the one that says so.
-      const leave = `exec nsenter --mount=/proc/${process.pid}/ns/mnt sh -c 'echo; exec sleep 600'`;
-      const heir = spawn("unshare", ["--mount", "sh", "-c", `exec 3<${path}; ${leave}`], {
-        stdio: ["ignore", "pipe", "ignore"],
-      });
-      await once(heir.stdout, "data");
-      expect(readlinkSync(`/proc/${heir.pid}/fd/3`)).toBe("/one");
-      const found = await kernel.openFiles(`${folder}/`);
-      expect(found.map(({ path, pid }) => ({ path, pid }))).toEqual([{ path, pid: heir.pid }]);
-      heir.kill();
-      await once(heir, "exit");
-    } finally {
-      execFileSync("umount", [folder]);
-    }
-  });
+  it.skipIf(process.geteuid?.() !== 0)(
+    "are found where the mount that they were opened by is gone",
+    async () => {
+      execFileSync("mount", ["-t", "tmpfs", "tmpfs", folder]);
+      try {
+        const [path, other] = [join(folder, "one"), join(folder, "two")];
+        for (const each of [path, other]) closeSync(openSync(each, "w"));
+        // Leaves the namespace in which it has opened the file, and is then the one that says so.
+        const leave = `exec nsenter --mount=/proc/${process.pid}/ns/mnt sh -c 'echo; exec sleep 600'`;
+        const heir = spawn("unshare", ["--mount", "sh", "-c", `exec 3<${path}; ${leave}`], {
+          stdio: ["ignore", "pipe", "ignore"],
+        });
+        await once(heir.stdout, "data");
+        expect(readlinkSync(`/proc/${heir.pid}/fd/3`)).toBe("/one");
+        const found = await kernel.openFiles(`${folder}/`);
+        expect(found.map(({ path, pid }) => ({ path, pid }))).toEqual([{ path, pid: heir.pid }]);
+        heir.kill();
+        await once(heir, "exit");
+      } finally {
+        execFileSync("umount", [folder]);
+      }
+    },
+  );
 
   it("do not include this process's own", async () => {
     const fd = openSync(join(folder, "own"), "w");

@@ -21,7 +21,8 @@ function model(stream: Buffer, limit: number): Line[] {
   const complete = () => {
     const line = Buffer.from(bytes);
     bytes = [];
-    if (line.length > limit) return lines.push({ head: line.subarray(0, limit).toString() });
+    const length = line.at(-1) === 0x0d ? line.length - 1 : line.length;
+    if (length > limit) return lines.push({ head: line.subarray(0, limit).toString() });
     if (!isUtf8(line)) return lines.push(NOT_UTF8);
     const text = line.toString().replace(/\r$/, "");
     if (!/^[ \t\r]*$/.test(text)) lines.push(text);
@@ -60,6 +61,11 @@ describe("LineReader", () => {
     expect(readText("12345678\n123456789\nok\n", 8)).toEqual(["12345678", { head: "12345678" }, "ok"]);
   });
 
+  it("does not count the CR of a line's end", () => {
+    const lines = ["12345678", { head: "12345678" }, { head: "12345678" }, "ok"];
+    expect(readText("12345678\r\n123456789\r\n12345678\r\r\nok\r\n", 8)).toEqual(lines);
+  });
+
   it("counts bytes and not characters", () => {
     expect(readText("äöü\näöü!\nok\n", 6)).toEqual(["äöü", { head: "äöü" }, "ok"]);
   });
@@ -88,7 +94,7 @@ describe("LineReader", () => {
 
   it("gives what the rules give, for any bytes and any cutting", () => {
     const byte = fc.oneof(
-      fc.constantFrom(0x0a, 0x0d, 0x20, 0x7b, 0x41),
+      fc.constantFrom(0x0a, 0x0d, 0x0d, 0x20, 0x7b, 0x41),
       fc.constantFrom(0xc3, 0xa4, 0xe2, 0x82, 0xac),
       fc.integer({ min: 0, max: 255 }),
     );

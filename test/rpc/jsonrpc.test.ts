@@ -262,6 +262,15 @@ describe("nesting", () => {
     }
   });
 
+  it("over the limit is refused under its id, where that stands in the beginning", async () => {
+    const deep = "[".repeat(100) + "]".repeat(100);
+    expect(await answer(`{"jsonrpc":"2.0","id":7,"method":"echo","params":${deep}}`)).toMatchObject({
+      id: 7,
+    });
+    const late = `{"method":"${"x".repeat(4096)}","params":${deep},"id":7}`;
+    expect(await answer(late)).toMatchObject({ id: null, error: { code: -32011 } });
+  });
+
   it("within the limit is no matter", async () => {
     const value = JSON.parse("[".repeat(62) + "]".repeat(62));
     expect((await answer(request(1, "echo", { value }))).result).toEqual({ value });

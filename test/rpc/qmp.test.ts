@@ -151,6 +151,7 @@ describe("QMP's dialect", () => {
     ["an unknown member", '{"execute":"query-status","argumenst":{}}', "InvalidRequest"],
     ["arguments that are no object", '{"execute":"query-status","arguments":[]}', "InvalidRequest"],
     ["out-of-band execution", '{"exec-oob":"query-status"}', "InvalidRequest"],
+    ["an id that has lost digits", '{"execute":"query-status","id":9007199254740993}', "InvalidRequest"],
     ["too deep a nesting", `{"execute":${"[".repeat(100)}${"]".repeat(100)}}`, "LimitExceeded"],
     ["too long a message", `{"id":"é","execute":"${"x".repeat(2 ** 20)}"}`, "LimitExceeded"],
   ])("answers %s with one error, and goes on", async (_what, message, name) => {

@@ -2,6 +2,7 @@ import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from
 import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
 import { invalidRequest, quote } from "../errors.ts";
 import { LineReader } from "../framing.ts";
+import { INEXACT, isExact } from "../top-level-id.ts";
 
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
 export const jsonRpc: Dialect = {
@@ -48,7 +49,7 @@ function faultOf(message: unknown): string | undefined {
   if (message.jsonrpc !== JSONRPC) return 'the member jsonrpc must be "2.0"';
   if (typeof message.method !== "string") return "the member method must be a string";
   if (message.id !== undefined && !isId(message.id)) {
-    return "the member id must be a string, null, or a number, if an integer one from -(2^53-1) to 2^53-1: a larger one would come back as another";
+    return `the member id must be a string, null, or a number, ${INEXACT}`;
   }
   if (message.params !== undefined && (typeof message.params !== "object" || message.params === null)) {
     return "the member params must be an object";
@@ -70,10 +71,8 @@ function idOf(message: unknown): JSONRPCID {
   return isObject(message) && isId(message.id) ? message.id : null;
 }
 
-/** A larger integer has been rounded, and 1e999 is Infinity: neither could be echoed as it was sent. */
 function isId(id: unknown): id is JSONRPCID {
-  if (typeof id !== "number") return isJSONRPCID(id);
-  return Number.isSafeInteger(id) || (Number.isFinite(id) && !Number.isInteger(id));
+  return typeof id === "number" ? isExact(id) : isJSONRPCID(id);
 }
 
 function isObject(message: unknown): message is Readonly<Record<string, unknown>> {

@@ -5,6 +5,7 @@ import type { Dialect, Fault, Request } from "../dialect.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { INEXACT, isExact } from "../top-level-id.ts";
 import type { WireEvent } from "../wire-event.ts";
 import { JsonReader } from "./json-reader.ts";
 import { qmpSchema } from "./qmp-schema.ts";
@@ -60,6 +61,9 @@ export function qmp(): Dialect {
         return fault(undefined, invalidRequest("expected an object"));
       }
       const { execute, arguments: params = {}, id } = message as Record<string, unknown>;
+      if (typeof id === "number" && !isExact(id)) {
+        return fault(undefined, invalidRequest(`the member id may be a number, ${INEXACT}`));
+      }
       const wrong = faultOf(message, execute, params);
       if (wrong !== undefined) return fault(id, invalidRequest(wrong));
       const method = execute as string;
