@@ -83,7 +83,9 @@ it("what is promised of a layout, or of a device, is what the kernel does", {
       unbound.forEach(probeDrivers);
     }
   });
-  await fc.assert(property, { numRuns: RUNS, ...randomRun("promises", 500_000) });
+  // As many as an emulated processor has time for, a busy host's, too: those that there have to be stand below.
+  const run = { ...randomRun("promises", 150_000), markInterruptAsFailure: false };
+  await fc.assert(property, { numRuns: RUNS, ...run });
   console.log("promises:", Object.fromEntries(outcomes));
   expect([...outcomes.keys()]).toEqual(
     expect.arrayContaining(["available", "not available", "fits", "does not fit"]),

@@ -206,4 +206,5 @@ function pathsOf({ contexts }: Model): string[] {
     .sort();
 }
 
-killInEveryCall(new Linux(), 300_000);
+// Every kill takes a process that starts, on an emulated processor.
+killInEveryCall(new Linux(), 3_600_000);

@@ -24,6 +24,7 @@ export async function hintsFor(
   return hints;
 }
 
-function isUnaccounted({ causes }: Exclusion): boolean {
+/** Whether a cause is only that the kernel excludes it. */
+export function isUnaccounted({ causes }: Exclusion): boolean {
   return causes.some(({ kind }) => kind === "reserved-elsewhere");
 }

@@ -18,7 +18,7 @@ import {
   wireRange,
   wireRanges,
 } from "../types.ts";
-import { hintsFor } from "./hints.ts";
+import { hintsFor, isUnaccounted } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
@@ -65,15 +65,21 @@ export async function excludedBy(
 ): Promise<z.input<typeof wireExclusion>[]> {
   const { limits, slice } = call;
   const spend = causeBudget(limits, FEWER_CAUSES);
-  const all: Exclusion[] = [];
+  const all: z.input<typeof wireExclusion>[] = [];
+  // Only these are kept as they were found: there can be a hundred thousand others.
+  const unaccounted = new Map<Exclusion, z.input<typeof wireExclusion>>();
   for (const exclusion of exclusions(plan, within)) {
     if (exclusion) {
       spend(exclusion);
-      all.push(exclusion);
+      const wire = toWireExclusion(exclusion);
+      all.push(wire);
+      if (isUnaccounted(exclusion)) unaccounted.set(exclusion, wire);
     } else if (slice.isOver) await slice.pass();
   }
-  const hints = await hintsFor(all, call);
-  return slice.map(all, (exclusion) => toWireExclusion(exclusion, hints.get(exclusion)));
+  for (const [exclusion, hint] of await hintsFor([...unaccounted.keys()], call)) {
+    Object.assign(unaccounted.get(exclusion) ?? {}, { hint });
+  }
+  return all;
 }
 
 export const predictAllowedRanges = defineMethod({

@@ -36,10 +36,10 @@ export function killInEveryCall(ground: Ground, timeout: number): void {
   });
 
   describe("killed before or behind whichever system call of", () => {
-    it.each(CASES.map(({ name }, index) => ({ name, index })))(
+    it.for(CASES.map(({ name }, index) => ({ name, index })))(
       "$name: the next process has the state before or behind it, told to listeners, with nothing left over, and goes on",
       { timeout },
-      async ({ name, index }) => {
+      async ({ name, index }, { signal }) => {
         let player = await ground.next();
         const furnished = async () => {
           await player.furnish(index);
@@ -61,6 +61,8 @@ export function killInEveryCall(ground: Ground, timeout: number): void {
         await closed();
         const possible = [before, after, other].map((state) => JSON.stringify(state));
         for (const [at, step] of steps.entries()) {
+          // The next case has the ground to itself.
+          signal.throwIfAborted();
           assert.deepEqual(await furnished(), before);
           const known = await player.generations();
           assert.equal(await player.perform(index, at + 1), "killed", `not killed at ${step}`);
