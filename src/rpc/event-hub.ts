@@ -1,8 +1,8 @@
-import { randomUUID } from "node:crypto";
 import type { Change } from "../host/changes.ts";
 import { limitExceeded } from "../host/errors.ts";
 import { type Journal, NO_JOURNAL } from "../host/survival/journal.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
+import { randomUuid } from "../random.ts";
 import type { Subscriber } from "./connection.ts";
 import { EventLog } from "./event-log.ts";
 import { toWireEvent } from "./events.ts";
@@ -54,7 +54,7 @@ export class EventHub {
     journal = NO_JOURNAL,
   }: EventHubOptions = {}) {
     this.#journal = journal;
-    this.#instance = instance ?? journal.entries.get(INSTANCE) ?? randomUUID();
+    this.#instance = instance ?? journal.entries.get(INSTANCE) ?? randomUuid();
     journal.put(INSTANCE, this.#instance);
     this.#kept = new KeptEvents(journal);
     this.#limits = limits;
@@ -69,7 +69,7 @@ export class EventHub {
 
   /** What follows is of another lineage: nobody can go on from before. */
   renew(): void {
-    this.#instance = randomUUID();
+    this.#instance = randomUuid();
     this.#journal.put(INSTANCE, this.#instance);
   }
 

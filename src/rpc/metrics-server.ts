@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Metric } from "../metrics/metric.ts";
 import { OPEN_METRICS, openMetricsText, PROMETHEUS, prometheusText } from "../metrics/text.ts";
@@ -12,39 +12,51 @@ const PATIENCE = 5000;
 
 /** Serves the metrics over HTTP on a Unix socket, to whom the rules let in. */
 export class MetricsServer {
-  readonly #server: Server;
+  readonly #access: Access;
+  readonly #metrics: () => readonly Metric[];
+  #server: Server | undefined;
   #bound: BoundSocket | undefined;
 
   constructor(access: Access, metrics: () => readonly Metric[]) {
+    this.#access = access;
+    this.#metrics = metrics;
+  }
+
+  /** @throws Error as listenAt does */
+  async listen(path: string, mode: number): Promise<void> {
+    this.#bound = await listenAt(this.#open(), path, mode);
+  }
+
+  /** Serves at a socket that listens already, and whose path is another's. */
+  async adopt(fd: number): Promise<void> {
+    await once(this.#open().listen({ fd }), "listening");
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    this.#bound?.release();
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+
+  #open(): Server {
+    // Only who serves metrics loads it: it would be a tenth of the daemon's start.
+    const { createServer } = process.getBuiltinModule("node:http");
     const options = {
       headersTimeout: PATIENCE,
       requestTimeout: PATIENCE,
       connectionsCheckingInterval: PATIENCE,
     };
-    this.#server = createServer(options, (request, response) => answer(request, response, metrics));
-    this.#server.maxConnections = CONNECTIONS;
-    this.#server.on("connection", (socket: Socket) => {
-      const peer = access.peerOf(socket);
-      if (!peer || !access.roleOf(peer)) socket.destroy();
+    const server = createServer(options, (request, response) => answer(request, response, this.#metrics));
+    server.maxConnections = CONNECTIONS;
+    server.on("connection", (socket: Socket) => {
+      const peer = this.#access.peerOf(socket);
+      if (!peer || !this.#access.roleOf(peer)) socket.destroy();
     });
-  }
-
-  /** @throws Error as listenAt does */
-  async listen(path: string, mode: number): Promise<void> {
-    this.#bound = await listenAt(this.#server, path, mode);
-  }
-
-  /** Serves at a socket that listens already, and whose path is another's. */
-  async adopt(fd: number): Promise<void> {
-    this.#server.listen({ fd });
-    await once(this.#server, "listening");
-  }
-
-  async close(): Promise<void> {
-    this.#bound?.release();
-    const closed = new Promise((resolve) => this.#server.close(resolve));
-    this.#server.closeAllConnections();
-    await closed;
+    this.#server = server;
+    return server;
   }
 }
 

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
@@ -12,6 +11,7 @@ import {
 } from "node:fs";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
+import { randomBytes } from "../random.ts";
 
 /** sun_path holds 108 bytes with the final zero (linux/un.h); libuv would cut a longer path short. */
 const PATH_LIMIT = 107;
