@@ -52,5 +52,5 @@ killInEveryCall(
       world = begin();
     },
   },
-  60_000,
+  { timeout: 60_000 },
 );
