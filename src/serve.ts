@@ -180,8 +180,14 @@ async function openDoor(
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
     // The modes of systemd's sockets are systemd's.
-    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket, metricsSocket])
-      if (path !== undefined) chmodSync(path, mode());
+    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket, metricsSocket]) {
+      try {
+        if (path !== undefined) chmodSync(path, mode());
+      } catch (err) {
+        // Somebody has removed it: nobody can come in there, and who is in stays.
+        log.error({ err, path }, "the mode of a socket cannot be changed");
+      }
+    }
   };
   return { access, mode, admitBy, courier: peerOf.courier };
 }

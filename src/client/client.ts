@@ -38,6 +38,8 @@ export class Client {
   /** While there is no connection: the next. */
   #next: Promise<Connection> | undefined;
   #stream: EventStream | undefined;
+  /** Why there will be no connection any more. */
+  #finished: EndReason | undefined;
   readonly #leases = new Leases();
   #over: (reason: EndReason | undefined) => void = () => {};
 
@@ -99,6 +101,7 @@ export class Client {
     this.#stream = stream as unknown as EventStream;
     if (this.#connection) stream.connected();
     if (this.#ending.signal.aborted) stream.end();
+    else if (this.#finished) stream.end(this.#finished);
     return stream;
   }
 
@@ -169,6 +172,7 @@ export class Client {
   }
 
   #finish(reason: EndReason): void {
+    this.#finished = reason;
     const isWanted = this.#ending.signal.aborted;
     this.#next = Promise.reject(isWanted ? fault.closedHere() : reason);
     this.#next.catch(() => {});

@@ -62,6 +62,8 @@ export async function connect({
   patience = PATIENCE,
   maxLine = MAX_LINE,
 }: ConnectOptions = {}): Promise<Client> {
+  if (descriptors && via)
+    throw new TypeError("descriptors come over a socket of this host only, not via a command");
   return Client.connect({
     path: socket,
     dial: descriptors ? await dialForDescriptors() : via ? await dialBy(via) : dial,

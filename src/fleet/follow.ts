@@ -49,9 +49,8 @@ export async function* follow(
   }
 }
 
-/** The fleet as it is now. Rejects with StoreError when the store cannot be asked. */
-export async function snapshot(store: FleetStore, clock: () => number): Promise<Fleet> {
-  const fleet = new Fleet();
+/** The fleet as it is now, host after host put into `fleet`. Rejects with StoreError when the store cannot be asked. */
+export async function snapshot(store: FleetStore, clock: () => number, fleet = new Fleet()): Promise<Fleet> {
   const end = new AbortController();
   for await (const change of follow(store, fleet, clock, end.signal)) {
     if (change.kind === "trouble") throw new StoreError(change.message);

@@ -1,10 +1,9 @@
-import { SystemCallError } from "../kernel/kernel.ts";
 import { deviceNotFound, devicesNotFound } from "./devices/device-failures.ts";
 import type { DeviceRecord } from "./devices/device-record.ts";
 import type { HandedOverDevices } from "./devices/handed-over-devices.ts";
 import type { Inventory } from "./devices/inventory.ts";
 import type { Records } from "./devices/records.ts";
-import { kernelError } from "./failures.ts";
+import { readable } from "./failures.ts";
 import type { Blocker } from "./platform/blockers.ts";
 import type { Census } from "./platform/census.ts";
 import type { PlatformDevice } from "./platform/platform.ts";
@@ -58,7 +57,7 @@ export class Directory {
     return names().flatMap((device) => records.get(device) ?? []);
   }
 
-  /** A device as sysfs shows it, whoever has it. Rejects with HostError DeviceNotFound, too. */
+  /** A device as sysfs shows it, whoever has it; nothing is told. Rejects with HostError DeviceNotFound, too. */
   async find(device: string, slice: Slice): Promise<PlatformDevice> {
     const { census } = this.#parts;
     const group = census.groupOf(device);
@@ -68,7 +67,7 @@ export class Directory {
     throw deviceNotFound(device);
   }
 
-  /** As {@link find}, of each name once. The DeviceNotFound that it rejects with names all that are missing. */
+  /** The same of many, each name once; what has changed is told. The DeviceNotFound that it rejects with names all that are missing. */
   async findAll(names: Iterable<string>, slice: Slice): Promise<PlatformDevice[]> {
     const { census, inventory } = this.#parts;
     const wanted = [...new Set(names)];
@@ -100,14 +99,5 @@ export class Directory {
   lastingBlockers(devices: readonly PlatformDevice[]): Blocker[] {
     const blockers = devices.flatMap(({ device }) => this.#parts.records.get(device)?.blockers ?? []);
     return blockers.filter(({ transient }) => !transient);
-  }
-}
-
-/** Who asks has done nothing wrong when sysfs cannot be read: no descriptors are left, for one. */
-async function readable<T>(look: Promise<T>): Promise<T> {
-  try {
-    return await look;
-  } catch (error) {
-    throw error instanceof SystemCallError ? kernelError(error, `${error.call} in sysfs`) : error;
   }
 }

@@ -26,6 +26,29 @@ export function kernelError(error: unknown, operation: string): HostError {
   );
 }
 
+/** What sysfs could not be read for is nobody's mistake: no descriptors are left, for one. */
+function sysfsFailure(error: unknown): unknown {
+  return error instanceof SystemCallError ? kernelError(error, `${error.call} in sysfs`) : error;
+}
+
+/** What a look at sysfs finds. Rejects with HostError KernelError when that cannot be read. */
+export async function readable<T>(look: Promise<T>): Promise<T> {
+  try {
+    return await look;
+  } catch (error) {
+    throw sysfsFailure(error);
+  }
+}
+
+/** As {@link readable}, at once. */
+export function readableNow<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw sysfsFailure(error);
+  }
+}
+
 /** Whether an open failed because there is no such node, or nothing behind it. */
 export function isAbsent(code: string): boolean {
   return ["ENOENT", "ENODEV", "ENXIO"].includes(code);

@@ -261,10 +261,11 @@ export class Host {
    * was none. Contexts of connections then wait `grace` seconds for their clients.
    */
   async takeOver(grace: number): Promise<readonly Loss[] | undefined> {
-    const { legacy, ends } = this.#parts;
+    const { legacy, ends, inventory } = this.#parts;
     if (!legacy) return undefined;
     const destroy = (context: Context, end: End) => ends.of(context, end);
     const lost = await new Settlement({ ...this.#parts, kernel: this.kernel, destroy }, legacy).run();
+    inventory.begin();
     await this.look().catch(() => undefined);
     ends.awaitOwners(grace);
     return lost;

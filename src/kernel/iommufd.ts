@@ -77,29 +77,19 @@ export class Iommufd {
   }
 
   /** Whether the id is an IOAS's, and not another object's or nobody's. */
-  async hasIoas(id: number, where: Where): Promise<boolean> {
-    try {
-      await this.#ioctl(where, IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges.encode({ ioas_id: id }));
-    } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
-      if (error.code === "ENOENT") return false;
-      // No room was given for the answer.
-      if (error.code !== "EMSGSIZE") throw error;
-    }
-    return true;
+  async hasIoas(id: number): Promise<boolean> {
+    const argument = iommu_ioas_iova_ranges.encode({ ioas_id: id });
+    return this.#kernel.slowIoctl(this.fd, IOMMU_IOAS_IOVA_RANGES, argument).then(() => true, isThere);
   }
 
   /** As hasIoas(), at once. */
   isIoas(id: number): boolean {
-    const argument = iommu_ioas_iova_ranges.encode({ ioas_id: id });
     try {
-      this.#kernel.ioctl(this.fd, IOMMU_IOAS_IOVA_RANGES, argument);
+      this.#kernel.ioctl(this.fd, IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges.encode({ ioas_id: id }));
+      return true;
     } catch (error) {
-      if (!(error instanceof SystemCallError)) throw error;
-      if (error.code === "ENOENT") return false;
-      if (error.code !== "EMSGSIZE") throw error;
+      return isThere(error);
     }
-    return true;
   }
 
   /** IOMMU_IOAS_IOVA_RANGES. An empty set is an answer: nothing is left to map. */
@@ -174,4 +164,11 @@ export class Iommufd {
       ? this.#kernel.ioctl(this.fd, request, argument, ...pointers)
       : this.#kernel.slowIoctl(this.fd, request, argument, ...pointers);
   }
+}
+
+/** Whether an IOAS was refused to tell its ranges only because no room was given for them. Throws what says neither. */
+function isThere(error: unknown): boolean {
+  if (!(error instanceof SystemCallError)) throw error;
+  if (error.code !== "EMSGSIZE" && error.code !== "ENOENT") throw error;
+  return error.code === "EMSGSIZE";
 }

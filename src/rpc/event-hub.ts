@@ -40,6 +40,8 @@ export class EventHub {
   readonly #limits: Limits;
   readonly #slice: TimeSlice;
   readonly #subscriptions = new Map<Subscriber, Subscription>();
+  /** What takes back the wish to hear of a subscriber's end. */
+  readonly #forget = new Map<Subscriber, () => void>();
   /** Those whose client has taken what it was sent, and may be sent more. */
   readonly #due = new Set<Subscription>();
   /** There are events that nobody has been asked about. */
@@ -94,7 +96,8 @@ export class EventHub {
     if (before) before.end();
     else {
       this.#refuseBeyondLimit(connection.peer.uid);
-      connection.onClose(() => this.unsubscribe(connection));
+      const forget = connection.onClose(() => this.unsubscribe(connection));
+      this.#forget.set(connection, forget);
     }
     const subscription = new Subscription(connection, this.log, this.#limits, names, since, {
       due: () => this.#sendTo(subscription),
@@ -115,6 +118,8 @@ export class EventHub {
   unsubscribe(connection: Subscriber): void {
     this.#subscriptions.get(connection)?.end();
     this.#subscriptions.delete(connection);
+    this.#forget.get(connection)?.();
+    this.#forget.delete(connection);
   }
 
   /** What the connection has to be sent before the answer to a request of its own; undefined: nothing. */

@@ -27,8 +27,8 @@ export interface Piece {
 export class EventLog {
   readonly #limits: Limits;
   readonly #now: () => number;
-  /** From `#first` on; entries before were forgotten. */
-  #entries: Entry[] = [];
+  /** From `#first` on; those before were forgotten. */
+  #entries: (Entry | undefined)[] = [];
   #first = 0;
   #sequence: number;
   /** Of the present end; another event makes them all longer. */
@@ -72,7 +72,7 @@ export class EventLog {
     const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
     this.#entries.push(entry);
     this.#pieces.clear();
-    while (this.#isTooMuch()) this.#first++;
+    while (this.#isTooMuch()) this.#entries[this.#first++] = undefined;
     // Forgetting from the front costs the length of the rest: not each time.
     if (this.#first > 1024 && this.#first > this.#entries.length / 2) {
       this.#entries = this.#entries.slice(this.#first);

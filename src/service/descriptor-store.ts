@@ -65,6 +65,8 @@ export class SystemdStore {
       this.#try("BARRIER=1", [write]);
       this.#files.close(write);
       await this.#hungUp(read);
+    } catch (error) {
+      this.#doubt((error as Error).message);
     } finally {
       this.#files.close(read);
     }

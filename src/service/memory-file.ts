@@ -31,11 +31,15 @@ export class MemoryFile implements JournalStorage {
     return bytes.subarray(0, length);
   }
 
+  /** All of it or, when it throws, nothing: a reader stops at half a record. */
   append(bytes: Buffer): void {
-    for (let done = 0; done < bytes.length; ) {
-      const count = writeSync(this.fd, bytes, done, bytes.length - done, this.#size);
-      done += count;
-      this.#size += count;
+    try {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(this.fd, bytes, done, bytes.length - done, this.#size + done);
+      this.#size += bytes.length;
+    } catch (error) {
+      ftruncateSync(this.fd, this.#size);
+      throw error;
     }
   }
 

@@ -187,6 +187,13 @@ describe.each([
     expect((await other.client.closed)?.message).toContain("you hold too much");
   });
 
+  it("has no events any more, and says why", async () => {
+    const { client, peer } = await join();
+    peer.socket.destroy();
+    const reason = await client.closed;
+    await expect(client.events().next()).rejects.toBe(reason);
+  });
+
   it("closes when everything that was asked has been answered", async () => {
     const { client, peer } = await join();
     const call = client.call("query-version");
@@ -288,6 +295,10 @@ describe("descriptors", () => {
     while (openFiles() > before) await nextTurn();
     expect(fstatSync(fd).isCharacterDevice()).toBe(true);
     client.destroy();
+  });
+
+  it("do not come from another host", async () => {
+    await expect(connect({ via: ["true"], descriptors: true })).rejects.toThrow("of this host only");
   });
 
   it("take a client that was connected for them", async () => {

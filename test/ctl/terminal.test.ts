@@ -54,6 +54,13 @@ it("shows how far a long probe is on a terminal", async () => {
   expect(text).toMatch(/0 of \d+: 0000:/);
 });
 
+it("shows on a terminal how far it is with a fleet, and then nothing of it", async () => {
+  const { text } = await run("fleet hosts --from test/fleet --color=never");
+  expect(text).toMatch(/test\/fleet: 0 hosts so far/);
+  expect(text.slice(text.lastIndexOf(`${ESCAPE}[K`))).not.toContain("so far");
+  expect((await run("fleet hosts --from test/fleet 2>&1 | cat")).text).not.toContain("so far");
+});
+
 it("a pipe that is closed early ends it without a word, and without a failure", async () => {
   const { status, text } = await run("call query-schema | head -c 20");
   expect({ status, length: text.trim().length }).toEqual({ status: 0, length: 20 });

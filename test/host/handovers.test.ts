@@ -127,6 +127,15 @@ describe("a device that is handed over", () => {
     expect((await host.allowed(host.anyIoas("vm", ioas))).cached).toBe(false);
   });
 
+  it("is not, when it has been held while others had their turn", async () => {
+    host.createContext("other", "persistent");
+    const holding = host.hold(NIC, "other");
+    await expect(handOver(NIC)).rejects.toMatchObject({ errorClass: "DeviceBusy" });
+    await holding;
+    expect(await report(NIC)).toMatchObject({ state: "held", context: "other" });
+    expect(client.parcels).toEqual([]);
+  });
+
   it("is shown with its context from the event on until nobody has it any more", async () => {
     await handOver(NIC);
     expect(changes).toMatchObject([
@@ -355,6 +364,22 @@ describe("a context that is handed over", () => {
       expect(answer.generation).toBeGreaterThan(generation);
       generation = answer.generation;
     }
+  });
+
+  it("never tells a generation twice for an id, also when that has become another IOAS's", async () => {
+    await host.handOverContext("vm", client.send);
+    const [iommufd] = client.take() as [number];
+    const others = new Iommufd(machine, iommufd);
+    const id = others.allocIoas();
+    const told: number[] = [];
+    for (let round = 0; round < 4; round++)
+      told.push((await host.allowed(host.anyIoas("vm", id))).generation);
+    others.destroy(id);
+    await expect(host.allowed(host.anyIoas("vm", id))).rejects.toMatchObject({ errorClass: "IoasNotFound" });
+    expect(others.allocIoas()).toBe(id);
+    for (let round = 0; round < 4; round++)
+      told.push((await host.allowed(host.anyIoas("vm", id))).generation);
+    expect(told).toEqual([...new Set(told)].sort((a, b) => a - b));
   });
 
   it("is asked off the event loop: another holder may keep the IOAS locked for long", async () => {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
@@ -5,6 +6,7 @@ import type { Dialect } from "../../src/rpc/dialect.ts";
 import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { qmp } from "../../src/rpc/dialects/qmp.ts";
 import { EventLog } from "../../src/rpc/event-log.ts";
+import { collectGarbage } from "./garbage.ts";
 
 const NOW = 1_700_000_000_123;
 const logOf = (given: Partial<typeof DEFAULT_LIMITS> = {}) =>
@@ -24,6 +26,14 @@ describe("EventLog", () => {
       earlier,
       { a: 1, sequence: 42, timestamp: { seconds: 1_700_000_000, microseconds: 123_000 } },
     ]);
+  });
+
+  it("keeps nothing of what it has forgotten", async () => {
+    const log = logOf({ "event-history": 2 });
+    const added = Array.from({ length: 5 }, () => new WeakRef(log.add("A", {}).params));
+    await nextTurn();
+    collectGarbage();
+    expect(added.map((params) => params.deref() !== undefined)).toEqual([false, false, false, true, true]);
   });
 
   it("gives what a plain list of the last events gives, whatever it has forgotten", () => {

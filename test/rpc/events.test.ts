@@ -284,6 +284,7 @@ describe("a subscriber", () => {
     const [watcher, leaver, actor] = [connect(), connect(), connect()];
     for (const each of [watcher, leaver]) await each.ask("subscribe");
     await watcher.ask("unsubscribe");
+    expect(watcher.connection.waiting).toBe(0);
     leaver.connection.close();
     await actor.ask("create-ioas");
     expect(watcher.connection.names).toEqual([]);

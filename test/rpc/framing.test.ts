@@ -1,11 +1,10 @@
 import { isUtf8 } from "node:buffer";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Line, LineReader, NOT_UTF8 } from "../../src/rpc/framing.ts";
 import { runs } from "../runs.ts";
+import { collectGarbage } from "./garbage.ts";
 
 function read(chunks: readonly Uint8Array[], limit = 1024): Line[] {
   const reader = new LineReader(() => limit);
@@ -125,8 +124,3 @@ describe("LineReader", () => {
     expect(reader.push(Buffer.from("\nok\n"))).toEqual(["ok"]);
   });
 });
-
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
-}

@@ -22,7 +22,7 @@ export const fleet = defineCommand({
     "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
     "The exit status is 1 when it does not fit, there is no such place, or no host can take the guest.",
   ],
-  async run({ args: [name, ...args], options, out }) {
+  async run({ args: [name, ...args], options, out, errors }) {
     const known = Object.keys(QUESTIONS);
     if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
     const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
@@ -31,6 +31,6 @@ export const fleet = defineCommand({
         `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
       );
     beThrifty();
-    return (await load())({ args, options, out });
+    return (await load())({ args, options, out, errors });
   },
 });

@@ -19,10 +19,10 @@ export const probe = defineCommand({
     const devices = options.all
       ? (await client.call("query-devices", { available: true })).devices.map(({ device }) => device)
       : args;
-    const progress = new Progress(errors, devices.length);
+    const progress = new Progress(errors);
     const failures: unknown[] = [];
     for (const [at, device] of devices.entries()) {
-      progress.show(at, device);
+      if (devices.length > 1) progress.say(`${at} of ${devices.length}: ${device}`);
       try {
         const answer = await client.call("probe-device", { device });
         progress.clear();

@@ -18,9 +18,9 @@ import { everywhere, fleetWorth } from "./worth.ts";
 /** Whether a guest's memory map is valid on all of the hosts. */
 export const check: Answering = async (question) => {
   noMore(question.args);
-  const { out, options } = question;
+  const { out, errors, options } = question;
   const guest = guestFrom(question);
-  const { pool } = await askKnown(options);
+  const { pool } = await askKnown({ options, errors });
   const answer = checkAnswer(checkPool(pool, guest));
   out.answer(answer, () => [
     ...out.table(WINDOW_COLUMNS, answer.windows),
@@ -42,9 +42,9 @@ export function guestFrom({ options }: Pick<Question, "options">): Guest {
 }
 
 /** What all of the hosts allow. */
-export const predict: Answering = async ({ args, out, options }) => {
+export const predict: Answering = async ({ args, out, errors, options }) => {
   noMore(args);
-  const { pool } = await askKnown(options);
+  const { pool } = await askKnown({ options, errors });
   const answer = predictAnswer(predictPool(pool));
   const title = pool.size === 1 ? "1 host" : `${pool.size} hosts`;
   out.answer(answer, () => [
@@ -58,7 +58,7 @@ export const predict: Answering = async ({ args, out, options }) => {
 };
 
 /** A place of a size that is free on all of the hosts. */
-export const find: Answering = async ({ args, out, options }) => {
+export const find: Answering = async ({ args, out, errors, options }) => {
   const size = parseBytes(exactlyOne(args, "the size"), "find");
   const { alignment, avoid = [], down } = options;
   const request = {
@@ -70,7 +70,7 @@ export const find: Answering = async ({ args, out, options }) => {
       options["not-above"] === undefined ? undefined : parseBound("--not-above", options["not-above"]),
     direction: down ? ("down" as const) : ("up" as const),
   };
-  const { pool } = await askKnown(options);
+  const { pool } = await askKnown({ options, errors });
   const avoided = avoid.map((text) => toRange(parseRange(text)));
   const answer = findAnswer(findInPool(pool, request, avoided));
   const { range } = answer;

@@ -24,14 +24,14 @@ const COLUMNS: readonly Column<Host>[] = [
 ];
 
 /** Which hosts can take a guest with so many devices, and why the others cannot. */
-export const fits: Answering = async ({ args, out, options }) => {
+export const fits: Answering = async ({ args, out, errors, options }) => {
   noMore(args);
   const wants = (options.want ?? []).map(parseWant);
   const { windows } = guestOf(guestParams(options));
   if (windows.length === 0 && wants.length === 0) {
     throw new UsageError("which guest? give -m, --machine, --mtree or --layout, or --want; try --help");
   }
-  const { pool } = await askFleet(options);
+  const { pool } = await askFleet({ options, errors });
   const answer = fitsAnswer(fitsOf(pool, windows, wants));
   out.answer(answer, () => out.table(COLUMNS, answer.hosts));
   return answer.fits ? EXIT.yes : EXIT.no;

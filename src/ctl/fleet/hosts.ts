@@ -24,9 +24,9 @@ const COLUMNS: readonly Column<Host>[] = [
 ];
 
 /** Which hosts there are, and what their word is worth. Hosts of one class are alike. */
-export const hosts: Answering = async ({ args, options, out }) => {
+export const hosts: Answering = async ({ args, options, out, errors }) => {
   noMore(args);
-  const { fleet, pool, now } = await askFleet(options);
+  const { fleet, pool, now } = await askFleet({ options, errors });
   const chosen = new Set(pool.hosts.map(({ host }) => host));
   const answer = hostsAnswer(
     fleet.hosts(now).filter(({ host }) => chosen.has(host)),

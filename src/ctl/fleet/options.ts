@@ -1,11 +1,13 @@
 import { UsageError } from "../../command-line.ts";
-import type { Fleet } from "../../fleet/fleet.ts";
+import { Fleet } from "../../fleet/fleet.ts";
 import { snapshot } from "../../fleet/follow.ts";
 import { openStore, storeOptions } from "../../fleet/stores/open.ts";
 import type { FleetStore } from "../../fleet/stores/store.ts";
 import type { Want } from "../../plan/fleet/fits.ts";
 import { Pool, type PoolHost } from "../../plan/fleet/pool.ts";
 import type { Values } from "../command.ts";
+import { counted } from "../counted.ts";
+import { Progress } from "../terminal/progress.ts";
 
 /** Where a fleet is, when nobody says. */
 const USUAL_PLACE = "/var/lib/iovad-fleet";
@@ -38,6 +40,9 @@ export const FLEET_OPTIONS = {
 
 export type FleetValues = Values<typeof FLEET_OPTIONS>;
 
+/** Milliseconds between two looks at how far it is. */
+const GLANCE = 200;
+
 /** Rejects with UsageError, StoreError. */
 export function openFleet({ from, nats, ...others }: FleetValues): Promise<FleetStore> {
   if (from !== undefined && nats !== undefined) {
@@ -45,6 +50,12 @@ export function openFleet({ from, nats, ...others }: FleetValues): Promise<Fleet
   }
   const directory = nats === undefined ? (from ?? USUAL_PLACE) : undefined;
   return openStore(storeOptions({ ...others, nats, directory }));
+}
+
+/** What a fleet is asked with; where it is shown how far it is. */
+interface FleetQuestion {
+  readonly options: FleetValues;
+  readonly errors: NodeJS.WriteStream;
 }
 
 /** A fleet as it is now, and those of its hosts that are asked about. */
@@ -55,8 +66,8 @@ export interface Asked {
 }
 
 /** The same of hosts of which something is known of one at least, for what would be a promise otherwise. */
-export async function askKnown(options: FleetValues): Promise<Asked> {
-  const asked = await askFleet(options);
+export async function askKnown(question: FleetQuestion): Promise<Asked> {
+  const asked = await askFleet(question);
   if (asked.pool.size > 0) return asked;
   const { host, trouble = "it cannot be read" } = asked.pool.hosts[0] as PoolHost;
   const { length } = asked.pool.hosts;
@@ -66,15 +77,22 @@ export async function askKnown(options: FleetValues): Promise<Asked> {
 }
 
 /** Rejects with UsageError when the patterns match nothing: no host is no promise. */
-export async function askFleet(options: FleetValues): Promise<Asked> {
+export async function askFleet({ options, errors }: FleetQuestion): Promise<Asked> {
   const store = await openFleet(options);
+  const fleet = new Fleet();
+  const progress = new Progress(errors);
+  const show = () => progress.say(`${store.place}: ${counted(fleet.names.length, "host")} so far`);
+  show();
+  const glances = setInterval(show, GLANCE);
   try {
-    const fleet = await snapshot(store, Date.now);
+    await snapshot(store, Date.now, fleet);
     const now = Date.now();
     const hosts = fleet.hosts(now).filter(({ host }) => isChosen(host, options.hosts));
     if (hosts.length === 0) throw new UsageError(nobody(store, fleet, options.hosts));
     return { fleet, pool: new Pool(hosts), now };
   } finally {
+    clearInterval(glances);
+    progress.clear();
     await store.close();
   }
 }

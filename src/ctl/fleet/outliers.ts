@@ -15,9 +15,9 @@ import { fleetWorth, some } from "./worth.ts";
 const SHOWN = 4;
 
 /** Which hosts cost the others which addresses, greatest loss first. */
-export const outliers: Answering = async ({ args, out, options }) => {
+export const outliers: Answering = async ({ args, out, errors, options }) => {
   noMore(args);
-  const { pool } = await askKnown(options);
+  const { pool } = await askKnown({ options, errors });
   const answer = outliersAnswer(outliersOf(pool), worthOf(poolPlan(pool), pool));
   out.answer(answer, () => [
     ...(answer.outliers.length === 0

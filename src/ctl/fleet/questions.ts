@@ -15,6 +15,7 @@ export interface Question {
   readonly args: readonly string[];
   readonly options: Values<typeof QUESTION_OPTIONS>;
   readonly out: Output;
+  readonly errors: NodeJS.WriteStream;
 }
 
 /** Resolves to the exit status. */

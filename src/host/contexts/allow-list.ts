@@ -34,7 +34,7 @@ export async function allowRanges(
     throw new HostError(
       "RangeConflict",
       `IOAS ${ioas.id} cannot allow ranges that its devices reserve; query-allowed-ranges tells what is left`,
-      { errno: "EADDRINUSE", conflicts: conflictsIn(ranges, devices, denied) },
+      { errno: "EADDRINUSE", ...conflictsIn(ranges, devices, denied) },
     );
   } finally {
     ended();

@@ -23,7 +23,7 @@ export async function discover(context: Context, counters: CacheCounters): Promi
 async function search(context: Context, counters: CacheCounters): Promise<Ioas[]> {
   const iommufd = context.open();
   const found: Ioas[] = [];
-  const isAnothers = async (id: number) => !context.ioases.has(id) && (await iommufd.hasIoas(id, "off-loop"));
+  const isAnothers = async (id: number) => !context.ioases.has(id) && (await iommufd.hasIoas(id));
   for (let id = 1, last = PATIENCE; id <= last && !context.isClosing; id++) {
     const isNew = await isAnothers(id).catch((error) => {
       throw kernelError(error, "IOMMU_IOAS_IOVA_RANGES");

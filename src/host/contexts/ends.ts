@@ -22,7 +22,8 @@ export class Ends {
   constructor(parts: EndsParts) {
     this.#parts = parts;
     parts.handedOver.onAllBack = (context) => {
-      if (context.lease === "handed-over") void this.withLease(context);
+      // No client comes back for it, not even in a later life.
+      if (context.lease === "handed-over") void this.#byLease(context);
     };
   }
 
@@ -47,7 +48,10 @@ export class Ends {
 
   /** Ends a context whose owner is gone, unless somebody has done that before. Never rejects. */
   async withLease(context: Context): Promise<void> {
-    if (this.#leasesAreKept) return;
+    if (!this.#leasesAreKept) await this.#byLease(context);
+  }
+
+  async #byLease(context: Context): Promise<void> {
     await this.of(context, { cause: "lease", uid: null }).catch(() => undefined);
   }
 

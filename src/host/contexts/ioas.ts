@@ -108,7 +108,7 @@ export class Ioas {
   async #ask(): Promise<Allowed> {
     // Others may have changed it since it was last looked at.
     if (this.context.shared) {
-      this.#generation = Math.max(this.#generation + 1, ++this.context.looks);
+      this.#generation = this.context.looks = Math.max(this.#generation, this.context.looks) + 1;
       this.context.grown(this);
     }
     const { generation, isChanging } = this;

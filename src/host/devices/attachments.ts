@@ -158,11 +158,11 @@ export class Attachments {
     }
     const conflicts = ioas.allowList
       ? conflictsIn(ioas.allowList.ranges, [{ platform, reserved: knowledge.reserved(platform) }])
-      : [];
+      : { conflicts: [] };
     return new HostError(
       "RangeConflict",
       `${platform.device} reserves ranges that IOAS ${ioas.id} promises to allow or has mapped; shrink the list with allow-ranges, or attach the device to another IOAS`,
-      { errno: "EADDRINUSE", conflicts },
+      { errno: "EADDRINUSE", ...conflicts },
     );
   }
 }

@@ -1,9 +1,9 @@
 import { Iommufd, type IovaRanges } from "../../kernel/iommufd.ts";
-import type { Kernel } from "../../kernel/kernel.ts";
+import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 import { VfioDevice } from "../../kernel/vfio.ts";
 import { openIommufdFailure } from "../contexts/open-failures.ts";
 import { HostError } from "../errors.ts";
-import { kernelError } from "../failures.ts";
+import { kernelError, readableNow } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
 import type { Backend } from "../knowledge/learnt.ts";
@@ -38,7 +38,7 @@ export class Binding {
 
   /** @throws HostError DeviceNotFound */
   find(device: string): PlatformDevice {
-    const found = this.#parts.census.find(device);
+    const found = readableNow(() => this.#parts.census.find(device));
     if (found) return found;
     throw deviceNotFound(device);
   }
@@ -114,7 +114,8 @@ export class Binding {
   /** `iommufd`: whose own devices are not in the way. */
   async #evidence(device: PlatformDevice, iommufd?: Iommufd): Promise<BindEvidence> {
     const { census, devices, lasting, platform, users } = this.#parts;
-    atOnce(census.look(device.group));
+    // What cannot be read is no evidence; the refusal itself still is.
+    ifPossible(() => atOnce(census.look(device.group)));
     const group = [...(census.group(device.group)?.devices.values() ?? [])];
     const openers = (await users.of(group)) ?? [];
     const isElsewhere = (held: HeldDevice | undefined) => held && held.context.open() !== iommufd;
@@ -124,7 +125,7 @@ export class Binding {
       openers: openers.map(({ pid }) => pid),
       boundElsewhere: group
         .filter((each) => isOnVfioDriver(each) && !devices.get(each.device))
-        .filter((each) => platform.isEnabled(each))
+        .filter((each) => ifPossible(() => platform.isEnabled(each)) ?? false)
         .map((each) => each.device),
     };
   }
@@ -151,7 +152,8 @@ export class Binding {
     }
     let isSame = false;
     try {
-      isSame = this.#parts.kernel.deviceNumber(vfio.fd) === this.#parts.platform.cdevNumber(device);
+      const number = readableNow(() => this.#parts.platform.cdevNumber(device));
+      isSame = this.#parts.kernel.deviceNumber(vfio.fd) === number;
     } finally {
       if (!isSame) void vfio.close().catch(() => undefined);
     }

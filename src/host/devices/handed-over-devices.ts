@@ -2,6 +2,7 @@ import type { End, Tell } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
 import type { Owner } from "../contexts/owners.ts";
 import { HostError } from "../errors.ts";
+import { readable } from "../failures.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
 
@@ -81,7 +82,7 @@ export class HandedOverDevices {
   /** Rejects with HostError DeviceBusy while a client has the device. */
   async refuse(device: string): Promise<void> {
     if (!this.#devices.has(device)) return;
-    await this.#review(device);
+    await readable(this.#review(device));
     const handedOver = this.#devices.get(device);
     if (!handedOver) return;
     const context = handedOver.context.name;

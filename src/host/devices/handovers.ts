@@ -51,6 +51,9 @@ export class HandOvers {
     await handedOver.refuse(device);
     const { group } = binding.find(device);
     const give = async () => {
+      // Until it was this one's turn, anybody may have held the device or ended the context.
+      devices.refuseHeld(device);
+      context.refuseClosing();
       const platform = binding.find(device);
       await binding.refuseHopeless(platform, context.open());
       const { fd } = binding.open(platform);

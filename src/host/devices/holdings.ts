@@ -68,13 +68,14 @@ export class Holdings {
 
   /**
    * Gives a device back that the kernel asks for, after what is under way on it; nothing of what is known of it holds any
-   * longer. A context that is being destroyed does so by itself. Never rejects.
+   * longer. A context that is being destroyed does so by itself, and is waited for. Never rejects.
    */
   async giveBack(held: HeldDevice): Promise<void> {
     const { devices, knowledge, turns } = this.#parts;
     const { device } = held.platform;
     const isHeld = () => devices.get(device) === held;
-    if (held.context.isClosing || !isHeld()) return;
+    if (!isHeld()) return;
+    if (held.context.ending) return held.context.ending.catch(() => undefined);
     knowledge.forget(device);
     await held.context.run(async () => {
       while (isHeld()) {

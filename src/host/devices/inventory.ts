@@ -42,12 +42,17 @@ export class Inventory {
   #steps: Iterator<undefined, void> | undefined;
   #looks = 0;
   #due: NodeJS.Timeout | undefined;
+  /** Those that are on their way back to the kernel. */
+  readonly #givenBack = new Set<HeldDevice>();
+  /** What an earlier life has left is being settled: until that is done nothing else touches it. */
+  #isWaiting: boolean;
   #isClosed = false;
 
   /** What is there by now is not news to anybody who was told nothing. */
   constructor(parts: InventoryParts) {
     this.#parts = parts;
     const { census, kernel, knowledge, platform, records, told } = parts;
+    this.#isWaiting = told !== undefined;
     ifPossible(() => kernel.watchDevices((event) => this.#hear(event)));
     for (const { platform: seen } of told ?? []) census.takeOver(seen);
     for (const group of new Set([...platform.groups(), ...census.groups()])) {
@@ -84,6 +89,11 @@ export class Inventory {
   async lookAtGroup(group: number, slice: Slice): Promise<void> {
     await inSlices(this.#lookAtGroup(group), slice);
     this.#removeMissing();
+  }
+
+  /** What an earlier life has left is settled: from now on it is looked whenever something happens. A look is to follow. */
+  begin(): void {
+    this.#isWaiting = false;
   }
 
   /** No look follows. */
@@ -141,8 +151,14 @@ export class Inventory {
     }
   }
 
+  /** However many looks find that it is to be. */
   #giveBack(held: HeldDevice): void {
-    void this.#parts.holdings.giveBack(held).then(() => this.#lookSoon());
+    if (this.#givenBack.has(held)) return;
+    this.#givenBack.add(held);
+    void this.#parts.holdings.giveBack(held).then(() => {
+      this.#givenBack.delete(held);
+      this.#lookSoon();
+    });
   }
 
   #takeBack(device: string): void {
@@ -167,7 +183,7 @@ export class Inventory {
   }
 
   #lookSoon(delay = SHOWER): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isWaiting) return;
     this.#due ??= setTimeout(() => {
       this.#due = undefined;
       void this.#lookNow();

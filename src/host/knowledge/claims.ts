@@ -45,16 +45,28 @@ function claimsOf({ platform: { device, group }, reserved }: KnownDevice): Claim
   return [...claims, ...unclaimed(excluded, claims, { device, group, kind: "reserved-elsewhere" })];
 }
 
+/** What an error says of conflicts; truncated: there are more. */
+export interface Conflicts {
+  readonly conflicts: readonly Exclusion[];
+  readonly truncated?: true;
+}
+
+/** How many causes an error names. */
+const CAUSE_LIMIT = 1024;
+
 /**
- * Which parts of `wanted` the devices exclude, and why. `denied`: what of it the kernel excludes, where it has told;
- * what no device accounts for is `reserved-elsewhere` then.
+ * Which parts of `wanted` the devices exclude, and why: the first ones. `denied`: what of it the kernel excludes, where it
+ * has told; what no device accounts for is `reserved-elsewhere` then.
  */
-export function conflictsIn(
-  wanted: RangeSet,
-  devices: readonly KnownDevice[],
-  denied?: RangeSet,
-): Exclusion[] {
+export function conflictsIn(wanted: RangeSet, devices: readonly KnownDevice[], denied?: RangeSet): Conflicts {
   const claims = devices.flatMap(deviceClaims);
   const rest = denied ? unclaimed(denied, claims, { kind: "reserved-elsewhere" }) : [];
-  return [...attribute([...claims, ...rest], denied ?? wanted)];
+  const conflicts: Exclusion[] = [];
+  let left = CAUSE_LIMIT;
+  for (const exclusion of attribute([...claims, ...rest], denied ?? wanted)) {
+    left -= exclusion.causes.length;
+    if (left < 0) return { conflicts, truncated: true };
+    conflicts.push(exclusion);
+  }
+  return { conflicts };
 }

@@ -142,7 +142,10 @@ export class Settlement {
   #destroyOrphans(context: Context): void {
     if (context.shared) return;
     const iommufd = context.open();
-    const known = [...context.ioases.keys(), ...this.#heldIn(context).map(({ deviceId }) => deviceId)];
+    const known = [
+      ...context.ioases.keys(),
+      ...this.#parts.devices.inContext(context).map(({ deviceId }) => deviceId),
+    ];
     for (let id = 1, last = Math.max(0, ...known) + PATIENCE; id <= last; id++) {
       if (context.ioases.has(id) || !this.#exists(context, id)) continue;
       ifPossible(() => iommufd.destroy(id));
@@ -181,7 +184,7 @@ export class Settlement {
   /** A device that something was under way with: by it, an IOAS with none has changed. */
   #concerned(context: Context): string | undefined {
     const lost = this.#losses.flatMap(({ device }) => device ?? []);
-    const held = this.#heldIn(context).map(({ platform }) => platform.device);
+    const held = this.#parts.devices.inContext(context).map(({ platform }) => platform.device);
     return [...this.#intents.devices(), ...lost, ...held][0];
   }
 
@@ -191,11 +194,6 @@ export class Settlement {
 
   #openContexts(): Context[] {
     return this.#parts.contexts.all().filter(({ isOpen }) => isOpen);
-  }
-
-  #heldIn(context: Context | string): HeldDevice[] {
-    const name = typeof context === "string" ? context : context.name;
-    return this.#parts.devices.all().filter((held) => held.context.name === name);
   }
 
   #exists(context: Context, id: number): boolean {

@@ -67,7 +67,7 @@ export class ThreadPool<Request, Answer = number> {
     } catch (error) {
       // No room for one thread more: wait for one there is, if there is one.
       if (this.#threads.size > 0) this.#queue.push(call);
-      else call.reject(error);
+      else for (const each of [call, ...this.#queue.splice(0)]) each.reject(error);
       return;
     }
     const thread: Thread<Request, Answer> = { worker, call: undefined, retirement: undefined };

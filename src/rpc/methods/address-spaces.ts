@@ -19,7 +19,10 @@ import {
   wireRanges,
 } from "../types.ts";
 import { ownContext, ownIoas, ownWholeContext } from "./ownership.ts";
+import { refuseTooManyRanges } from "./planning-limits.ts";
 import { toWireRanges } from "./wire.ts";
+
+const FEWER_RANGES = "allow what the guest's memory map needs as fewer, larger ranges";
 
 export const queryContexts = defineMethod({
   name: "query-contexts",
@@ -202,8 +205,12 @@ export const allowRanges = defineMethod({
     "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
   params: () => z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
   result: () => z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
-  errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "RangeConflict", "KernelError"],
+  errors: [
+    ...(["ContextNotFound", "IoasNotFound", "PermissionDenied"] as const),
+    ...(["RangeConflict", "LimitExceeded", "KernelError"] as const),
+  ],
   handler: async ({ context: name, ioas, ranges }, call) => {
+    refuseTooManyRanges(call.limits, "ranges", [ranges], FEWER_RANGES);
     const wanted = await call.slice.run(NamedRanges.from(ranges));
     for (const { start, last } of wanted) {
       if (start !== last) continue;

@@ -80,7 +80,7 @@ export const queryHostProfile = defineMethod({
         ...details,
       })
       .meta({ id: "HostProfile" }),
-  errors: ["DeviceNotFound", "LimitExceeded"],
+  errors: ["DeviceNotFound", "LimitExceeded", "KernelError"],
   handler: async ({ devices, host: name, detail }, call) => {
     if (devices?.length === 0) throw invalidParams(NO_DEVICES);
     const { events, host, slice } = call;

@@ -160,8 +160,8 @@ async function spaceSource(
 ): Promise<Source> {
   const ioas = call.host.anyIoas(context, id);
   const { ranges, alignment } = await call.host.allowed(ioas);
-  const attached = await call.slice.map(ioas.devices, (name) => call.host.platform.find(name) ?? []);
-  const source = await call.slice.run(ioasSource(ranges, alignment, await knownOf(attached.flat(), call)));
+  const attached = await knownOf(call.host.attached(ioas), call);
+  const source = await call.slice.run(ioasSource(ranges, alignment, attached));
   const isEmpty = ioas.devices.size === 0 && source.claims.length === 0;
   // What nothing is attached to allows everything, and that is no promise to anybody.
   return isEmpty && chosen.length === 0 ? { ...source, gap: { emptyIoas: id } } : source;
