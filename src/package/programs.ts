@@ -29,7 +29,7 @@ export function programs({ bin, exports }: PackageJson): Programs {
   const entries = built.map((path) => path.replace(/^(?:\.\/)?dist\/(.*)\.js$/, "$1"));
   return {
     daemon: ["main"],
-    threads: ["kernel/linux/thread", "kernel/linux/open-files"],
+    threads: ["kernel/linux/thread", "kernel/linux/search"],
     clients: [...entries.filter((entry) => entry !== "main"), "demo/main"],
   };
 }

@@ -68,7 +68,7 @@ it("what is installed loads nothing but Node.js and koffi", () => {
 });
 
 it("a thread does not load the daemon", () => {
-  for (const name of ["thread", "open-files"]) {
+  for (const name of ["thread", "search"]) {
     const text = readFileSync(join(installed, `dist/kernel/linux/${name}.js`), "utf8");
     expect(text).toContain("parentPort");
     expect(text).not.toContain("chunks/daemon/");

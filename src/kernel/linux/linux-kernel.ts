@@ -5,7 +5,7 @@ import { addressOf } from "../../libc/library.ts";
 import { whenReadable } from "../../libc/readiness.ts";
 import { errnoName } from "../../uapi/errno.ts";
 import { type DeviceEvent, type FileUse, type Kernel, type Pointer, SystemCallError } from "../kernel.ts";
-import type { Found } from "./open-files.ts";
+import type { Found } from "./search.ts";
 import type { BlockingCall } from "./thread.ts";
 import { ThreadPool } from "./thread-pool.ts";
 import { openUevents, type Uevents } from "./uevents.ts";
@@ -33,7 +33,7 @@ export class LinuxKernel implements Kernel {
     idleTimeout: IDLE_MILLISECONDS,
   });
   readonly #searches = new ThreadPool<string, Found>({
-    script: new URL("./open-files.js", import.meta.url),
+    script: new URL("./search.js", import.meta.url),
     maxThreads: 1,
     idleTimeout: IDLE_MILLISECONDS,
   });

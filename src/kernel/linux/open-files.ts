@@ -1,10 +1,6 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { parentPort } from "node:worker_threads";
 import type { FileUse } from "../kernel.ts";
-
-/** The answer of the thread: what it found, or what node:fs threw. */
-export type Found = { readonly uses: readonly FileUse[] } | { readonly errno: number; readonly call: string };
 
 /** What a process that ends meanwhile, or that may not be looked into, fails with: it is nobody's evidence. */
 const UNSEEN: ReadonlySet<string | undefined> = new Set([
@@ -121,16 +117,3 @@ function seen<T>(read: () => T): T | undefined {
     throw error;
   }
 }
-
-// The file a thread runs: one search at a time.
-parentPort?.on("message", (prefix: string) => {
-  let found: Found;
-  try {
-    found = { uses: openFiles(prefix) };
-  } catch (error) {
-    const { errno, syscall } = error as NodeJS.ErrnoException;
-    if (errno === undefined || syscall === undefined) throw error;
-    found = { errno: -errno, call: syscall };
-  }
-  parentPort?.postMessage(found);
-});
