@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { backoff } from "./backoff.ts";
 import type { Answer } from "./calls.ts";
 import { Connection, type ConnectionOptions, type EndReason } from "./connection.ts";
-import { DaemonError } from "./errors.ts";
+import { isLasting } from "./errors.ts";
 import { type EventOptions, EventStream } from "./event-stream.ts";
 import * as fault from "./faults.ts";
 import { Leases } from "./leases.ts";
@@ -19,9 +19,6 @@ export interface ClientOptions extends Omit<ConnectionOptions, "notified"> {
   /** Gives numbers from 0 to 1. */
   readonly random: () => number;
 }
-
-/** What another try does not mend. */
-const LASTING: ReadonlySet<string> = new Set(["NOT_IOVAD", "PROTOCOL", "GARBAGE", "TOO_LONG"]);
 
 /**
  * A client of the daemon. Its requests are answered in their order: who must not wait behind a slow one of its own
@@ -165,7 +162,7 @@ export class Client {
         this.#use(connection);
         return connection;
       } catch (error) {
-        if (isLasting(error as EndReason)) throw error;
+        if (isLasting(error)) throw error;
       }
     }
     throw fault.closedHere();
@@ -179,9 +176,4 @@ export class Client {
     this.#stream?.end(isWanted ? undefined : reason);
     this.#over(isWanted ? undefined : reason);
   }
-}
-
-function isLasting(reason: EndReason): boolean {
-  if (reason instanceof DaemonError) return reason.class !== "LimitExceeded";
-  return LASTING.has(reason.code);
 }

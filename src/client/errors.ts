@@ -65,3 +65,11 @@ export class ConnectionError extends Error {
     this.code = code;
   }
 }
+
+const LASTING: ReadonlySet<string> = new Set(["NOT_IOVAD", "PROTOCOL", "GARBAGE", "TOO_LONG"]);
+
+/** Whether another try to connect does not mend it. */
+export function isLasting(error: unknown): boolean {
+  if (error instanceof DaemonError) return error.class !== "LimitExceeded";
+  return error instanceof ConnectionError && LASTING.has(error.code);
+}

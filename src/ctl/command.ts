@@ -55,6 +55,8 @@ export interface Command<Options extends OptionDefinitions = OptionDefinitions> 
   readonly options: Options;
   /** For `--help` and the man page, beside the summary: paragraphs. */
   readonly details?: readonly string[];
+  /** What its first argument may be, where that is a word of few. */
+  readonly words?: readonly string[];
   /** Resolves to the exit status; 0 when to nothing. */
   run(invocation: Invocation<Options>): Promise<number | undefined>;
 }

@@ -1,5 +1,5 @@
 import { findCommand, GLOBAL_OPTIONS } from "./arguments.ts";
-import type { CommandEntry } from "./command.ts";
+import type { CommandEntry, OptionDefinitions } from "./command.ts";
 import { chooseDaemon } from "./daemon.ts";
 import { SHELLS } from "./shell-completion.ts";
 
@@ -25,17 +25,29 @@ async function candidatesFor(
   current: string,
   commands: readonly CommandEntry[],
 ): Promise<string[]> {
-  const { command: name } = findCommand(before);
+  const { command: name, rest } = findCommand(before);
   const entry = commands.find((each) => each.name === name);
+  const command = await entry?.load();
+  const options: OptionDefinitions = { ...GLOBAL_OPTIONS, ...command?.options };
   if (current.startsWith("-")) {
-    const own = entry ? Object.keys((await entry.load()).options) : [];
-    return [...Object.keys(GLOBAL_OPTIONS), ...own]
+    return Object.keys(options)
       .filter((option) => option.length > 1)
       .map((option) => `--${option}`);
   }
+  const value = valueAfter(before.at(-1), options);
+  if (value !== undefined) return value.includes("|") ? value.split("|") : live(before, "", value);
   if (!entry) return commands.filter(({ isHidden }) => !isHidden).map((each) => each.name);
   if (name === "completion") return [...SHELLS];
+  if (command?.words) return rest.some((word) => command.words?.includes(word)) ? [] : [...command.words];
   return live(before, entry.name, entry.synopsis);
+}
+
+/** What the value of an option stands for: `a|b` for one of them; undefined where the word before is no such option. */
+function valueAfter(word: string | undefined, options: OptionDefinitions): string | undefined {
+  const found = Object.entries(options).find(
+    ([name, { short }]) => word === `--${name}` || (short !== undefined && word === `-${short}`),
+  );
+  return found?.[1].type === "string" ? (found[1].value ?? "") : undefined;
 }
 
 /** Names that only the daemon knows. */

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { type Client, connect, DEFAULT_SOCKET } from "../client/index.ts";
+import { UsageError } from "../command-line.ts";
 import type { Daemon } from "./command.ts";
 import { DryRun } from "./dry-run.ts";
 
@@ -11,8 +12,10 @@ export interface DaemonChoice {
   readonly dryRun: ((line: string) => void) | undefined;
 }
 
-/** The daemon that the command line and the environment name. Nothing is connected until a command asks. */
+/** The daemon that the command line and the environment name. Nothing is connected until a command asks. @throws UsageError */
 export function chooseDaemon({ socket, host, dryRun }: DaemonChoice, env: NodeJS.ProcessEnv): Daemon {
+  if (socket === "") throw new UsageError("-s takes the path of the daemon's socket");
+  if (host === "") throw new UsageError("-H takes a host, as ssh does");
   const path = socket ?? usualSocket(env);
   const via = host === undefined ? undefined : remote(host, socket);
   const endpoint = { socket: host ?? path, ...(via ? { via } : {}) };

@@ -38,6 +38,7 @@ function why(method: string, params: Readonly<Record<string, unknown>>): string 
   const { cause, uid, count, driver, state } = params as Record<string, never>;
   if (method === "ALLOWED_RANGES_CHANGED") return rangesChange(params as unknown as RangesChange);
   if (method === "DEVICE_CHANGED") return `now ${state} on ${driver ?? "no driver"}`;
+  if (method === "ALLOW_LIST_CHANGED") return keptText(params["allow-list"] as readonly Piece[] | null);
   if (method === "RESTARTED") return lostText(params.lost);
   if (count !== undefined) return `${count} events`;
   if (cause === undefined) return "";
@@ -47,6 +48,10 @@ function why(method: string, params: Readonly<Record<string, unknown>>): string 
 interface Piece {
   readonly start: string;
   readonly last: string;
+}
+
+function keptText(kept: readonly Piece[] | null): string {
+  return kept ? `keeps ${kept.map(({ start, last }) => `${start}-${last}`).join(" ")}` : "keeps nothing";
 }
 
 export interface RangesChange {

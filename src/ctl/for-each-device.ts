@@ -1,5 +1,11 @@
 import type { Client, Params, Result } from "../client/index.ts";
+import { NoAnswer } from "./dry-run.ts";
 import type { Output } from "./terminal/output.ts";
+
+/** The next request does not depend on the answer. */
+function unlessDry(error: unknown): undefined {
+  if (!(error instanceof NoAnswer)) throw error;
+}
 
 type Method = "hold-device" | "release-device" | "detach-device" | "attach-device";
 
@@ -15,8 +21,8 @@ export async function forEachDevice<Name extends Method>(
   line: (answer: Result<Name>) => string,
 ): Promise<void> {
   for (const params of all) {
-    const answer = (await client.request(method, params)) as Result<Name>;
-    out.answer(answer, () => [line(answer)]);
+    const answer = (await client.request(method, params).catch(unlessDry)) as Result<Name> | undefined;
+    if (answer) out.answer(answer, () => [line(answer)]);
   }
   await client.close();
 }

@@ -95,7 +95,7 @@ const FLAGS: Readonly<Record<string, boolean>> = {
 };
 
 /** What the daemon takes as a machine; which types and options there are, it knows. @throws UsageError */
-export function parseMachine(text: string, memory: string | undefined): MachineParam {
+function parseMachine(text: string, memory: string | undefined): MachineParam {
   const [name = "", ...options] = text.split(",");
   const [, full, version] = FULL_NAME.exec(name) ?? [];
   const type = full === undefined ? name.replace(/^type=/, "") : (FULL_TYPES[full] as string);
@@ -141,7 +141,10 @@ function inMegabytes(size: string): string {
 function parseWindow(text: string) {
   const at = text.indexOf("=");
   if (at < 1) throw new UsageError(`--layout ${text}: write NAME=START+SIZE, as in ram=0x0+2G`);
-  return { name: text.slice(0, at), ...parseRange(text.slice(at + 1)) };
+  const range = text.slice(at + 1);
+  if (!/[-+]/.test(range))
+    throw new UsageError(`--layout ${text}: how long? write NAME=START+SIZE, as in ram=0x0+2G`);
+  return { name: text.slice(0, at), ...parseRange(range) };
 }
 
 /** Of a file, or of standard input. @throws UsageError */

@@ -40,7 +40,7 @@ export function commandHelp(
   ].join("\n\n");
 }
 
-export function exitStatuses(): string {
+function exitStatuses(): string {
   return Object.entries(EXIT_SUMMARIES)
     .map(([name, about]) => `${EXIT[name as keyof typeof EXIT]} ${about}`)
     .join("; ");

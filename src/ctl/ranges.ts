@@ -41,7 +41,7 @@ export function parseRange(text: string): WireRange {
 
 function address(text: string, whole: string): bigint {
   try {
-    return parseAddress(text);
+    return boundOf(text);
   } catch {
     throw new UsageError(
       `"${whole}" is no range: write 0xSTART-0xLAST (inclusive), 0xSTART+SIZE, or an address`,
@@ -49,10 +49,16 @@ function address(text: string, whole: string): bigint {
   }
 }
 
+/** 0 is the same in any form. */
+function boundOf(text: string): bigint {
+  if (text === "0") return 0n;
+  return SIZE.test(text) ? parseSize(text) : parseAddress(text);
+}
+
 /** An address, as it is written or as the size of what lies below it: 4G. @throws UsageError */
 export function parseBound(option: string, text: string): bigint {
   try {
-    return SIZE.test(text) ? parseSize(text) : parseAddress(text);
+    return boundOf(text);
   } catch {
     throw new UsageError(`${option} takes an address, as in 0x100000000 or 4G, not "${text}"`);
   }

@@ -1,6 +1,6 @@
 import type { Result } from "../client/index.ts";
 import { RANGE_COLUMNS } from "./range-columns.ts";
-import { rangeText, sizeOf } from "./ranges.ts";
+import { rangeText, sizeOf, toRange } from "./ranges.ts";
 import type { Output } from "./terminal/output.ts";
 import type { Column } from "./terminal/table.ts";
 
@@ -26,10 +26,17 @@ const APERTURES: Readonly<Record<Reserved["aperture-source"], string>> = {
   unknown: "unknown; probe tells",
 };
 
+/** Of what begins at 0 and ends with all bits set, as host-phys-bits-limit= takes them. */
+function bitsOf(range: Parameters<typeof toRange>[0]): string {
+  const { start, last } = toRange(range);
+  const bits = last.toString(2);
+  return start === 0n && !bits.includes("0") ? `, ${bits.length} bits` : "";
+}
+
 /** What is known of one device, for people: its regions, then what lies around them. */
 export function reservedLines(answer: Reserved, out: Output): string[] {
   const { aperture, reserved } = answer;
-  const extent = aperture ? `${rangeText(aperture)} (${sizeOf(aperture)}), ` : "";
+  const extent = aperture ? `${rangeText(aperture)} (${sizeOf(aperture)}${bitsOf(aperture)}), ` : "";
   return [
     ...out.table(COLUMNS, answer.regions),
     ...out.facts([

@@ -1,13 +1,16 @@
 import { DaemonError } from "../client/index.ts";
 import { complain, UsageError, version } from "../command-line.ts";
 import { suggestion } from "../nearest.ts";
+import { type Cause, causesText } from "../picture/causes.ts";
 import { findCommand, parseArguments } from "./arguments.ts";
 import type { Command, Invocation } from "./command.ts";
 import { COMMANDS } from "./commands/index.ts";
+import { counted } from "./counted.ts";
 import { chooseDaemon } from "./daemon.ts";
 import { NoAnswer } from "./dry-run.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { inCommands } from "./in-commands.ts";
+import { rangeText, type WireRange } from "./ranges.ts";
 import { Output } from "./terminal/output.ts";
 
 /** What a command line is run in: the process, as a rule. */
@@ -22,9 +25,19 @@ export async function run(argv: readonly string[], surroundings: Surroundings = 
     const { message } = error as Error;
     // Whoever calls methods knows them by their names.
     const isForPeople = error instanceof DaemonError && findCommand(argv).command !== "call";
-    complain("iovactl", isForPeople ? inCommands(message) : message, surroundings.stderr);
+    const told = isForPeople ? inCommands(message) + conflictsText(error) : message;
+    complain("iovactl", told, surroundings.stderr);
     return exitStatusOf(error);
   }
+}
+
+/** Which ranges, and whose. */
+function conflictsText({ data }: DaemonError): string {
+  const conflicts = (data.conflicts ?? []) as readonly (WireRange & { readonly causes: readonly Cause[] })[];
+  const [first, ...others] = conflicts.map((each) => `${rangeText(each)} ${causesText(each.causes)}`);
+  if (first === undefined) return "";
+  const more = others.length > 0 ? `, and ${counted(others.length, "more range")}` : "";
+  return ` (${first}${more})`;
 }
 
 async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surroundings): Promise<number> {

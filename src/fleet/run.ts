@@ -1,15 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { backoff } from "../client/backoff.ts";
-import { type Client, ConnectionError, connect, DaemonError } from "../client/index.ts";
+import { isLasting } from "../client/errors.ts";
+import { type Client, connect } from "../client/index.ts";
 import { complain } from "../command-line.ts";
 import { removeFeatures, writeFeatures } from "./features.ts";
 import type { FleetOptions } from "./options.ts";
 import { Publisher } from "./publisher.ts";
 import { openStore } from "./stores/open.ts";
-
-/** Another try is of no use. */
-const LASTING: ReadonlySet<string> = new Set(["NOT_IOVAD", "PROTOCOL", "GARBAGE", "TOO_LONG"]);
 
 const say = (message: string) => complain("iovad-fleet", message);
 
@@ -55,9 +53,4 @@ async function connectAtLast(socket: string, signal: AbortSignal): Promise<Clien
     if (signal.aborted) return undefined;
   }
   return undefined;
-}
-
-function isLasting(error: unknown): boolean {
-  if (error instanceof DaemonError) return error.class !== "LimitExceeded";
-  return error instanceof ConnectionError && LASTING.has(error.code);
 }

@@ -29,6 +29,8 @@ export class Directory {
     this.#parts = parts;
   }
 
+  readonly #isKnown = (device: string) => this.#parts.census.get(device) !== undefined;
+
   /** Looks at every device. */
   look(slice: Slice): Promise<void> {
     return readable(this.#parts.inventory.look(slice));
@@ -46,7 +48,7 @@ export class Directory {
     await readable(inventory.lookAt(device, slice).then(() => handedOver.review([device])));
     const record = records.get(device);
     if (record) return record;
-    throw deviceNotFound(device);
+    throw deviceNotFound(device, this.#isKnown);
   }
 
   /** The devices of a group, sorted by name; none when there is no such group. */
@@ -64,7 +66,7 @@ export class Directory {
     if (group !== undefined) await readable(inSlices(census.look(group), slice));
     const found = group === undefined ? undefined : census.present(device);
     if (found) return found;
-    throw deviceNotFound(device);
+    throw deviceNotFound(device, this.#isKnown);
   }
 
   /** The same of many, each name once; what has changed is told. The DeviceNotFound that it rejects with names all that are missing. */
@@ -81,7 +83,10 @@ export class Directory {
     const found = wanted.flatMap((device) => census.present(device) ?? []);
     if (found.length === wanted.length) return found;
     const there = new Set(found.map(({ device }) => device));
-    throw devicesNotFound(wanted.filter((device) => !there.has(device)));
+    throw devicesNotFound(
+      wanted.filter((device) => !there.has(device)),
+      this.#isKnown,
+    );
   }
 
   /** Tells of each device who else has it open; null where /proc cannot be read. Dear: see Users. */

@@ -73,7 +73,7 @@ export function invalidParams(message: string): JSONRPCErrorException {
 /** -32601. `known`: the names that there are. */
 export function methodNotFound(name: string, known: Iterable<string>): JSONRPCErrorException {
   return new JSONRPCErrorException(
-    `Method not found: ${quote(name)}${suggestion(name, known)}; query-commands lists the methods`,
+    `Method not found: ${quote(name)}${suggestion(name, known)} (query-commands lists the methods)`,
     JSONRPCErrorCode.MethodNotFound,
     classed("MethodNotFound"),
   );

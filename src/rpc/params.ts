@@ -156,7 +156,7 @@ function withoutWrapping(type: z.core.$ZodType, value: unknown): z.core.$ZodType
 const knownToHaveLists = new WeakMap<z.core.$ZodType, boolean>();
 
 /** Whether an array stands anywhere in the type, where {@link parseWhole} comes by. */
-export function hasLists(type: z.core.$ZodType): boolean {
+function hasLists(type: z.core.$ZodType): boolean {
   const known = knownToHaveLists.get(type);
   if (known !== undefined) return known;
   let found = false;

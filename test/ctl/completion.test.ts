@@ -39,6 +39,10 @@ it.each([
   ["options, the command's own among them", ["devices", "--tr"], ["--tree"]],
   ["devices", ["-s", "SOCKET", "map", "0000:8"], ["0000:83:00.0", "0000:84:00.0"]],
   ["devices as lspci has them", ["-s", "SOCKET", "reserved", "83"], ["83:00.0"]],
+  ["what an option's value may be", ["devices", "--state", "h"], ["handed-over", "held"]],
+  ["nothing of a value that may be anything", ["-s", "SOCKET", "check", "-m", "0000:8"], []],
+  ["IO address spaces", ["-s", "SOCKET", "check", "--ioas", ""], []],
+  ["a fleet's questions", ["fleet", "o"], ["outliers"]],
   ["methods", ["-s", "SOCKET", "call", "query-host"], ["query-host-profile"]],
   ["nothing where there is no daemon", ["-s", "/nowhere", "map", "0000:8"], []],
 ])("knows %s", async (_what, words, expected) => {

@@ -90,10 +90,10 @@ it("says what to do where no daemon is, with status 3", async () => {
 });
 
 it("speaks of commands where the daemon speaks of methods, but to who calls those", async () => {
-  expect((await ask("reserved", "99:00.0")).stderr).toContain("; iovactl devices lists them");
+  expect((await ask("reserved", "99:00.0")).stderr).toContain("(iovactl devices lists them)");
   expect((await ask("map", "83:00.0")).stdout).toContain("(iovactl probe)");
   expect((await ask("call", "query-reserved-ranges", '{"device":"99:00.0"}')).stderr).toContain(
-    "; query-devices lists them",
+    "(query-devices lists them)",
   );
 });
 
@@ -110,7 +110,7 @@ it("takes an address as the size of what lies below it", async () => {
   expect(await requestOf("find", "1G", "--not-below", "4G", "--not-above", "0XFFFFFFFFF", "83:00.0")).toEqual(
     expect.objectContaining({
       params: {
-        ...{ size: "1G", devices: ["83:00.0"] },
+        ...{ size: "0x40000000", devices: ["83:00.0"] },
         ...{ "not-below": "0x100000000", "not-above": "0xfffffffff" },
       },
     }),
@@ -123,8 +123,114 @@ it.each([
   ["devices -o grop", "group"],
   ["call query-device", "query-devices"],
   ["schema query-device", "query-devices"],
+  ["reserved 84:00", "0000:84:00.0"],
+  ["reserved 3:0.0", "0000:03:00.0"],
+  ["reserved 0:84:00.7", "0000:84:00.0"],
+  ["map 84.00.0", "0000:84:00.0"],
 ])("names what is near to %s", async (line, meant) => {
   expect((await ask(...line.split(" "))).stderr).toContain(`did you mean ${meant}?`);
+});
+
+it.each([
+  ["-s", ["-s", ""], "-s takes the path"],
+  ["-H", ["-H", ""], "-H takes a host"],
+])("refuses an empty %s, as an unset variable makes it", async (_option, given, told) => {
+  const { status, stderr } = await iovactl([...given, "status"]);
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(told) });
+});
+
+it.each([
+  ["find 4096 83:00.0", '"4096" is none: write a number and a unit'],
+  ["check --layout ram=0x0 83:00.0", "how long?"],
+  ["check --machine q35 83:00.0", "give -m SIZE"],
+  ["check --machine virt,highmem=of -m 1G 83:00.0", "highmem= takes on or off"],
+  ["fleet fits -m 1G --want 2:10de", "write N:VENDOR:DEVICE"],
+  ["fleet hosts --dry-run", "fleet sends the daemon nothing"],
+])("says of %s what to write instead", async (line, told) => {
+  const { status, stderr } = await ask(...line.split(" "));
+  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(told) });
+});
+
+it("takes 0 and sizes for addresses", async () => {
+  expect(
+    await requestOf("check", "--layout", "ram=0+4G", "--layout", "high=4G-0x1ffffffff", "83:00.0"),
+  ).toMatchObject({
+    params: {
+      layout: [
+        { name: "ram", start: "0x0", last: "0xffffffff" },
+        { name: "high", start: "0x100000000", last: "0x1ffffffff" },
+      ],
+    },
+  });
+});
+
+it.each(["hold A B", "release A B", "attach A B 1", "detach A B", "probe A B"])(
+  "prints with --dry-run every request of %s",
+  async (line) => {
+    const { status, stdout } = await iovactl(["--dry-run", ...line.split(" ")]);
+    const devices = stdout.trim().split("\n");
+    expect(status).toBe(0);
+    expect(devices.map((request) => JSON.parse(request).params.device)).toEqual(["A", "B"]);
+  },
+);
+
+it("says that a full disk has not taken everything", async () => {
+  const line = `exec ${process.execPath} ${MAIN} -s ${daemon.socket} metrics > /dev/full`;
+  const { status, stderr } = await finish(spawn("sh", ["-c", line], { stdio: ["ignore", "pipe", "pipe"] }));
+  expect(status).toBe(1);
+  expect(stderr).toMatch(/^iovactl: the output cannot be written: [^\n]*ENOSPC[^\n]*\n$/);
+});
+
+it("names the ranges of a conflict, and whose they are", async () => {
+  const { ioas } = JSON.parse((await ask("-j", "call", "create-ioas")).stdout);
+  try {
+    await ask("hold", "84:00.0");
+    await ask("allow", `${ioas}`, "0xfee00000-0xfee0ffff");
+    expect((await ask("allowed", `${ioas}`)).stdout).toMatch(/kept +0xfee00000-0xfee0ffff/);
+    const { status, stderr } = await ask("attach", "84:00.0", `${ioas}`);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/\(0xfee00000-0xfee0ffff [^)]*0000:84:00\.0\)\n$/);
+  } finally {
+    await ask("release", "84:00.0");
+    await ask("call", "destroy-ioas", JSON.stringify({ ioas }));
+  }
+});
+
+it("probes where there are no cdevs, and says when there is nothing to probe", async () => {
+  const [device] = topology.devices.filter(({ regions = [] }) => regions.length === 1);
+  const kernel = { iommufd: false, "vfio-cdev": false };
+  const own = await Daemon.start({ topology: { ...topology, kernel: { ...topology.kernel, ...kernel } } });
+  const none = await Daemon.start({ topology: { ...topology, devices: [{ ...device, driver: null }] } });
+  try {
+    const probed = await iovactl(["-s", own.socket, "probe", "--all"]);
+    expect(probed.stdout).toContain("by a probe");
+    const { status, stderr } = await iovactl(["-s", none.socket, "probe", "--all"]);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringContaining("no device that could be probed"),
+    });
+  } finally {
+    await own.stop();
+    await none.stop();
+  }
+});
+
+it.each([
+  ["vfio_container_dma_map(0x5581, 0x1000, 0x2000, 0x7f) = -28 (No space left on device)", "dma_entry_limit"],
+  ["vfio_container_dma_map(0x5581, 0x1000, 0x2000, 0x7f) = -14 (Bad address)", "another device's BAR"],
+  [
+    "vfio_container_dma_map(0x5581, 0x1000, 0x2000, 0x7f) = -22 (Invalid argument)",
+    "nothing forbids 0x1000-0x2fff",
+  ],
+  ["vfio_dma_map(0x5581, 0xfffffffffffff000, 0x2000, 0x7f) = -22 (Invalid argument)", "the IOMMU reserves"],
+])("knows what %s means", async (message, means) => {
+  const { status, stdout } = await ask("doctor", "--message", message);
+  expect(status).toBe(0);
+  expect(stdout.replaceAll(/\s+/g, " ")).toContain(means);
+});
+
+it("does not answer for a device that there is not", async () => {
+  expect((await ask("doctor", "8:00.0", "--message", "-22")).status).toBe(1);
 });
 
 it("takes a message that begins with a dash, as an errno does", async () => {

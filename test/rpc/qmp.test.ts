@@ -73,7 +73,7 @@ const QMP_SHELL: [sent: string, received: (RegExp | string)[]][] = [
   [
     '{"execute":"query-devics","arguments":{}}',
     [
-      '{"error":{"class":"CommandNotFound","desc":"Method not found: \\"query-devics\\"; did you mean query-devices?; query-commands lists the methods","data":{"class":"MethodNotFound"}}}',
+      '{"error":{"class":"CommandNotFound","desc":"Method not found: \\"query-devics\\"; did you mean query-devices? (query-commands lists the methods)","data":{"class":"MethodNotFound"}}}',
     ],
   ],
   [

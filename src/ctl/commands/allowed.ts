@@ -2,6 +2,12 @@ import { defineCommand } from "../command.ts";
 import { parseIoasName } from "../ioas-name.ts";
 import { exactlyOne } from "../need.ts";
 import { RANGE_COLUMNS } from "../range-columns.ts";
+import { rangeText, type WireRange } from "../ranges.ts";
+
+/** What the kernel was told to keep usable. */
+function namedRangeText({ name, ...range }: WireRange & { readonly name?: string | undefined }): string {
+  return name === undefined ? rangeText(range) : `${name}=${rangeText(range)}`;
+}
 
 export const allowed = defineCommand({
   options: {},
@@ -9,6 +15,7 @@ export const allowed = defineCommand({
     const name = parseIoasName(exactlyOne(args, "the IO address space"));
     const client = await daemon.connect();
     const answer = await client.call("query-allowed-ranges", name);
+    const kept = out.json === "off" ? (await client.call("query-ioas", name)).ioas[0]?.["allow-list"] : null;
     await client.close();
     out.answer(answer, () => [
       ...out.table(RANGE_COLUMNS, answer.ranges),
@@ -16,6 +23,7 @@ export const allowed = defineCommand({
         ["IOAS", `${answer.context}/${answer.ioas}`],
         ["devices", answer.devices.join(" ") || out.paint("warns", "none, so this is no promise")],
         ["alignment", answer["iova-alignment"]],
+        ["kept", kept ? kept.map(namedRangeText).join(" ") : undefined],
       ]),
     ]);
     return 0;

@@ -6,7 +6,10 @@ import { rangeText } from "../ranges.ts";
 
 export const attach = defineCommand({
   options: {},
-  details: ["The devices are held already: the IO address space is one of their context."],
+  details: [
+    "The devices are held already: the IO address space is one of their context.",
+    "iovactl call create-ioas makes one, and tells its number; iovactl contexts lists those there are.",
+  ],
   async run({ args, out, daemon }) {
     const devices = atLeastOne(args.slice(0, -1), "a device and its IO address space");
     // The context is the device's.

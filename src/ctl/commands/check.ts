@@ -45,7 +45,7 @@ export const check = defineCommand({
 const ASSUMPTION = `The machine is a ${ASSUMED_MACHINE}, as --machine did not say otherwise.`;
 
 /** A layout's windows, what forbids those that do not fit, the verdict, and what can be done. */
-export function checkLines(answer: Checked, out: Output): string[] {
+function checkLines(answer: Checked, out: Output): string[] {
   const verdict = answer.fits ? out.paint("fits", "It fits.") : out.paint("blocks", "It does not fit.");
   return [
     ...out.table(WINDOW_COLUMNS, answer.windows),

@@ -9,7 +9,7 @@ export const devices = defineCommand({
     users: { type: "boolean", about: "with the processes that have each device open; takes a moment" },
     driver: { type: "string", value: "NAME", about: "only those on this driver" },
     group: { type: "string", value: "N", about: "only those of this IOMMU group" },
-    state: { type: "string", value: "STATE", about: "only the observed, held, attached or handed-over" },
+    state: { type: "string", value: "observed|held|attached|handed-over", about: "only those in this state" },
     context: { type: "string", value: "NAME", about: "only those in this context" },
     available: { type: "boolean", about: "only those that a guest can have now" },
     assignable: { type: "boolean", about: "only those that a guest can have when nobody else has them" },

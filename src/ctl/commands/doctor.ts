@@ -8,7 +8,7 @@ import { findingLines, hanging } from "../doctor/lines.ts";
 import { meaningOf, rangeIn } from "../doctor/messages.ts";
 import { EXIT } from "../exit-status.ts";
 import { noMore } from "../need.ts";
-import { rangeText } from "../ranges.ts";
+import { rangeText, type WireRange } from "../ranges.ts";
 import { readPiped } from "../standard-input.ts";
 import type { Output } from "../terminal/output.ts";
 import { blockerText } from "../worth.ts";
@@ -64,10 +64,16 @@ async function explainMessage(
   const client = range || name ? await daemon.connect().catch(() => undefined) : undefined;
   // A message may be of another host.
   const known = name
-    ? (await client?.call("query-devices", { device: name }).catch(() => undefined))?.devices[0]
+    ? (
+        await client?.call("query-devices", { device: name }).catch((error) => {
+          if (device !== undefined) throw error;
+        })
+      )?.devices[0]
     : undefined;
   const sources = known ? { devices: [known.device] } : {};
-  const excluded = range && (await client?.call("explain-range", { ...range, ...sources }))?.excluded;
+  // The numbers in a message may be none that can be asked about.
+  const explained = range && client?.call("explain-range", { ...range, ...sources }).catch(() => undefined);
+  const excluded = (await explained)?.excluded;
   await client?.close();
   const answer = {
     known: means !== undefined,
@@ -86,6 +92,9 @@ async function explainMessage(
           ...hanging(out.paint("heading", "do         "), remedy ?? "", out),
           ...hanging(out.paint("heading", "source     "), source ?? "", out),
         ]),
+    ...(excluded?.length === 0
+      ? hanging(out.paint("fits", "here       "), `nothing forbids ${rangeText(range as WireRange)}`, out)
+      : []),
     ...(excluded ?? []).flatMap((each) =>
       hanging(out.paint("blocks", "forbidden  "), `${rangeText(each)} ${causesText(each.causes)}`, out),
     ),

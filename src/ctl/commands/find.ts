@@ -20,7 +20,7 @@ export const find = defineCommand({
     const [size, ...devices] = atLeastOne(args, "the size");
     const { alignment, avoid } = options;
     const params = {
-      size,
+      size: formatAddress(parseBytes(size, "find")),
       ...(alignment === undefined ? {} : { alignment: formatAddress(parseBytes(alignment, "--alignment")) }),
       ...bound("not-below", options["not-below"]),
       ...bound("not-above", options["not-above"]),

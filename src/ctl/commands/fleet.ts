@@ -17,6 +17,7 @@ const QUESTIONS: Readonly<Record<string, () => Promise<Answering>>> = {
 
 export const fleet = defineCommand({
   options: QUESTION_OPTIONS,
+  words: Object.keys(QUESTIONS),
   details: [
     "hosts: which there are, how old their word is, and which are alike. check: whether a guest's memory map is valid on all of them. predict: what all of them allow. find SIZE: a place that is free on all of them. fits: which hosts can take the guest, with the devices that it wants, and why the others cannot. outliers: which hosts cost the others which addresses. watch: tells when a host comes, goes, becomes stale or breaks the layout.",
     "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
@@ -30,6 +31,8 @@ export const fleet = defineCommand({
       throw new UsageError(
         `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
       );
+    if ((options as { "dry-run"?: boolean })["dry-run"])
+      throw new UsageError("fleet sends the daemon nothing that --dry-run could print");
     beThrifty();
     return (await load())({ args, options, out, errors });
   },

@@ -6,7 +6,10 @@ export const hold = defineCommand({
   options: {
     context: { type: "string", value: "NAME", about: "the context to take them into (default: default)" },
   },
-  details: ["Until it is released nobody else can use a held device, QEMU among them."],
+  details: [
+    "Until it is released nobody else can use a held device, QEMU among them.",
+    `A context other than default is made by iovactl call create-context '{"context":"NAME"}'.`,
+  ],
   async run({ args, options: { context }, out, daemon }) {
     const all = atLeastOne(args, "the device").map((device) => ({ device, ...(context ? { context } : {}) }));
     await forEachDevice(

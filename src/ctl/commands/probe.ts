@@ -1,7 +1,8 @@
-import { DaemonError } from "../../client/index.ts";
+import { type Client, DaemonError } from "../../client/index.ts";
 import { complain, UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
-import { exitStatusOf } from "../exit-status.ts";
+import { NoAnswer } from "../dry-run.ts";
+import { EXIT, exitStatusOf } from "../exit-status.ts";
 import { inCommands } from "../in-commands.ts";
 import { reservedLines } from "../reserved-ranges.ts";
 import { Progress } from "../terminal/progress.ts";
@@ -16,9 +17,11 @@ export const probe = defineCommand({
       throw new UsageError("name the devices to probe, or give --all");
     }
     const client = await daemon.connect();
-    const devices = options.all
-      ? (await client.call("query-devices", { available: true })).devices.map(({ device }) => device)
-      : args;
+    const devices = options.all ? await probeable(client) : args;
+    if (devices.length === 0) {
+      complain("iovactl", "there is no device that could be probed now; iovactl devices tells why", errors);
+      return EXIT.no;
+    }
     const progress = new Progress(errors);
     const failures: unknown[] = [];
     for (const [at, device] of devices.entries()) {
@@ -31,12 +34,23 @@ export const probe = defineCommand({
       } catch (error) {
         progress.clear();
         // The others may still be told.
-        if (!(error instanceof DaemonError)) throw error;
-        complain("iovactl", inCommands(error.message), errors);
+        if (error instanceof DaemonError) complain("iovactl", inCommands(error.message), errors);
+        else if (!(error instanceof NoAnswer)) throw error;
         failures.push(error);
       }
     }
     await client.close();
-    return Math.max(0, ...failures.map(exitStatusOf));
+    return Math.max(
+      0,
+      ...failures.map((error) => (error instanceof NoAnswer ? EXIT.yes : exitStatusOf(error))),
+    );
   },
 });
+
+/** Those that are available; without cdevs, by way of VFIO's groups, those too that nothing else keeps from guests. */
+async function probeable(client: Client): Promise<string[]> {
+  const { devices } = await client.call("query-devices");
+  return devices
+    .filter(({ blockers }) => blockers.every(({ reason }) => reason === "no-cdev"))
+    .map(({ device }) => device);
+}

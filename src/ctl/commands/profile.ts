@@ -1,5 +1,6 @@
 import type { Result } from "../../client/index.ts";
 import { defineCommand } from "../command.ts";
+import { inCommands } from "../in-commands.ts";
 import { RANGE_COLUMNS } from "../range-columns.ts";
 import type { Column } from "../terminal/table.ts";
 
@@ -35,7 +36,7 @@ export const profile = defineCommand({
     out.answer(answer, () => [
       ...out.facts([
         ["host", answer.host],
-        ["exact", answer.exact ? "yes" : `no: ${answer.hint ?? ""}`],
+        ["exact", answer.exact ? "yes" : `no: ${inCommands(answer.hint ?? "")}`],
         ["digest", answer.digest],
       ]),
       "",

@@ -14,7 +14,7 @@ export const schema = defineCommand({
     if (!found) {
       const known = [...Object.keys(methods), ...Object.keys(events)];
       throw new UsageError(
-        `there is no method or event "${name}"${suggestion(name, known)}; iovactl methods lists the methods`,
+        `there is no method or event "${name}"${suggestion(name, known)} (iovactl methods lists the methods)`,
       );
     }
     out.printJson(found);

@@ -1,4 +1,4 @@
-import { type Client, ConnectionError } from "../../client/index.ts";
+import { type Client, ConnectionError, DaemonError } from "../../client/index.ts";
 import type { Daemon } from "../command.ts";
 import { counted } from "../counted.ts";
 import { checkApertures, checkDaemon, checkKernelOf } from "./daemon-checks.ts";
@@ -34,14 +34,11 @@ export async function examine(
   try {
     client = await daemon.connect();
   } catch (error) {
-    if (!(error instanceof ConnectionError)) throw error;
+    const remedy = remedyFor(error);
+    if (remedy === undefined) throw error;
     // Another host's files are not to be seen.
     const local = daemon.via ? [] : examineFiles(files, device);
-    return [
-      ...local,
-      failure("daemon", "socket", error.message, "systemctl start iovad, or say where it listens (-s)"),
-      lock,
-    ];
+    return [...local, failure("daemon", "socket", (error as Error).message, remedy), lock];
   }
   const status = await client.call("query-status");
   const isHere = status.backend === "linux" && !daemon.via;
@@ -57,6 +54,15 @@ export async function examine(
     ...(await checkDaemon(client, daemon.place)),
     ...(daemon.via ? [] : [lock]),
   ];
+}
+
+/** What to do where the daemon cannot be asked; undefined: that is not what has failed. */
+function remedyFor(error: unknown): string | undefined {
+  const isForbidden = error instanceof DaemonError ? error.class === "PermissionDenied" : undefined;
+  if (isForbidden || (error instanceof ConnectionError && error.code === "EACCES"))
+    return "have this user put into the group iovad, or named by observe-user in the daemon's configuration";
+  if (!(error instanceof ConnectionError)) return undefined;
+  return "systemctl start iovad, or say where it listens (-s)";
 }
 
 function examineFiles(files: HostFiles, device: string | undefined): Finding[] {

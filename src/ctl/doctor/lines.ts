@@ -3,7 +3,7 @@ import type { Output } from "../terminal/output.ts";
 import type { Role } from "../terminal/paint.ts";
 import type { Finding, State } from "./finding.ts";
 
-export const STATE_ROLES: Readonly<Record<State, Role>> = { ok: "fits", warning: "warns", failure: "blocks" };
+const STATE_ROLES: Readonly<Record<State, Role>> = { ok: "fits", warning: "warns", failure: "blocks" };
 
 /** Before the text of a finding. */
 const INDENT = 11;

@@ -37,6 +37,22 @@ export const MEANINGS: readonly Meaning[] = [
   },
   {
     pattern:
+      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+).*(?:-28|No space left)/i,
+    means: "the container has as many mappings as it may: each piece of the guest's memory is one",
+    remedy:
+      "raise dma_entry_limit of the module vfio_iommu_type1 (65535 by default), or give the guest fewer and larger pieces; with iommufd there is no such limit",
+    source: "Linux: drivers/vfio/vfio_iommu_type1.c, vfio_dma_do_map; QEMU: hw/vfio/listener.c",
+  },
+  {
+    pattern:
+      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+).*(?:-14|Bad address)/i,
+    means:
+      "what lies there cannot be pinned: another device's BAR, as a rule, which only peer-to-peer DMA would need",
+    remedy: "QEMU goes on without it; only devices that talk to each other directly miss it",
+    source: "Linux: mm/gup.c, check_vma_flags; QEMU: hw/vfio/listener.c, vfio_listener_region_add",
+  },
+  {
+    pattern:
       /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+)/i,
     means:
       "the guest has memory at addresses that the IOMMU reserves or does not reach: the second number is the address, the third the size",
@@ -66,7 +82,7 @@ export const MEANINGS: readonly Meaning[] = [
     pattern: /phys-bits too low/i,
     means: "the guest's memory and PCI hole need more physical address bits than its CPU has",
     remedy:
-      "-cpu host, or phys-bits= with the number that iovactl check --machine q35 -m SIZE DEVICE offers; less memory",
+      "-cpu host, or phys-bits= with the number that iovactl check --machine q35,phys-bits=40 -m SIZE DEVICE offers; less memory",
     source: "QEMU: hw/i386/pc.c, pc_memory_init",
   },
   {

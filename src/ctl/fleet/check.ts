@@ -33,7 +33,7 @@ export const check: Answering = async (question) => {
 };
 
 /** What the command line says of the guest. @throws UsageError when it says nothing */
-export function guestFrom({ options }: Pick<Question, "options">): Guest {
+function guestFrom({ options }: Pick<Question, "options">): Guest {
   const guest = guestOf(guestParams(options));
   if (guest.windows.length === 0) {
     throw new UsageError(NO_GUEST);

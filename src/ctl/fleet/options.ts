@@ -115,8 +115,9 @@ function patternOf(pattern: string): RegExp {
 /** @throws UsageError */
 export function parseWant(text: string): Want {
   const parts = text.split(":");
-  const [count = "", vendor = "", device = ""] = parts.length === 2 ? ["1", ...parts] : parts;
-  if (parts.length > 3 || parts.length < 2 || !/^[1-9]\d{0,3}$/.test(count)) {
+  const isOne = parts.length === 2 && /^(?:\*|(?:0x)?[0-9a-f]{4})$/i.test(parts[0] ?? "");
+  const [count = "", vendor = "", device = ""] = isOne ? ["1", ...parts] : parts;
+  if (parts.length !== (isOne ? 2 : 3) || !/^[1-9]\d{0,3}$/.test(count)) {
     throw new UsageError(`--want ${text}: write N:VENDOR:DEVICE, as in 2:10de:20b5`);
   }
   return { count: Number(count), vendor: idOf(vendor, text), device: idOf(device, text) };

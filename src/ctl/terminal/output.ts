@@ -15,6 +15,8 @@ type Json = "pretty" | "short" | "off";
 
 /** Columns of a picture where nobody says how wide the page is. */
 const USUAL_WIDTH = 80;
+/** What colours begin with: such a text is short, and as long as it seems. */
+const ESCAPE = "\x1b";
 /** What text takes at least, however narrow the terminal is. */
 const NARROWEST = 20;
 
@@ -97,11 +99,16 @@ export class Output {
     return [painted, ...more.map((line) => `  ${line}`)];
   }
 
-  /** `NAME  VALUE` a line, what is undefined left out. */
+  /** `NAME  VALUE` a line, what is undefined left out; nothing without a legend, for who wants the table alone. */
   facts(facts: readonly (readonly [name: string, value: string | undefined])[]): string[] {
-    const known = facts.filter(([, value]) => value !== undefined);
+    if (!this.#legend) return [];
+    const known = facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
     const width = Math.max(0, ...known.map(([name]) => name.length));
-    return known.map(([name, value]) => `${this.paint("heading", name.padEnd(width))}  ${value}`);
+    return known.flatMap(([name, value]) => {
+      const [first = "", ...more] = value.includes(ESCAPE) ? [value] : this.wrapped(value, width + 2);
+      const head = `${this.paint("heading", name.padEnd(width))}  ${first}`;
+      return [head, ...more.map((line) => `${" ".repeat(width)}  ${line}`)];
+    });
   }
 }
 

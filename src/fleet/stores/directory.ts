@@ -189,7 +189,10 @@ function isMissing(error: unknown): boolean {
 
 function said(error: unknown, directory: string): StoreError {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return new StoreError(`there is no directory ${directory}`);
+  if (code === "ENOENT")
+    return new StoreError(
+      `there is no directory ${directory}: hosts that publish into it make it (iovad-fleet --to ${directory})`,
+    );
   if (code === "EACCES" || code === "EPERM") return new StoreError(`this user may not use ${directory}`);
   return new StoreError(`${directory}: ${message}`);
 }

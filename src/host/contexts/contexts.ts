@@ -36,7 +36,7 @@ export class Contexts {
     this.#add(DEFAULT_CONTEXT, "persistent", null);
   }
 
-  /** All that are open, in the order of their creation. */
+  /** All that there are, in the order of their creation: also `default` before it is opened, and those that are ending. */
   all(): Context[] {
     return [...this.#contexts.values()];
   }
@@ -239,7 +239,7 @@ function accountByProcess(iommufd: Iommufd): void {
 function ioasNotFound({ name: context }: { readonly name: string }, ioas: number): HostError {
   return new HostError(
     "IoasNotFound",
-    `there is no IOAS ${ioas} in context "${context}"; query-ioas lists them`,
+    `there is no IOAS ${ioas} in context "${context}"; query-ioas lists them, and create-ioas makes one`,
     { context, ioas },
   );
 }

@@ -3,8 +3,8 @@ import type { CacheCounters } from "../knowledge/cache-counters.ts";
 import type { Context } from "./context.ts";
 import { Ioas } from "./ioas.ts";
 
-/** Ids in a row that are no IOAS before the search ends: devices and page tables have ids, too. */
-const PATIENCE = 64;
+/** Ids in a row that are no IOAS before a search for others' ends: devices and page tables have ids, too. */
+export const PATIENCE = 64;
 /** No search goes further: each id costs a system call. */
 const LAST_ID = 4096;
 

@@ -4,10 +4,25 @@ import type { Blocker } from "../platform/blockers.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import { blockedBy } from "./bind-failures.ts";
 
-export function deviceNotFound(device: string): HostError {
+/** Near misses of a PCI device's name: `3:00.0`, `84:00`, `0000:84.00.0`. */
+const NEARLY_PCI = /^(?:[0-9a-f]{1,4}[:.])?[0-9a-f]{1,2}[:.][0-9a-f]{1,2}(?:[:.][0-9a-f])?$/i;
+
+/** `; did you mean …?`, where there is a device of that name, or of that slot. */
+function meant(device: string, isKnown: (name: string) => boolean): string {
+  if (!NEARLY_PCI.test(device)) return "";
+  const parts = device.toLowerCase().split(/[:.]/);
+  const [bus = "", slot = "", number = "0"] = parts.slice(parts.length === 4 ? 1 : 0);
+  const domain = parts.length === 4 ? (parts[0] as string) : "0";
+  const place = `${domain.padStart(4, "0")}:${bus.padStart(2, "0")}:${slot.padStart(2, "0")}`;
+  const name = [`${place}.${number}`, `${place}.0`].find(isKnown);
+  return name === undefined ? "" : `; did you mean ${name}?`;
+}
+
+/** `isKnown`: whether there is a device of a name. */
+export function deviceNotFound(device: string, isKnown: (name: string) => boolean): HostError {
   return new HostError(
     "DeviceNotFound",
-    `no device ${device} with an IOMMU group on this host; query-devices lists them`,
+    `no device ${device} with an IOMMU group on this host${meant(device, isKnown)} (query-devices lists them)`,
     { device },
   );
 }
@@ -16,13 +31,13 @@ export function deviceNotFound(device: string): HostError {
 const LISTED = 8;
 
 /** `missing` has at least one name. */
-export function devicesNotFound(missing: readonly string[]): HostError {
+export function devicesNotFound(missing: readonly string[], isKnown: (name: string) => boolean): HostError {
   const [first] = missing;
-  if (first !== undefined && missing.length === 1) return deviceNotFound(first);
+  if (first !== undefined && missing.length === 1) return deviceNotFound(first, isKnown);
   const listed = missing.slice(0, LISTED).join(", ") + (missing.length > LISTED ? ", …" : "");
   return new HostError(
     "DeviceNotFound",
-    `no devices ${listed} with an IOMMU group on this host; query-devices lists them`,
+    `no devices ${listed} with an IOMMU group on this host (query-devices lists them)`,
     { devices: missing },
   );
 }

@@ -102,7 +102,7 @@ export class Knowledge {
     return true;
   }
 
-  /** Remembers why the kernel has refused to bind the device; null: it has bound it. */
+  /** Remembers why the kernel has refused to bind or attach the device; null: it has not, or does so no longer. */
   refused(device: PlatformDevice, blocker: Blocker | null): void {
     this.#learnt.refused(device, blocker);
   }
@@ -114,7 +114,7 @@ export class Knowledge {
     for (const [key, count] of lessons.changes) this.#changes.set(key, count);
   }
 
-  /** Why the kernel has refused to bind the device, if it has. */
+  /** Why the kernel has refused to bind or attach the device, if it has. */
   refusalOf(device: PlatformDevice): Blocker | undefined {
     return this.#learnt.refusalOf(device);
   }

@@ -65,7 +65,7 @@ export class LearntByDevice {
     return null;
   }
 
-  /** Notes why the kernel has refused to bind a device; null: it has not. */
+  /** Notes why the kernel has refused to bind or attach a device; null: it has not. */
   refused(device: PlatformDevice, blocker: Blocker | null): void {
     if (blocker) {
       this.#refusals.set(device.device, { device, blocker });

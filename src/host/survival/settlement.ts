@@ -4,6 +4,7 @@ import type { End, Loss, Tell } from "../changes.ts";
 import { allowRanges } from "../contexts/allow-list.ts";
 import type { Context } from "../contexts/context.ts";
 import { type Contexts, DEFAULT_CONTEXT } from "../contexts/contexts.ts";
+import { PATIENCE } from "../contexts/discovery.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import type { Attachments } from "../devices/attachments.ts";
@@ -31,9 +32,6 @@ export interface SettlementParts {
 }
 
 const RESTART: End = { cause: "restart", uid: null };
-
-/** Ids in a row that are no IOAS before the search for others ends: devices and page tables have ids, too. */
-const PATIENCE = 64;
 
 /**
  * Makes what an earlier life has left true: the model is what listeners were told, and the kernel may be a call ahead of it.

@@ -1,16 +1,7 @@
 import type { Method } from "../method.ts";
-import {
-  allowRanges,
-  createContext,
-  createIoas,
-  destroyContext,
-  destroyIoas,
-  queryAllowedRanges,
-  queryContexts,
-  queryIoas,
-  resumeContext,
-} from "./address-spaces.ts";
+import { allowRanges, createIoas, destroyIoas, queryAllowedRanges, queryIoas } from "./address-spaces.ts";
 import { intersectRanges, invertRanges } from "./arithmetic.ts";
+import { createContext, destroyContext, queryContexts, resumeContext } from "./contexts.ts";
 import { attachDevice, detachDevice, holdDevice, probeDevice, releaseDevice } from "./devices.ts";
 import { queryEvents, subscribe, unsubscribe } from "./events.ts";
 import { handOverContext, handOverDevice } from "./hand-over.ts";

@@ -28,6 +28,11 @@ const MESSAGES: readonly (readonly [message: string, means: string])[] = [
     "locked memory",
   ],
   [
+    "vfio_container_dma_map(0x5581, 0x1000, 0x2000, 0x7f) = -28 (No space left on device)",
+    "as many mappings",
+  ],
+  ["vfio_container_dma_map(0x5581, 0x1000, 0x2000, 0x7f) = -14 (Bad address)", "cannot be pinned"],
+  [
     "qemu-system-aarch64: Container 0xaaab can't map guest IOVA region 0x8000000000..0x80ffffffff",
     "reaches nothing",
   ],
