@@ -96,6 +96,18 @@ describe("SIGHUP", () => {
     expect(daemon.log.some(({ msg }) => msg === "closed")).toBe(true);
   });
 
+  it("ends nothing when somebody has removed the socket", async () => {
+    write({});
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--config", config] });
+    const client = await daemon.client();
+    rmSync(daemon.socket);
+    write({ "max-contexts": 2 });
+    await hangup(daemon, READ_AGAIN);
+    expect(daemon.log.find(({ path }) => path === daemon.socket)).toMatchObject({ level: 50 });
+    expect(await client.call("query-version")).toMatchObject({ name: "iovad" });
+    expect(await daemon.stop()).toBe(0);
+  });
+
   it("changes nothing and ends nothing without --config", async () => {
     const daemon = await Daemon.start({ topology: TOPOLOGY });
     const client = await daemon.client();
