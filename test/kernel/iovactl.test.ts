@@ -50,7 +50,7 @@ it("probe: tells who may the kernel's own word", () => {
   const { status, stdout, stderr } = iovactl("probe", DEVICE);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   expect(stdout).toContain("the kernel's own word, by a probe");
-  expect(stdout).toContain("0x0-0x7fffffffff (512 GiB), by a probe");
+  expect(stdout).toContain("0x0-0x7fffffffff (512 GiB, 39 bits), by a probe");
 });
 
 it("map: draws what the kernel enforces, and has no doubt of it after the probe", () => {
