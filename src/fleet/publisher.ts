@@ -41,6 +41,8 @@ export class Publisher {
   /** The digest that `changed` was told last. */
   #told: string | undefined;
   #renewed = 0;
+  /** What is being published; never rejects. */
+  #underWay: Promise<unknown> = Promise.resolve();
   #due = 0;
   /** Until when another publisher of the name is taken to be there. */
   #contestedUntil = 0;
@@ -87,7 +89,9 @@ export class Publisher {
     const fault = await this.#tellChange(profile);
     if (isNew || clock() >= this.#due) {
       this.#store ??= await this.#options.openStore();
-      await this.#publish(profile, this.#store, isNew);
+      const publishing = this.#publish(profile, this.#store, isNew);
+      this.#underWay = publishing.catch(() => undefined);
+      await publishing;
     }
     // Only now: what cannot be told here is no reason to be silent there.
     if (fault) throw fault;
@@ -157,6 +161,8 @@ export class Publisher {
     const store = this.#store;
     if (!store) return;
     const goodbye = async () => {
+      // What is being published would else come after it.
+      await this.#underWay;
       const found = this.#last && (await store.read(host));
       if (found && publisherOf(host, found.text) === publisher) await store.remove(host);
     };
