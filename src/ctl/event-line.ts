@@ -1,3 +1,4 @@
+import { rangeText, type WireRange } from "./ranges.ts";
 import type { Paint, Role } from "./terminal/paint.ts";
 
 /** An event as it comes. */
@@ -38,32 +39,27 @@ function why(method: string, params: Readonly<Record<string, unknown>>): string 
   const { cause, uid, count, driver, state } = params as Record<string, never>;
   if (method === "ALLOWED_RANGES_CHANGED") return rangesChange(params as unknown as RangesChange);
   if (method === "DEVICE_CHANGED") return `now ${state} on ${driver ?? "no driver"}`;
-  if (method === "ALLOW_LIST_CHANGED") return keptText(params["allow-list"] as readonly Piece[] | null);
+  if (method === "ALLOW_LIST_CHANGED") return keptText(params["allow-list"] as readonly WireRange[] | null);
   if (method === "RESTARTED") return lostText(params.lost);
   if (count !== undefined) return `${count} events`;
   if (cause === undefined) return "";
   return uid === null || uid === undefined ? `(${cause})` : `(${cause} by uid ${uid})`;
 }
 
-interface Piece {
-  readonly start: string;
-  readonly last: string;
-}
-
-function keptText(kept: readonly Piece[] | null): string {
-  return kept ? `keeps ${kept.map(({ start, last }) => `${start}-${last}`).join(" ")}` : "keeps nothing";
+function keptText(kept: readonly WireRange[] | null): string {
+  return kept ? `keeps ${kept.map(rangeText).join(" ")}` : "keeps nothing";
 }
 
 export interface RangesChange {
-  readonly gained: readonly Piece[];
-  readonly lost: readonly Piece[];
+  readonly gained: readonly WireRange[];
+  readonly lost: readonly WireRange[];
   readonly cause?: { readonly event: string; readonly device: string };
 }
 
 /** What is lost and gained, and by what. */
 export function rangesChange({ gained, lost, cause }: RangesChange): string {
-  const list = (sign: string, ranges: readonly Piece[]) =>
-    ranges.map(({ start, last }) => `${sign}${start}-${last}`);
+  const list = (sign: string, ranges: readonly WireRange[]) =>
+    ranges.map((range) => `${sign}${rangeText(range)}`);
   const origin = cause ? ` (${cause.event} of ${cause.device})` : "";
   return `${[...list("-", lost), ...list("+", gained)].join(" ")}${origin}`;
 }

@@ -29,8 +29,6 @@ export class Directory {
     this.#parts = parts;
   }
 
-  readonly #isKnown = (device: string) => this.#parts.census.get(device) !== undefined;
-
   /** Looks at every device. */
   look(slice: Slice): Promise<void> {
     return readable(this.#parts.inventory.look(slice));
@@ -48,7 +46,7 @@ export class Directory {
     await readable(inventory.lookAt(device, slice).then(() => handedOver.review([device])));
     const record = records.get(device);
     if (record) return record;
-    throw deviceNotFound(device, this.#isKnown);
+    throw deviceNotFound(device, this.#parts.census);
   }
 
   /** The devices of a group, sorted by name; none when there is no such group. */
@@ -66,7 +64,7 @@ export class Directory {
     if (group !== undefined) await readable(inSlices(census.look(group), slice));
     const found = group === undefined ? undefined : census.present(device);
     if (found) return found;
-    throw deviceNotFound(device, this.#isKnown);
+    throw deviceNotFound(device, this.#parts.census);
   }
 
   /** The same of many, each name once; what has changed is told. The DeviceNotFound that it rejects with names all that are missing. */
@@ -85,7 +83,7 @@ export class Directory {
     const there = new Set(found.map(({ device }) => device));
     throw devicesNotFound(
       wanted.filter((device) => !there.has(device)),
-      this.#isKnown,
+      this.#parts.census,
     );
   }
 

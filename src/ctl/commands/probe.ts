@@ -34,16 +34,14 @@ export const probe = defineCommand({
       } catch (error) {
         progress.clear();
         // The others may still be told.
-        if (error instanceof DaemonError) complain("iovactl", inCommands(error.message), errors);
-        else if (!(error instanceof NoAnswer)) throw error;
+        if (error instanceof NoAnswer) continue;
+        if (!(error instanceof DaemonError)) throw error;
+        complain("iovactl", inCommands(error.message), errors);
         failures.push(error);
       }
     }
     await client.close();
-    return Math.max(
-      0,
-      ...failures.map((error) => (error instanceof NoAnswer ? EXIT.yes : exitStatusOf(error))),
-    );
+    return Math.max(0, ...failures.map(exitStatusOf));
   },
 });
 

@@ -58,11 +58,14 @@ export async function examine(
 
 /** What to do where the daemon cannot be asked; undefined: that is not what has failed. */
 function remedyFor(error: unknown): string | undefined {
-  const isForbidden = error instanceof DaemonError ? error.class === "PermissionDenied" : undefined;
-  if (isForbidden || (error instanceof ConnectionError && error.code === "EACCES"))
+  const isConnection = error instanceof ConnectionError;
+  if (
+    isConnection
+      ? error.code === "EACCES"
+      : error instanceof DaemonError && error.class === "PermissionDenied"
+  )
     return "have this user put into the group iovad, or named by observe-user in the daemon's configuration";
-  if (!(error instanceof ConnectionError)) return undefined;
-  return "systemctl start iovad, or say where it listens (-s)";
+  return isConnection ? "systemctl start iovad, or say where it listens (-s)" : undefined;
 }
 
 function examineFiles(files: HostFiles, device: string | undefined): Finding[] {

@@ -9,6 +9,15 @@ export interface Meaning {
   readonly range?: { readonly start: number; readonly length?: number; readonly last?: number };
 }
 
+/** QEMU's call that maps guest memory: with what, the address, the size. */
+const DMA_MAP =
+  /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+)/i;
+
+/** The same, and why it has failed: one of these. */
+function mapFailure(reasons: string): RegExp {
+  return new RegExp(`${DMA_MAP.source}.*(?:${reasons})`, "i");
+}
+
 /** The more exact ones first: of several that match, the first tells. */
 export const MEANINGS: readonly Meaning[] = [
   {
@@ -27,8 +36,7 @@ export const MEANINGS: readonly Meaning[] = [
     source: "Linux before 6.6: drivers/iommu/intel/iommu.c",
   },
   {
-    pattern:
-      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+).*(?:-12|Cannot allocate memory)/i,
+    pattern: mapFailure("-12|Cannot allocate memory"),
     means:
       "the guest's memory could not be pinned: the limit of locked memory is too low, or memory is short",
     remedy:
@@ -36,24 +44,21 @@ export const MEANINGS: readonly Meaning[] = [
     source: "QEMU: hw/vfio/listener.c (older: common.c), vfio_listener_region_add",
   },
   {
-    pattern:
-      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+).*(?:-28|No space left)/i,
+    pattern: mapFailure("-28|No space left"),
     means: "the container has as many mappings as it may: each piece of the guest's memory is one",
     remedy:
       "raise dma_entry_limit of the module vfio_iommu_type1 (65535 by default), or give the guest fewer and larger pieces; with iommufd there is no such limit",
     source: "Linux: drivers/vfio/vfio_iommu_type1.c, vfio_dma_do_map; QEMU: hw/vfio/listener.c",
   },
   {
-    pattern:
-      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+).*(?:-14|Bad address)/i,
+    pattern: mapFailure("-14|Bad address"),
     means:
       "what lies there cannot be pinned: another device's BAR, as a rule, which only peer-to-peer DMA would need",
     remedy: "QEMU goes on without it; only devices that talk to each other directly miss it",
     source: "Linux: mm/gup.c, check_vma_flags; QEMU: hw/vfio/listener.c, vfio_listener_region_add",
   },
   {
-    pattern:
-      /(?:vfio_(?:container_)?dma_map|vfio_dma_map|iommufd_backend_map_dma)\((?:0x)?[0-9a-f]+, (0x[0-9a-f]+), (0x[0-9a-f]+)/i,
+    pattern: DMA_MAP,
     means:
       "the guest has memory at addresses that the IOMMU reserves or does not reach: the second number is the address, the third the size",
     remedy:

@@ -40,7 +40,7 @@ export class Binding {
   find(device: string): PlatformDevice {
     const found = readableNow(() => this.#parts.census.find(device));
     if (found) return found;
-    throw deviceNotFound(device, (name) => this.#parts.census.get(name) !== undefined);
+    throw deviceNotFound(device, this.#parts.census);
   }
 
   /** Whether a VFIO device has left VFIO, or is about to: its driver's unbind waits until it is closed. */

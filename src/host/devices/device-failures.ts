@@ -1,6 +1,7 @@
 import { HostError } from "../errors.ts";
 import { isAbsent, kernelError, systemCallError } from "../failures.ts";
 import type { Blocker } from "../platform/blockers.ts";
+import type { Census } from "../platform/census.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import { blockedBy } from "./bind-failures.ts";
 
@@ -8,21 +9,21 @@ import { blockedBy } from "./bind-failures.ts";
 const NEARLY_PCI = /^(?:[0-9a-f]{1,4}[:.])?[0-9a-f]{1,2}[:.][0-9a-f]{1,2}(?:[:.][0-9a-f])?$/i;
 
 /** `; did you mean …?`, where there is a device of that name, or of that slot. */
-function meant(device: string, isKnown: (name: string) => boolean): string {
+function meant(device: string, census: Pick<Census, "get">): string {
   if (!NEARLY_PCI.test(device)) return "";
   const parts = device.toLowerCase().split(/[:.]/);
   const [bus = "", slot = "", number = "0"] = parts.slice(parts.length === 4 ? 1 : 0);
   const domain = parts.length === 4 ? (parts[0] as string) : "0";
   const place = `${domain.padStart(4, "0")}:${bus.padStart(2, "0")}:${slot.padStart(2, "0")}`;
-  const name = [`${place}.${number}`, `${place}.0`].find(isKnown);
+  const name = [`${place}.${number}`, `${place}.0`].find((each) => census.get(each));
   return name === undefined ? "" : `; did you mean ${name}?`;
 }
 
-/** `isKnown`: whether there is a device of a name. */
-export function deviceNotFound(device: string, isKnown: (name: string) => boolean): HostError {
+/** `census`: of the devices that may have been meant. */
+export function deviceNotFound(device: string, census: Pick<Census, "get">): HostError {
   return new HostError(
     "DeviceNotFound",
-    `no device ${device} with an IOMMU group on this host${meant(device, isKnown)} (query-devices lists them)`,
+    `no device ${device} with an IOMMU group on this host${meant(device, census)} (query-devices lists them)`,
     { device },
   );
 }
@@ -31,9 +32,9 @@ export function deviceNotFound(device: string, isKnown: (name: string) => boolea
 const LISTED = 8;
 
 /** `missing` has at least one name. */
-export function devicesNotFound(missing: readonly string[], isKnown: (name: string) => boolean): HostError {
+export function devicesNotFound(missing: readonly string[], census: Pick<Census, "get">): HostError {
   const [first] = missing;
-  if (first !== undefined && missing.length === 1) return deviceNotFound(first, isKnown);
+  if (first !== undefined && missing.length === 1) return deviceNotFound(first, census);
   const listed = missing.slice(0, LISTED).join(", ") + (missing.length > LISTED ? ", …" : "");
   return new HostError(
     "DeviceNotFound",

@@ -12,18 +12,35 @@ const UNSEEN: ReadonlySet<string | undefined> = new Set([
   "EINVAL",
 ]);
 
+/** What is looked for, and what tells it: the same for every process. */
+interface Sought {
+  readonly prefix: string;
+  /** Paths by file; none where `prefix` is no directory. */
+  readonly nodes: ReadonlyMap<string, string>;
+  /** The last parts of those paths. */
+  readonly names: ReadonlySet<string>;
+  readonly ownMounts: readonly Mount[];
+}
+
+type Mount = readonly [id: string, device: string];
+
+function soughtBelow(prefix: string): Sought {
+  const nodes = prefix.endsWith("/") ? nodesBelow(prefix) : new Map<string, string>();
+  const names = new Set(Array.from(nodes.values(), (path) => basename(path)));
+  return { prefix, nodes, names, ownMounts: nodes.size === 0 ? [] : mountsOf("self") };
+}
+
 /**
  * Those files below `prefix` that processes other than this one have open (proc_pid_fd(5)). Of processes that only their
  * fdinfo is shown of, and of files opened by mounts that are gone, where `prefix` is a directory: it ends with a slash.
  */
 export function openFiles(prefix: string): FileUse[] {
   const pids = seen(() => readdirSync("/proc")) ?? [];
-  const nodes = prefix.endsWith("/") ? nodesBelow(prefix) : new Map<string, string>();
-  const names = new Set(Array.from(nodes.values(), (path) => basename(path)));
+  const sought = soughtBelow(prefix);
   return pids
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .flatMap((pid) => {
-      const paths = new Set(openPaths(pid, prefix, nodes, names) ?? openNodes(pid, nodes));
+      const paths = new Set(openPaths(pid, sought) ?? openNodes(pid, sought));
       if (paths.size === 0) return [];
       const who = { pid: Number(pid), uid: uidOf(pid), command: commandOf(pid) };
       return [...paths].map((path) => ({ path, ...who }));
@@ -35,12 +52,7 @@ export function openFiles(prefix: string): FileUse[] {
  * service has opened that has ended since, and its mounts with it, is told by its path within the mount
  * (fs/d_path.c: prepend_path), which may be anything's: the file has to be the same.
  */
-function openPaths(
-  pid: string,
-  prefix: string,
-  nodes: ReadonlyMap<string, string>,
-  names: ReadonlySet<string>,
-): string[] | undefined {
+function openPaths(pid: string, { prefix, nodes, names }: Sought): string[] | undefined {
   const fds = seen(() => readdirSync(`/proc/${pid}/fd`));
   if (fds === undefined) return existsSync(`/proc/${pid}`) ? undefined : [];
   return fds.flatMap((fd) => {
@@ -57,9 +69,9 @@ function openPaths(
  * What CAP_SYS_PTRACE alone lets one see: fdinfo tells the inode, and the mount that it was opened by
  * (fs/proc/fd.c: proc_fdinfo_permission, seq_show), which is one of the process's or, if we have opened it, of ours.
  */
-function openNodes(pid: string, nodes: ReadonlyMap<string, string>): string[] {
+function openNodes(pid: string, { nodes, ownMounts }: Sought): string[] {
   if (nodes.size === 0) return [];
-  const mounts = new Map(["self", pid].flatMap(mountsOf));
+  const mounts = new Map([...ownMounts, ...mountsOf(pid)]);
   const fds = seen(() => readdirSync(`/proc/${pid}/fdinfo`)) ?? [];
   return fds.flatMap((fd) => {
     const info = textOf(`/proc/${pid}/fdinfo/${fd}`);
@@ -69,7 +81,7 @@ function openNodes(pid: string, nodes: ReadonlyMap<string, string>): string[] {
 }
 
 /** The file systems of a process's mounts, by the mounts' numbers, which are the host's (proc_pid_mountinfo(5)). */
-function mountsOf(pid: string): [id: string, device: string][] {
+function mountsOf(pid: string): Mount[] {
   const lines = textOf(`/proc/${pid}/mountinfo`).matchAll(/^(\d+) \d+ (\S+) /gm);
   return Array.from(lines, ([, id = "", device = ""]) => [id, device]);
 }

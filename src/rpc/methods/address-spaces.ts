@@ -134,8 +134,12 @@ export const allowRanges = defineMethod({
   params: () => z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
   result: () => z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
   errors: [
-    ...(["ContextNotFound", "IoasNotFound", "PermissionDenied"] as const),
-    ...(["RangeConflict", "LimitExceeded", "KernelError"] as const),
+    "ContextNotFound",
+    "IoasNotFound",
+    "PermissionDenied",
+    "RangeConflict",
+    "LimitExceeded",
+    "KernelError",
   ],
   handler: async ({ context: name, ioas, ranges }, call) => {
     refuseTooManyRanges(call.limits, "ranges", [ranges], FEWER_RANGES);
