@@ -35,9 +35,10 @@ column() {
 share=$(mktemp -d)
 cleanup() {
   local running
-  running=$(jobs -p)
+  # Running ones: without -r one that `wait` has seen ending may still be named. What ends now must not fail us.
+  running=$(jobs -rp)
   # shellcheck disable=SC2086
-  [[ -z $running ]] || { kill $running; wait; } 2>/dev/null
+  [[ -z $running ]] || { kill $running || true; wait; } 2>/dev/null
   rm -rf "$share"
 }
 trap cleanup EXIT
