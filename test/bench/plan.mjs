@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS } from "../../dist/limits.js";
 import { makePlan } from "../../dist/plan/plan.js";
 import { deviceSource } from "../../dist/plan/sources.js";
 import { finish } from "../../dist/ranges/steps.js";
+import { ResultTexts } from "../../dist/rpc/encode.js";
 import { predictAllowedRanges } from "../../dist/rpc/methods/planning.js";
 import { parseParams } from "../../dist/rpc/params.js";
 import { TimeSlices } from "../../dist/rpc/time-slices.js";
@@ -70,9 +71,8 @@ function predictRequest(devices) {
   const slice = new TimeSlices().slice(0);
   return async (host) => {
     const params = await parseParams(predictAllowedRanges.params, JSON.parse(line), slice);
-    return JSON.stringify(
-      await predictAllowedRanges.handler(params, { host, limits: DEFAULT_LIMITS, slice }),
-    );
+    const result = await predictAllowedRanges.handler(params, { host, limits: DEFAULT_LIMITS, slice });
+    return new ResultTexts().of(result, slice);
   };
 }
 
