@@ -1,8 +1,8 @@
 import { chmodSync, statSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { type Logger, pino } from "pino";
 import { type AccessRules, accessPolicy, hasRules, type Peer } from "./access/policy.ts";
 import { version } from "./command-line.ts";
+import { tuneHeap } from "./heap.ts";
 import { Host } from "./host/host.ts";
 import { NO_JOURNAL } from "./host/survival/journal.ts";
 import { countRestarts } from "./host/survival/restarts.ts";
@@ -25,14 +25,6 @@ import { Supervision } from "./service/supervision.ts";
 
 /** Milliseconds that the log gets to be taken when the daemon ends, well or badly. */
 const LAST_WORDS = 500;
-
-/**
- * What V8 is told of its heap once everything is there. Garbage is looked for when the heap has grown by 75 percent of what
- * was in use: V8 waits for 300 on a machine with much memory, and what clients threw away stays resident till then. New
- * objects keep the room that they have by now, 4 MiB: in the 16 that V8 would give them, those that live on, as the parts
- * of a large answer do, take so long to be moved that others would have to wait for it.
- */
-const HEAP_FLAGS = ["--heap-growing-percent=75", "--semi-space-growth-factor=1"];
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
@@ -106,7 +98,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
-  for (const flag of HEAP_FLAGS) setFlagsFromString(flag);
+  tuneHeap();
   const reload = rereading(reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);

@@ -38,14 +38,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "log.ts": ["host", "ranges"],
   "log-sink.ts": [],
   "capture.ts": ["host", "open-kernel.ts", "options.ts", "ranges"],
-  "serve.ts": ["access", "command-line.ts", "host", "libc", "limits.ts", "log-sink.ts", "log.ts"].concat([
-    "open-kernel.ts",
-    "options.ts",
-    "rpc",
-    "service",
-    "unix",
-  ]),
-  "main.ts": ["capture.ts", "command-line.ts", "debugger.ts", "help.ts", "options.ts", "serve.ts"],
+  "heap.ts": [],
+  "serve.ts": [
+    "access",
+    "command-line.ts",
+    "heap.ts",
+    "host",
+    "libc",
+    "limits.ts",
+    "log-sink.ts",
+    "log.ts",
+  ].concat(["open-kernel.ts", "options.ts", "rpc", "service", "unix"]),
+  "daemon.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
+  "compiled.ts": ["daemon.ts"],
+  "main.ts": ["compiled.ts", "debugger.ts"],
+  "code-cache.ts": ["compiled.ts", "heap.ts"],
 };
 
 /** Objects of the simulated kernel point at each other, as those of Linux do. */

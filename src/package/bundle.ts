@@ -12,11 +12,21 @@ import { packageJson, programs, ROOT } from "./programs.ts";
 const MINIFY = { compress: true, mangle: false, codegen: { removeWhitespace: true } } as const;
 
 /** Few files: each costs the start of the daemon a millisecond. Native code and the simulated kernel are by themselves. */
-const OF_THE_DAEMON = {
-  groups: [
-    { name: "daemon", test: /\/src\/serve\.ts$/ },
-    { name: "native", test: /\/src\/(unix\/(credentials|send-descriptors)|libc\/alarm)\.ts$/ },
-  ],
+const GROUPS = [
+  { name: "daemon", test: /\/src\/(daemon|serve)\.ts$/ },
+  { name: "native", test: /\/src\/(unix\/(credentials|send-descriptors)|libc\/alarm)\.ts$/ },
+];
+
+const OF_THE_DAEMON: More = {
+  // Or else what the chunks share with it would not be in the entry.
+  input: { preserveEntrySignatures: "allow-extension" },
+  output: {
+    format: "cjs",
+    // Named after what is in it: a code cache is of one file, and V8 looks at no more than its length.
+    entryFileNames: "chunks/daemon/[name]-[hash].cjs",
+    chunkFileNames: "chunks/daemon/[name].cjs",
+    codeSplitting: { groups: GROUPS },
+  },
 };
 
 const MARK = "iovad-module:";
@@ -48,8 +58,13 @@ const ascii: Plugin = {
   },
 };
 
-/** Returns which packages have gone into it. */
-async function bundle(entries: readonly string[], name: string, options: OutputOptions): Promise<string[]> {
+interface More {
+  readonly input?: InputOptions;
+  readonly output?: OutputOptions;
+}
+
+/** Returns the files that it has written. */
+async function bundle(entries: readonly string[], name: string, more: More = {}) {
   const input: InputOptions = {
     input: Object.fromEntries(entries.map((entry) => [entry, `${ROOT}src/${entry}.ts`])),
     cwd: ROOT,
@@ -57,6 +72,7 @@ async function bundle(entries: readonly string[], name: string, options: OutputO
     external: ["koffi"],
     transform: { target: "node20.19" },
     plugins: [places, ascii],
+    ...more.input,
   };
   const bundled = await rolldown(input);
   const { output } = await bundled.write({
@@ -64,19 +80,19 @@ async function bundle(entries: readonly string[], name: string, options: OutputO
     entryFileNames: "[name].js",
     chunkFileNames: `chunks/${name}/[name].js`,
     minify: MINIFY,
-    ...options,
+    ...more.output,
   });
-  return output
-    .flatMap((file) => (file.type === "chunk" ? file.moduleIds : []))
-    .flatMap((id) => packageOf(id) ?? []);
+  return output.filter((file) => file.type === "chunk");
 }
 
 rmSync(`${ROOT}dist/chunks`, { recursive: true, force: true });
-const { daemon, threads, clients } = programs(packageJson());
-const packages = new Set([
-  ...(await bundle(daemon, "daemon", { codeSplitting: OF_THE_DAEMON })),
-  ...(await bundle(threads, "threads", {})),
-  ...(await bundle(clients, "clients", {})),
-]);
+const { daemon, starters, threads, clients } = programs(packageJson());
+const ofDaemon = await bundle([daemon], "daemon", OF_THE_DAEMON);
+const DAEMON = JSON.stringify(`./${ofDaemon.find(({ isEntry }) => isEntry)?.fileName}`);
+// Each in one file.
+const input = { transform: { target: "node20.19", define: { DAEMON } } };
+for (const starter of starters) await bundle([starter], "starters", { input });
+const chunks = [...ofDaemon, ...(await bundle(threads, "threads")), ...(await bundle(clients, "clients"))];
+const packages = new Set(chunks.flatMap(({ moduleIds }) => moduleIds).flatMap((id) => packageOf(id) ?? []));
 const notices = licencesOf(packages).map(({ name, version, text }) => `${name} ${version}\n\n${text}\n`);
 writeFileSync(`${ROOT}dist/chunks/LICENCES.txt`, notices.join(`\n${"-".repeat(80)}\n\n`));

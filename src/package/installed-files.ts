@@ -44,14 +44,14 @@ export function installedFiles(about: PackageJson, changelog: string): TreeFile[
 
 /** The bundles and what they load beside them. */
 function program(about: PackageJson): TreeFile[] {
-  const { daemon, threads, clients } = programs(about);
-  const started = [...daemon, ...threads, ...clients].filter((entry) => !/^(client|demo)\//.test(entry));
+  const { starters, threads, clients } = programs(about);
+  const started = [...starters, ...threads, ...clients].filter((entry) => !/^(client|demo)\//.test(entry));
   const { version } = about;
   return [
     file(`${LIBRARY}/package.json`, `${JSON.stringify({ name: "iovad", version, type: "module" })}\n`),
     ...started.map((entry) => script(`dist/${entry}.js`)),
     ...below("dist/chunks")
-      .filter((path) => path.endsWith(".js"))
+      .filter((path) => /\.c?js$/.test(path))
       .map(script),
   ];
 }
@@ -63,11 +63,12 @@ function script(path: string): TreeFile {
   return { path: `${LIBRARY}/${path}`, content: body, kind: body === text ? "file" : "executable" };
 }
 
-/** koffi without its sources, and the binary for this machine. */
+/** koffi without its sources, as the daemon requires it and its threads import it, and the binary for this machine. */
 function koffi(): TreeFile[] {
   const binary = `node_modules/@koromix/koffi-linux-${process.arch}`;
+  const scripts = ["index", "src/koffi/index", "src/koffi/src/static"];
   return [
-    ...["package.json", "index.js", "src/koffi/index.js", "src/koffi/src/static.js"].map(
+    ...["package.json", ...scripts.flatMap((name) => [`${name}.js`, `${name}.cjs`])].map(
       (name) => `node_modules/koffi/${name}`,
     ),
     ...["package.json", "index.js", `linux_${process.arch}/koffi.node`].map((name) => `${binary}/${name}`),

@@ -17,7 +17,10 @@ export function packageJson(): PackageJson {
 
 /** What is started by its path, or loaded by it, as paths below src/ without their ending. */
 export interface Programs {
-  readonly daemon: readonly string[];
+  /** What main.js loads, under a name of its own. */
+  readonly daemon: string;
+  /** What loads the daemon. */
+  readonly starters: readonly string[];
   /** The daemon's threads, which must not load the daemon. */
   readonly threads: readonly string[];
   readonly clients: readonly string[];
@@ -28,7 +31,8 @@ export function programs({ bin, exports }: PackageJson): Programs {
   const built = [exports["."].default, ...Object.values(bin)];
   const entries = built.map((path) => path.replace(/^(?:\.\/)?dist\/(.*)\.js$/, "$1"));
   return {
-    daemon: ["main"],
+    daemon: "daemon",
+    starters: ["main", "code-cache"],
     threads: ["kernel/linux/thread", "kernel/linux/search"],
     clients: [...entries.filter((entry) => entry !== "main"), "demo/main"],
   };

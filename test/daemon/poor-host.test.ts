@@ -10,9 +10,14 @@ const TOPOLOGY = {
   devices: [{ device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci" }],
 };
 
-/** Makes the import of native code fail. */
+/** Makes native code that is required or imported fail. */
 const WITHOUT_KOFFI = preload(`
-  import { register } from "node:module";
+  import { Module, register } from "node:module";
+  const load = Module._load;
+  Module._load = (name, ...rest) => {
+    if (name === "koffi") throw new Error("cannot be loaded");
+    return load(name, ...rest);
+  };
   const hooks = 'export function resolve(name, context, next) { if (name === "koffi") throw new Error("cannot be loaded"); return next(name, context); }';
   register("data:text/javascript," + encodeURIComponent(hooks));
 `);

@@ -35,7 +35,7 @@ afterAll(() => rmSync(join(installed, ".."), { recursive: true }));
 /** The scripts of a folder and those below it. */
 function scripts(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".js"))
+    .filter((file) => /\.c?js$/.test(file))
     .map((file) => join(directory, file));
 }
 
@@ -58,7 +58,7 @@ it("the daemon answers as installed, and its threads work", async () => {
 it("what is installed loads nothing but Node.js and koffi", () => {
   const found = scripts(`${installed}/dist`).flatMap((file) =>
     Array.from(
-      readFileSync(file, "utf8").matchAll(/\bfrom[ ]?["`]([a-z@][\w:@/.-]*)["`]/g),
+      readFileSync(file, "utf8").matchAll(/\b(?:from[ ]?|require\()["`]([a-z@][\w:@/.-]*)["`]/g),
       ([, name]) => name as string,
     ),
   );

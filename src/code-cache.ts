@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/**
+ * Writes beside the daemon's bundle what V8 makes of it on this machine, for the starts to come. `npm run build` runs this,
+ * and the Debian package when it is installed. A daemon serves a simulated host and answers once, so that what a start
+ * needs is in the cache and what it does not need is not.
+ */
+import { once } from "node:events";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { cachePath, compileDaemon, loadDaemon } from "./compiled.ts";
+import { untuneHeap } from "./heap.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
+process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
+const topology = join(directory, "topology.json");
+const socket = join(directory, "socket");
+writeFileSync(topology, '{"iommus":[{"name":"dmar0"}],"devices":[]}');
+
+const script = compileDaemon();
+await loadDaemon(script).main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);
+await answer();
+untuneHeap();
+const cache = script.createCachedData();
+if (compileDaemon(cache).cachedDataRejected) {
+  process.stderr.write("iovad: this Node.js takes no code cache; the daemon works, and starts slower\n");
+} else {
+  const path = cachePath();
+  // V8 takes what it reads there on trust: it is either all there or not there at all.
+  writeFileSync(`${path}.new`, cache, { flush: true });
+  renameSync(`${path}.new`, path);
+}
+process.kill(process.pid, "SIGTERM");
+
+/** Greeting and answer. */
+async function answer(): Promise<void> {
+  const client = connect(socket);
+  client.write('{"jsonrpc":"2.0","id":1,"method":"query-devices"}\n');
+  let text = "";
+  while (text.split("\n").length < 3) text += (await once(client, "data"))[0];
+  client.destroy();
+}

@@ -1,0 +1,79 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { Module } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Script } from "node:vm";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { Daemon } from "../daemon/daemon.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** A copy of what is built, without its code cache. */
+const copy = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
+const chunks = join(copy, "dist/chunks/daemon");
+afterAll(() => rmSync(copy, { recursive: true }));
+for (const path of ["package.json", "dist/main.js", "dist/code-cache.js", "dist/chunks/daemon"]) {
+  cpSync(ROOT + path, join(copy, path), { recursive: true });
+}
+symlinkSync(`${ROOT}node_modules`, join(copy, "node_modules"));
+
+const make = (...options: string[]) => {
+  const args = [...options, join(copy, "dist/code-cache.js")];
+  return spawnSync(process.execPath, args, { encoding: "utf8" });
+};
+const filesWith = (end: string) =>
+  readdirSync(chunks)
+    .filter((name) => name.endsWith(end))
+    .map((name) => join(chunks, name));
+const bundle = filesWith(".cache").map((path) => path.replace(/cache$/, "cjs"))[0] as string;
+const cache = bundle.replace(/cjs$/, "cache");
+
+/** Whether V8 takes it for the bundle. */
+function isTaken(options: readonly string[] = []): boolean {
+  const script = `
+    const { Module } = require("node:module"), { readFileSync } = require("node:fs"), [, path, cache] = process.argv;
+    const options = { filename: path, cachedData: readFileSync(cache) };
+    console.log(!new (require("node:vm").Script)(Module.wrap(readFileSync(path, "latin1")), options).cachedDataRejected);`;
+  const args = [...options, "-e", script, bundle, cache];
+  return execFileSync(process.execPath, args, { encoding: "utf8" }) === "true\n";
+}
+
+async function answers(): Promise<unknown> {
+  const daemon = await Daemon.start({ main: join(copy, "dist/main.js") });
+  const client = await daemon.client();
+  const { name } = await client.call("query-version");
+  expect(await daemon.stop()).toBe(0);
+  return name;
+}
+
+beforeEach(() => {
+  for (const path of filesWith(".cache")) rmSync(path);
+});
+
+describe("V8's code cache of the daemon", () => {
+  it("is made, and nothing else is left", () => {
+    const before = readdirSync(chunks);
+    expect(make()).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(filesWith(".cache")).toEqual([cache]);
+    expect(readdirSync(chunks).length).toBe(before.length + 1);
+    expect(isTaken()).toBe(true);
+  });
+
+  it("is the build's, too", () => {
+    const built = readFileSync(cache.replace(copy, ROOT));
+    const source = Module.wrap(readFileSync(bundle, "latin1"));
+    expect(new Script(source, { cachedData: built }).cachedDataRejected).toBe(false);
+  });
+
+  it.each([
+    ["is not there", () => {}],
+    ["is cut short", () => writeFileSync(cache, readFileSync(cache.replace(copy, ROOT)).subarray(0, 5000))],
+    ["is empty", () => writeFileSync(cache, "")],
+    ["is something else", () => writeFileSync(cache, "x".repeat(100_000))],
+    ["was made with other flags", () => expect(make("--jitless")).toMatchObject({ status: 0 })],
+  ])("may be missed: where it %s, the daemon answers", async (_, spoil) => {
+    spoil();
+    expect(await answers()).toBe("iovad");
+  });
+});
