@@ -28,6 +28,7 @@ const LAST_WORDS = 500;
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
+  tuneHeap();
   const sink = new LogSink(2);
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
@@ -98,7 +99,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
-  tuneHeap();
+
   const reload = rereading(reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);
