@@ -81,8 +81,8 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<string> {
   return pieces.join("");
 }
 
-/** How many values there are in a value, itself among them; counting ends at `limit`. */
-function weigh(value: unknown, limit: number): number {
+/** How many values there are in a value, itself among them; counting ends at `limit`. A long string counts as several. */
+export function weigh(value: unknown, limit: number): number {
   if (typeof value === "string") return 1 + Math.min(limit, value.length >> 6);
   if (typeof value !== "object" || value === null) return 1;
   let weight = 1;

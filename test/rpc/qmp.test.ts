@@ -133,16 +133,19 @@ describe("QMP's dialect", () => {
     expect((await client.ask({ execute: "query-version" })).error.class).toBe("CommandNotFound");
   });
 
-  it.each([["a string"], [12.5], [null], [{ nested: [1] }], [["a", 2]]])("echoes the id %j", async (id) => {
-    const client = await negotiated();
-    expect(await client.ask({ execute: "query-status", id })).toMatchObject({
-      return: expect.anything(),
-      id,
-    });
-    const { error, id: echoed } = await client.ask({ execute: "query-status", arguments: { x: 1 }, id });
-    expect(error).toMatchObject({ class: "GenericError", data: { class: "InvalidParams" } });
-    expect(echoed).toEqual(id);
-  });
+  it.each([["a string"], [12.5], [null], [{ nested: [1] }], [["a", 2]], [Array(4000).fill(0)]])(
+    "echoes the id %j",
+    async (id) => {
+      const client = await negotiated();
+      expect(await client.ask({ execute: "query-status", id })).toMatchObject({
+        return: expect.anything(),
+        id,
+      });
+      const { error, id: echoed } = await client.ask({ execute: "query-status", arguments: { x: 1 }, id });
+      expect(error).toMatchObject({ class: "GenericError", data: { class: "InvalidParams" } });
+      expect(echoed).toEqual(id);
+    },
+  );
 
   it.each([
     ["no JSON", "{,}", "ParseError"],
@@ -153,6 +156,7 @@ describe("QMP's dialect", () => {
     ["out-of-band execution", '{"exec-oob":"query-status"}', "InvalidRequest"],
     ["an id that has lost digits", '{"execute":"query-status","id":9007199254740993}', "InvalidRequest"],
     ["too deep a nesting", `{"execute":${"[".repeat(100)}${"]".repeat(100)}}`, "LimitExceeded"],
+    ["an id of too much", `{"execute":"query-status","id":[${"0,".repeat(4095)}0]}`, "InvalidRequest"],
     ["too long a message", `{"id":"é","execute":"${"x".repeat(2 ** 20)}"}`, "LimitExceeded"],
   ])("answers %s with one error, and goes on", async (_what, message, name) => {
     const client = await negotiated();

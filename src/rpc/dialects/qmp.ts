@@ -2,6 +2,7 @@ import type { JSONRPCError } from "json-rpc-2.0";
 import * as z from "zod";
 import { suggestion } from "../../nearest.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
+import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
@@ -13,6 +14,9 @@ import { qmpSchema } from "./qmp-schema.ts";
 /** The members of a command (QEMU's docs/interop/qmp-spec.rst: Issuing Commands). */
 const MEMBERS = ["execute", "arguments", "id"];
 const NEGOTIATE = "qmp_capabilities";
+
+/** Values in an id, which may be anything: it is put into words at once, with each answer. */
+const ID_LIMIT = 4096;
 
 /** `class` is QAPI's own (QEMU's qapi/error.json: QapiErrorClass); everything without one of them is generic. */
 const CLASSES: Readonly<Record<string, string>> = {
@@ -63,6 +67,12 @@ export function qmp(): Dialect {
       const { execute, arguments: params = {}, id } = message as Record<string, unknown>;
       if (typeof id === "number" && !isExact(id)) {
         return fault(undefined, invalidRequest(`the member id may be a number, ${INEXACT}`));
+      }
+      if (weigh(id, ID_LIMIT) >= ID_LIMIT) {
+        return fault(
+          undefined,
+          invalidRequest("the member id is too large to be echoed: a number or a word will do"),
+        );
       }
       const wrong = faultOf(message, execute, params);
       if (wrong !== undefined) return fault(id, invalidRequest(wrong));
