@@ -18,15 +18,15 @@ const topology = join(directory, "topology.json");
 const socket = join(directory, "socket");
 writeFileSync(topology, '{"iommus":[{"name":"dmar0"}],"devices":[]}');
 
+const path = cachePath();
 const script = compileDaemon();
 await loadDaemon(script).main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);
 await answer();
 untuneHeap();
 const cache = script.createCachedData();
-if (compileDaemon(cache).cachedDataRejected) {
+if (cachePath() !== path || compileDaemon(cache).cachedDataRejected) {
   process.stderr.write("iovad: this Node.js takes no code cache; the daemon works, and starts slower\n");
 } else {
-  const path = cachePath();
   // V8 takes what it reads there on trust: it is either all there or not there at all.
   writeFileSync(`${path}.new`, cache, { flush: true });
   renameSync(`${path}.new`, path);

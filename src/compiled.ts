@@ -2,17 +2,25 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire, Module } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
 
 /** Where the daemon's bundle is, from dist/. Named after its content; `package/bundle.ts` puts the name in. */
 declare const DAEMON: string;
 
-/** What V8 has made of the bundle on this machine (`code-cache.ts`): of this very one, since it has its name. */
-export const cachePath = () => bundlePath().replace(/\.cjs$/, ".cache");
+/**
+ * Where there is what V8 has made of the bundle on this machine (`code-cache.ts`): of this very bundle, since it has its
+ * name, and for this processor, Node.js and flags. V8 itself looks at little of that: it takes a cache of another
+ * architecture, and crashes.
+ */
+export function cachePath(): string {
+  const maker = `${process.version}-${process.arch}-${cachedDataVersionTag().toString(16)}`;
+  return bundlePath().replace(/\.cjs$/, `-${maker}.cache`);
+}
 
 const bundlePath = () => fileURLToPath(new URL(DAEMON, import.meta.url));
 
-/** The script as V8 takes it; with a cache that was made by another V8, or with other flags, as without one. */
+/** The script as V8 takes it; with a cache that it does not take, as without one. */
 export function compileDaemon(cachedData?: Buffer): Script {
   const path = bundlePath();
   const source = Module.wrap(readFileSync(path, "latin1"));

@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { Module } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,17 +35,16 @@ const filesWith = (end: string) =>
   readdirSync(chunks)
     .filter((name) => name.endsWith(end))
     .map((name) => join(chunks, name));
-const bundle = filesWith(".cache").map((path) => path.replace(/cache$/, "cjs"))[0] as string;
-const cache = bundle.replace(/cjs$/, "cache");
+const [cache = ""] = filesWith(".cache");
+const bundle = filesWith(".cjs").find((path) => cache.startsWith(path.replace(/\.cjs$/, ""))) as string;
 
 /** Whether V8 takes it for the bundle. */
-function isTaken(options: readonly string[] = []): boolean {
+function isTaken(): boolean {
   const script = `
     const { Module } = require("node:module"), { readFileSync } = require("node:fs"), [, path, cache] = process.argv;
     const options = { filename: path, cachedData: readFileSync(cache) };
     console.log(!new (require("node:vm").Script)(Module.wrap(readFileSync(path, "latin1")), options).cachedDataRejected);`;
-  const args = [...options, "-e", script, bundle, cache];
-  return execFileSync(process.execPath, args, { encoding: "utf8" }) === "true\n";
+  return execFileSync(process.execPath, ["-e", script, bundle, cache], { encoding: "utf8" }) === "true\n";
 }
 
 async function answers(): Promise<unknown> {
@@ -60,6 +68,10 @@ describe("V8's code cache of the daemon", () => {
     expect(isTaken()).toBe(true);
   });
 
+  it("is for one architecture and one Node.js, which V8 does not look at", () => {
+    expect(cache).toContain(`-${process.version}-${process.arch}-`);
+  });
+
   it("is the build's, too", () => {
     const built = readFileSync(cache.replace(copy, ROOT));
     const source = Module.wrap(readFileSync(bundle, "latin1"));
@@ -71,7 +83,13 @@ describe("V8's code cache of the daemon", () => {
     ["is cut short", () => writeFileSync(cache, readFileSync(cache.replace(copy, ROOT)).subarray(0, 5000))],
     ["is empty", () => writeFileSync(cache, "")],
     ["is something else", () => writeFileSync(cache, "x".repeat(100_000))],
-    ["was made with other flags", () => expect(make("--jitless")).toMatchObject({ status: 0 })],
+    [
+      "was made with other flags",
+      () => {
+        expect(make("--jitless")).toMatchObject({ status: 0 });
+        renameSync(filesWith(".cache")[0] as string, cache);
+      },
+    ],
   ])("may be missed: where it %s, the daemon answers", async (_, spoil) => {
     spoil();
     expect(await answers()).toBe("iovad");

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ResultTexts } from "../../src/rpc/encode.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
+import { runs } from "../runs.ts";
 
 const slice = () => new TimeSlices().slice(0);
 const encode = (value: unknown, of = slice()) => new ResultTexts().of(value, of);
@@ -29,7 +30,7 @@ it("puts large results into the same words piece by piece", async () => {
         expect(await encode(large)).toBe(JSON.stringify(large));
       }
     }),
-    { numRuns: 30 },
+    { numRuns: runs(6, 100) },
   );
 });
 

@@ -1,10 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { runs } from "../../runs.ts";
 import type { Message } from "../stub.ts";
 import { chosenDevices, DEVICES, hex, isPci, randomHost, randomLayout, TriedHost } from "./random-host.ts";
 
 const LONG = { timeout: 1_800_000 };
-const RUNS = { numRuns: process.env.IOVAD_LONG ? 10_000 : 200 };
+const RUNS = { numRuns: runs(70, 10_000) };
 
 /** What a hold is refused with, for each blocker. */
 const REFUSALS: Readonly<Record<string, string>> = {
