@@ -216,7 +216,7 @@ describe("the first snapshot, with every event since folded in,", () => {
         await listened.close();
         listened.check();
       }),
-      { numRuns: runs(100, 3_000) },
+      { numRuns: runs(100, 1_000) },
     );
   });
 
@@ -257,7 +257,7 @@ describe("the first snapshot, with every event since folded in,", () => {
           await all;
         },
       ),
-      { numRuns: runs(20, 2_000) },
+      { numRuns: runs(20, 300) },
     );
   });
 });

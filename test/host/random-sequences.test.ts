@@ -76,7 +76,7 @@ describe("random sequences of operations", () => {
         await host.close();
         assert.deepEqual(machine.openFds(), []);
       }),
-      { numRuns: runs(170, 10_000) },
+      { numRuns: runs(170, 1_500) },
     );
   });
 });

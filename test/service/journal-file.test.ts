@@ -146,7 +146,7 @@ describe("the journal", () => {
           assert.deepEqual([...new JournalFile([copy(pair[0]), copy(pair[1])]).entries], [...model]);
         }
       }),
-      { numRuns: runs(20, 500) },
+      { numRuns: runs(20, 200) },
     );
   });
 

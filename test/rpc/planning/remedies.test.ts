@@ -198,7 +198,7 @@ describe("every remedy of a machine", () => {
           }
         },
       ),
-      { numRuns: runs(100, 3_000) },
+      { numRuns: runs(100, 1_000) },
     );
     for (const kind of ["amd-vcpu", "machine-version", "memory"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });
@@ -223,7 +223,7 @@ describe("every remedy of a machine", () => {
         expect(await check(host)).toMatchObject({ fits: true, remedies: [] });
         expect(remedy((await check(host + 1)) as Message, "phys-bits")).toEqual(limit);
       }),
-      { numRuns: runs(20, 600) },
+      { numRuns: runs(20, 200) },
     );
     expect(tried).toBeGreaterThan(0);
   });
@@ -277,7 +277,7 @@ describe("every remedy of a device", () => {
         expect(kinds(after)).not.toContain("probe");
         expect(after.exact).toBe(after.blockers.length === 0);
       }),
-      { numRuns: runs(40, 1_000) },
+      { numRuns: runs(40, 400) },
     );
     for (const kind of ["without-device", "probe"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });
