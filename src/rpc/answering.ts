@@ -6,6 +6,7 @@ import type { DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Line } from "./framing.ts";
 import type { Outbox } from "./outbox.ts";
+import { type Text, whole } from "./text.ts";
 
 /** What answers go through; and where what they are made of is. */
 export interface AnsweringParts {
@@ -136,12 +137,12 @@ export class Answering {
   };
 
   /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
-  async #sendDescriptors(answer: string | undefined): Promise<void> {
+  async #sendDescriptors(answer: Text | undefined): Promise<void> {
     const { outbox, deliveries } = this.#parts;
     outbox.release();
     if (outbox.isFull) await this.#drained();
     if (this.#isOver) deliveries.stopWaiting();
-    await deliveries.send(answer);
+    await deliveries.send(answer && whole(answer));
   }
 
   #drained(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import type { Reader } from "./framing.ts";
 import type { Call, DaemonInfo, Method } from "./method.ts";
+import type { Text } from "./text.ts";
 import type { EventWording } from "./wire-event.ts";
 
 /** What a client wants: a method, by name, with params that nobody has looked at yet. */
@@ -38,7 +39,7 @@ export interface Dialect extends EventWording {
   /** What a parsed line means. */
   read(message: unknown): Request | Fault | Batch;
   /** `result` is JSON already. */
-  answer(id: unknown, result: string): string;
+  answer(id: unknown, result: Text): Text;
   /** `id`: undefined when it could not be made out. */
   error(id: unknown, error: JSONRPCError): string;
 }

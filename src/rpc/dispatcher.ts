@@ -18,10 +18,11 @@ import { execute } from "./execute.ts";
 import { HEAD, type Line, NOT_UTF8 } from "./framing.ts";
 import type { Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
+import { lengthOf, type Text } from "./text.ts";
 import { topLevelId } from "./top-level-id.ts";
 
 /** What to send for a line: nothing for a notification, and a promise only when something has to be waited for. */
-export type Answer = string | undefined | Promise<string | undefined>;
+export type Answer = Text | undefined | Promise<Text | undefined>;
 
 /** From a line to its answer, in the dialect of the connection that it came over. */
 export class Dispatcher {
@@ -90,7 +91,7 @@ export class Dispatcher {
       const result = execute(method, request.params, call, this.#controlLog);
       const text =
         result instanceof Promise ? this.#encodeLater(result, call) : this.#texts.of(result, call.slice);
-      if (typeof text === "string") return this.#done(request, method, text, call, began);
+      if (!(text instanceof Promise)) return this.#done(request, method, text, call, began);
       return text.then(
         (settled) => this.#done(request, method, settled, call, began),
         (error) => this.#failed(request, method, error, call, began),
@@ -103,10 +104,10 @@ export class Dispatcher {
   #done(
     { id, isAnswered }: Request,
     method: Method,
-    text: string,
+    text: Text,
     { connection, slice }: DialectCall,
     began: number,
-  ): string | undefined {
+  ): Text | undefined {
     this.#record(method, "done", slice.now - began);
     return isAnswered ? connection.dialect.answer(id, text) : undefined;
   }
@@ -129,7 +130,7 @@ export class Dispatcher {
     this.#requests.record(method?.name ?? "unknown", outcome, milliseconds / 1000);
   }
 
-  async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<string> {
+  async #encodeLater(result: Promise<unknown>, call: DialectCall): Promise<Text> {
     return this.#texts.of(await result, call.slice);
   }
 
@@ -138,23 +139,24 @@ export class Dispatcher {
     { messages }: Batch,
     call: DialectCall,
     counted: (bytes: number) => void,
-  ): Promise<string | undefined> {
+  ): Promise<Text | undefined> {
     const { connection, limits, slice } = call;
     const { dialect } = connection;
     if (messages.length > limits["max-batch"]) {
       const most = `a batch may hold at most ${limits["max-batch"]} requests`;
       return dialect.error(undefined, toErrorObject(limitExceeded("max-batch", most)));
     }
-    // Put together as a rope: all of a large answer is copied once, when it is written.
-    let answers = "";
+    const answers: string[] = [];
     for (const message of messages) {
       if (slice.isOver) await slice.pass();
       const answer = await this.#element(dialect, message, call);
       if (answer === undefined) continue;
-      counted(answer.length);
-      answers += `${answers === "" ? "[" : ","}${answer}`;
+      counted(lengthOf(answer));
+      answers.push(answers.length === 0 ? "[" : ",");
+      if (typeof answer === "string") answers.push(answer);
+      else for (const piece of answer) answers.push(piece);
     }
-    return answers === "" ? undefined : `${answers}]`;
+    return answers.length === 0 ? undefined : [...answers, "]"];
   }
 
   #element(dialect: Dialect, message: unknown, call: DialectCall): Answer {

@@ -1,37 +1,36 @@
+import type { Text } from "./text.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
 /** Values in a result beyond which it is put into words piece by piece. */
 const LARGE = 2000;
-/** Results as JSON text. Those that are frozen are so for good: such a cached answer is put into words once. */
+/** Results as JSON. Those that are frozen are so for good: such a cached answer is put into words once. */
 export class ResultTexts {
-  readonly #kept = new WeakMap<object, string>();
+  readonly #kept = new WeakMap<object, Text>();
 
   /**
    * A promise when the result is so large that others are to have their turns meanwhile.
    * @throws TypeError when it is not JSON, a bigint for one
    */
-  of(result: unknown, slice: TimeSlice): string | Promise<string> {
+  of(result: unknown, slice: TimeSlice): Text | Promise<Text> {
     const kept = this.#kept.get(result as object);
     if (kept !== undefined) return kept;
     const text = encode(result, slice);
     if (typeof result !== "object" || result === null || !Object.isFrozen(result)) return text;
-    return typeof text === "string"
-      ? this.#keep(result, text)
-      : text.then((made) => this.#keep(result, made));
+    return text instanceof Promise ? text.then((made) => this.#keep(result, made)) : this.#keep(result, text);
   }
 
-  #keep(result: object, text: string): string {
+  #keep(result: object, text: Text): Text {
     this.#kept.set(result, text);
     return text;
   }
 }
 
-function encode(result: unknown, slice: TimeSlice): string | Promise<string> {
+function encode(result: unknown, slice: TimeSlice): string | Promise<Text> {
   return weigh(result, LARGE) < LARGE ? JSON.stringify(result) : encodeLarge(result, slice);
 }
 
 /** Small neighbours in an array are put into words together, which costs a fraction of doing so one by one. */
-async function encodeLarge(result: unknown, slice: TimeSlice): Promise<string> {
+async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
   const pieces: string[] = [];
   const write = async (value: unknown, weight: number): Promise<void> => {
     if (weight < LARGE || typeof value !== "object") {
@@ -78,7 +77,7 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<string> {
     pieces.push("}");
   };
   await write(result, LARGE);
-  return pieces.join("");
+  return pieces;
 }
 
 /** How many values there are in a value, itself among them; counting ends at `limit`. A long string counts as several. */

@@ -1,16 +1,45 @@
 import type { Socket } from "node:net";
 import type { Account } from "./budget.ts";
+import { lengthOf, type Text, whole } from "./text.ts";
 
 /** Characters that are gathered for one write. */
 const WRITE_SIZE = 64 * 1024;
 /** Characters that the socket is given at a time: encoding 20 MiB at once would keep everybody waiting. */
 const PIECE = 256 * 1024;
 
-/** More than the socket is given at once. */
-interface Large {
-  readonly text: string;
-  /** Where what it was not given yet begins. */
-  at: number;
+/** More than the socket is given at once: some of it has been, and here is the rest. */
+class Rest {
+  /** UTF-16 units, of all that there was. */
+  size = 0;
+  readonly #pieces: string[] = [];
+  /** Which piece is next, and where in it what is next begins. */
+  #index = 0;
+  #at = 0;
+
+  get isEmpty(): boolean {
+    return this.#index === this.#pieces.length;
+  }
+
+  add(pieces: readonly string[]): void {
+    for (const piece of pieces) this.#pieces.push(piece);
+    this.size += lengthOf(pieces);
+  }
+
+  /** The next PIECE of it: small pieces together, a large one in parts. */
+  take(): string {
+    let text = "";
+    while (!this.isEmpty && text.length < PIECE) {
+      const piece = this.#pieces[this.#index] as string;
+      const end = endOfPiece(piece, this.#at + PIECE - text.length);
+      if (end === this.#at && end < piece.length) break;
+      text += piece.slice(this.#at, end);
+      this.#at = end;
+      if (end < piece.length) continue;
+      this.#pieces[this.#index++] = "";
+      this.#at = 0;
+    }
+    return text;
+  }
 }
 
 /**
@@ -24,7 +53,7 @@ export class Outbox {
   #isGathering = false;
   #written = 0;
   /** Nothing is to be sent before all of it was. */
-  #large: Large | undefined;
+  #rest: Rest | undefined;
   /** Ends a wait for the client to take what it was sent. */
   #wake = () => {};
   /** Ends it if there is nothing more to wait for. */
@@ -42,7 +71,7 @@ export class Outbox {
 
   /** Whether the client has so much to take that it should be asked for nothing more. */
   get isFull(): boolean {
-    return this.#large !== undefined || this.#socket.writableNeedDrain;
+    return this.#rest !== undefined || this.#socket.writableNeedDrain;
   }
 
   /** Until {@link release}, lines wait for each other. */
@@ -57,8 +86,14 @@ export class Outbox {
   }
 
   /** One line, without its end. */
-  send(line: string): void {
-    this.#gathered += `${line}\n`;
+  send(line: Text): void {
+    if (lengthOf(line) > PIECE) {
+      const pieces = [this.#gathered, ...(typeof line === "string" ? [line] : line), "\n"];
+      this.#gathered = "";
+      this.#begin(pieces);
+      return;
+    }
+    this.#gathered += `${whole(line)}\n`;
     if (!this.#isGathering || this.#gathered.length >= WRITE_SIZE) this.#flush();
   }
 
@@ -101,53 +136,54 @@ export class Outbox {
 
   /** Forgets what was gathered: nobody will take it. Returns whether all lines that were begun have been sent. */
   drop(): boolean {
-    const isWhole = this.#large === undefined;
+    const isWhole = this.#rest === undefined;
     this.#gathered = "";
-    this.#large = undefined;
+    this.#rest = undefined;
     return isWhole;
   }
 
   /** Gives the socket all that is left. */
   finish(): void {
-    const { text, at } = this.#large ?? { text: "", at: 0 };
-    this.#large = undefined;
-    if (at < text.length) this.#socket.write(text.slice(at));
+    const rest = this.#rest;
+    this.#rest = undefined;
+    while (rest && !rest.isEmpty) this.#socket.write(rest.take());
     this.#flush();
   }
 
   #flush(): void {
     const text = this.#gathered;
-    if (text === "" || this.#large) return;
+    if (text === "" || this.#rest) return;
     this.#gathered = "";
     if (text.length <= PIECE) this.#write(text, text.length);
-    else this.#begin(text);
+    else this.#begin([text]);
   }
 
-  /** Counts as one until its last piece has gone: a piece of a string keeps all of it. */
-  #begin(text: string): void {
-    this.#account.add(text.length);
+  /** Counts as one until its last piece has gone. */
+  #begin(pieces: readonly string[]): void {
+    const size = lengthOf(pieces);
+    this.#account.add(size);
     if (!this.#socket.writable) return;
-    this.#written += text.length;
-    const large = { text, at: 0 };
-    this.#large = large;
-    this.#continue(large);
+    this.#written += size;
+    if (this.#rest) {
+      this.#rest.add(pieces);
+      return;
+    }
+    this.#rest = new Rest();
+    this.#rest.add(pieces);
+    this.#continue(this.#rest);
   }
 
-  #continue(large: Large): void {
-    if (this.#large !== large) return;
-    const { text, at } = large;
-    const end = endOfPiece(text, at + PIECE);
-    const isLast = end === text.length;
-    large.at = end;
-    this.#socket.write(text.slice(at, end), () => {
-      if (!isLast) {
-        setImmediate(() => this.#continue(large));
+  #continue(rest: Rest): void {
+    if (this.#rest !== rest) return;
+    this.#socket.write(rest.take(), () => {
+      if (!rest.isEmpty) {
+        setImmediate(() => this.#continue(rest));
         return;
       }
-      this.#written -= text.length;
-      this.#account.add(-text.length);
-      if (this.#large !== large) return;
-      this.#large = undefined;
+      this.#written -= rest.size;
+      this.#account.add(-rest.size);
+      if (this.#rest !== rest) return;
+      this.#rest = undefined;
       this.#flush();
       this.#wakeIfDrained();
     });

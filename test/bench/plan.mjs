@@ -77,7 +77,7 @@ function predictRequest(devices) {
 }
 
 function assertSame(answer, count) {
-  const { excluded } = JSON.parse(answer);
+  const { excluded } = JSON.parse(answer.join(""));
   if (excluded.length !== count) {
     throw new Error(`${count} exclusions were expected, not ${excluded.length}`);
   }

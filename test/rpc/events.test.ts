@@ -11,6 +11,7 @@ import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { EVENTS } from "../../src/rpc/events.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
+import { whole } from "../../src/rpc/text.ts";
 import { bystander, dispatcherOf, ROOT } from "./stub.ts";
 
 const NARROW = "0000:00:05.0";
@@ -110,7 +111,7 @@ function setUp(limits: Partial<Limits> = {}) {
     const call: DialectCall = { ...bystander(), host, events, connection, limits: all };
     const ask = async (method: string, params: object = {}): Promise<Message> => {
       const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
-      const answer = JSON.parse((await rpc.answer(line, call, () => {})) as string);
+      const answer = JSON.parse(whole((await rpc.answer(line, call, () => {})) ?? ""));
       // As a session does: first the events that the request has caused, then the answer.
       const before = events.takeFor(connection);
       if (before !== undefined) connection.deliver(before);

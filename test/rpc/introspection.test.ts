@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { METHODS } from "../../src/rpc/methods/index.ts";
+import { whole } from "../../src/rpc/text.ts";
 import { bystander, dispatcherOf, request } from "./stub.ts";
 
 const call = bystander({ version: "4.5.6", backend: "linux" });
@@ -9,7 +10,9 @@ const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.d
 
 async function ask(name: string) {
   const rpc = dispatcherOf(METHODS, (error) => expect.unreachable(String(error)));
-  const answer = JSON.parse((await rpc.answer(JSON.stringify(request(1, name)), call, () => {})) as string);
+  const answer = JSON.parse(
+    whole((await rpc.answer(JSON.stringify(request(1, name)), call, () => {})) ?? ""),
+  );
   const method = METHODS.find((each) => each.name === name);
   expect(method?.result.safeParse(answer.result).success).toBe(true);
   return answer.result;

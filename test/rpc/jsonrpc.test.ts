@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { whole } from "../../src/rpc/text.ts";
 import { bystander, dispatcherOf, type Message, request, stubMethods } from "./stub.ts";
 
 const CALL = bystander();
@@ -12,7 +13,7 @@ function setUp() {
     const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL, () => {});
     const next = await rpc.answer(JSON.stringify(request("next", "echo", { value: 1 })), CALL, () => {});
     expect(JSON.parse(next as string)).toEqual({ jsonrpc: "2.0", id: "next", result: { value: 1 } });
-    return text === undefined ? undefined : JSON.parse(text);
+    return text === undefined ? undefined : JSON.parse(whole(text));
   };
   return { ...stub, rpc, reports, answer };
 }
@@ -227,7 +228,7 @@ describe("batches", () => {
     await entered.opened;
     expect(log).toEqual(["wait"]);
     gate.open();
-    const ids = JSON.parse((await pending) as string).map(({ id }: Message) => id);
+    const ids = JSON.parse(whole((await pending) ?? "")).map(({ id }: Message) => id);
     expect(ids).toEqual([1, 2, 3]);
     expect(log).toEqual(["wait", "echo", "count"]);
   });

@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
 import { Budget } from "../../src/rpc/budget.ts";
 import { Outbox } from "../../src/rpc/outbox.ts";
+import { runs } from "../runs.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "iovad-outbox-"));
 const path = join(directory, "s");
@@ -47,6 +49,17 @@ async function all(): Promise<string> {
   return text;
 }
 
+/** As much as was expected, and what came with the last of it. */
+async function read(expected: string): Promise<string> {
+  let text = Buffer.alloc(0);
+  const size = Buffer.byteLength(expected);
+  while (text.length < size) {
+    far.resume();
+    text = Buffer.concat([text, (await once(far, "data"))[0]]);
+  }
+  return text.toString("utf8");
+}
+
 const taken = () => new Promise<void>((resolve) => outbox.onceEmpty(resolve));
 
 describe("Outbox", () => {
@@ -85,6 +98,32 @@ describe("Outbox", () => {
     await taken();
     near.end();
     expect(await got).toBe(`${LARGE}\nbehind it\n`);
+  });
+
+  it("sends any lines in order, in pieces or whole, however large, and whatever waits", async () => {
+    const piece = fc.tuple(fc.constantFrom("a", "é", "😀", ""), fc.constantFrom(1, 3000, 130_000));
+    const line = fc.array(
+      piece.map(([text, times]) => text.repeat(times)),
+      { minLength: 1, maxLength: 4 },
+    );
+    const step = fc.record({
+      line,
+      isWhole: fc.boolean(),
+      next: fc.constantFrom("gather", "release", "wait"),
+    });
+    for (const steps of fc.sample(fc.array(step, { maxLength: 12 }), runs(20))) {
+      const expected = steps.map(({ line }) => `${line.join("")}\n`).join("");
+      const got = read(expected);
+      for (const { line, isWhole, next } of steps) {
+        outbox.send(isWhole ? line.join("") : line);
+        if (next === "wait") await new Promise(setImmediate);
+        else outbox[next]();
+      }
+      outbox.release();
+      expect((await got) === expected).toBe(true);
+      await taken();
+      expect([outbox.isEmpty, outbox.isFull, budget.total]).toEqual([true, false, 0]);
+    }
   });
 
   it("gives the socket all that is left when there is no more time", async () => {

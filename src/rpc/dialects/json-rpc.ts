@@ -2,6 +2,7 @@ import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from
 import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
 import { invalidRequest, quote } from "../errors.ts";
 import { LineReader } from "../framing.ts";
+import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
@@ -26,8 +27,10 @@ export const jsonRpc: Dialect = {
     return { kind: "request", id, isAnswered: id !== undefined, method: method as string, params };
   },
 
-  answer: (id, result) =>
-    `{"jsonrpc":"${JSONRPC}","id":${typeof id === "number" ? id : JSON.stringify(id)},"result":${result}}`,
+  answer(id, result) {
+    const told = typeof id === "number" ? id : JSON.stringify(id);
+    return enclose(`{"jsonrpc":"${JSONRPC}","id":${told},"result":`, result, "}");
+  },
 
   error: (id, { code, message, data }) =>
     JSON.stringify(createJSONRPCErrorResponse((id ?? null) as JSONRPCID, code, message, data)),

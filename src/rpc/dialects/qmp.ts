@@ -6,6 +6,7 @@ import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 import type { WireEvent } from "../wire-event.ts";
 import { JsonReader } from "./json-reader.ts";
@@ -84,7 +85,7 @@ export function qmp(): Dialect {
       return { kind: "request", id, isAnswered: true, method, params };
     },
 
-    answer: (id, result) => `{"return":${result}${idText(id)}}`,
+    answer: (id, result) => enclose('{"return":', result, `${idText(id)}}`),
 
     error(id, { message, data }) {
       const ours = (data as { class?: string } | undefined)?.class ?? "InternalError";
