@@ -47,26 +47,21 @@ export class Answering {
   }
 
   /**
-   * Answers the lines of a chunk, and resolves when there is room for more; never rejects. Between two calls the one
-   * before must have settled.
+   * Answers the lines of a chunk, cut portion by portion, and resolves when there is room for more; never rejects. Between
+   * two calls the one before must have settled.
    */
-  async all(lines: readonly Line[]): Promise<void> {
-    const { call, dispatcher, outbox, deliveries } = this.#parts;
-    const { slice, limits } = call;
+  async all(portions: Iterable<readonly Line[]>): Promise<void> {
+    const { call, outbox } = this.#parts;
+    const { slice } = call;
     this.#isBusy = true;
     outbox.gather();
-    const inFlight = limits["max-in-flight"];
-    for (let index = 0; index < lines.length; index++) {
-      const line = lines[index] as Line;
+    let count = 0;
+    for (const lines of portions) {
+      // Cutting is work, too: of a thousand lines under way, others must not wait for all that has come.
       if (slice.isOver) await this.#pause(slice.pass());
+      await this.#some(lines, count);
       if (this.#isToStop()) break;
-      const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
-      const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
-      this.sendEvents();
-      if (deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
-      else if (settled !== undefined) outbox.send(settled);
-      if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
-      if (outbox.isFull) await this.#pause(this.#drained());
+      count += lines.length;
     }
     slice.rest();
     outbox.release();
@@ -75,6 +70,25 @@ export class Answering {
     this.#isBusy = false;
     this.#whenDone();
     this.resume();
+  }
+
+  /** `before`: how many of the chunk there were. */
+  async #some(lines: readonly Line[], before: number): Promise<void> {
+    const { call, dispatcher, outbox, deliveries } = this.#parts;
+    const { slice, limits } = call;
+    const inFlight = limits["max-in-flight"] - before;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as Line;
+      if (slice.isOver) await this.#pause(slice.pass());
+      if (this.#isToStop()) return;
+      const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
+      const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
+      this.sendEvents();
+      if (deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
+      else if (settled !== undefined) outbox.send(settled);
+      if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
+      if (outbox.isFull) await this.#pause(this.#drained());
+    }
   }
 
   /** Reads on, unless nothing more is to be answered. */

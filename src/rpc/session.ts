@@ -11,7 +11,7 @@ import { type Courier, Deliveries } from "./delivery.ts";
 import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Ending } from "./ending.ts";
-import type { Reader } from "./framing.ts";
+import type { Line, Reader } from "./framing.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -27,6 +27,9 @@ export interface SessionServices extends Omit<Call, "connection" | "slice"> {
   /** Tells the client why, and ends the connection. */
   refuse(socket: Socket, dialect: Dialect, reason: HostError): void;
 }
+
+/** Bytes that are cut into lines at a time: in 64 KiB, which come at a time, there can be 30,000. */
+const PORTION = 8192;
 
 /** Node.js cannot wait until a peer has read: milliseconds between two looks. */
 const UNREAD_MS = 20;
@@ -150,26 +153,24 @@ export class Session implements Subscriber {
   }
 
   #read(chunk: Buffer): void {
-    const held = this.#reader.held;
-    const lines = this.#reader.push(chunk);
     this.#grewAt = performance.now();
-    if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
-    if (lines.length > 0) this.#work = this.#answering.all(lines);
-    else if (this.#call.slice.isOver) this.#work = this.#readLater();
+    this.#work = this.#answering.all(this.#portions(chunk));
   }
 
-  /** Reading is work on the line under way: of a thousand such, others must not wait for all that has come. */
-  async #readLater(): Promise<void> {
-    this.#socket.pause();
-    await this.#call.slice.pass();
-    this.#answering.resume();
+  *#portions(chunk: Buffer): Generator<Line[], void, undefined> {
+    for (let at = 0; at < chunk.length; at += PORTION) {
+      const held = this.#reader.held;
+      const lines = this.#reader.push(chunk.subarray(at, at + PORTION));
+      if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
+      yield lines;
+    }
   }
 
   async #finish(before: Promise<void> | undefined): Promise<void> {
     await before;
     if (this.#call.slice.isOver) await this.#call.slice.pass();
     const lines = this.#reader.finish();
-    if (lines.length > 0) await this.#answering.all(lines);
+    if (lines.length > 0) await this.#answering.all([lines]);
     await this.#endOnceTaken();
   }
 
