@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 import { contextFile, deviceFile } from "../../src/host/survival/journal.ts";
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,
@@ -126,11 +127,15 @@ class Linux implements Ground {
   }
 
   async end() {
+    await this.close();
+    this.#manager = new ServiceManager(this.#path);
+  }
+
+  async close() {
     await this.#process?.end();
     this.#process = undefined;
     this.#manager.wake();
     this.#manager.close();
-    this.#manager = new ServiceManager(this.#path);
   }
 
   /** The names of what is stored, but for the journal. */
@@ -206,7 +211,13 @@ function pathsOf({ contexts }: Model): string[] {
     .sort();
 }
 
-killInEveryCall(new Linux(), {
+const linux = new Linux();
+afterAll(async () => {
+  await linux.close();
+  await kernel.shutdown();
+});
+
+killInEveryCall(linux, {
   timeout: 3_600_000,
   // A process that starts takes seconds here. Between the end of a call and the next one neither the kernel nor the store sees
   // anything.
