@@ -114,7 +114,8 @@ class Listened extends Simulation {
     let fds: readonly number[] = [];
     const take: Send = (parcel) => {
       fds = parcel.fds.map((fd) => this.machine.duplicate(fd));
-      this.#guests.set(device, fds);
+      // Beside what another process has open of it, in vain.
+      this.#guests.set(device, [...(this.#guests.get(device) ?? []), ...fds]);
       return drop(parcel);
     };
     await this.host.handOverDevice(device, "guest", take, 1000);
