@@ -46,7 +46,7 @@ export async function compare(qemu, configuration) {
 }
 
 function ours(machine) {
-  const parsed = layoutParams.machine.safeParse(machine);
+  const parsed = layoutParams().machine.safeParse(machine);
   if (!parsed.success) return { refusal: parsed.error.issues.map(({ message }) => message).join("; ") };
   try {
     return { windows: machineWindows(parsed.data) };
