@@ -360,7 +360,7 @@ describe("a generation", () => {
           }
         }
       }),
-      { numRuns: runs(50.0, 1_500) },
+      { numRuns: runs(50, 300) },
     );
   });
 });

@@ -98,7 +98,7 @@ describe("the prediction", () => {
         const narrowest = answers.reduce((all, answer) => all & answer, ALL);
         assert.deepEqual([...ranges.subtract(uncertain)], [...toRanges(narrowest)]);
       }),
-      { numRuns: runs(30.0, 1_000) },
+      { numRuns: runs(30, 180) },
     );
   });
 
@@ -127,7 +127,7 @@ describe("an answer of the kernel", () => {
           assert.equal(agrees(prediction, toRanges(answer)), answers.has(answer), answer.toString(2));
         }
       }),
-      { numRuns: runs(30.0, 1_000) },
+      { numRuns: runs(30, 180) },
     );
   });
 
@@ -140,7 +140,7 @@ describe("an answer of the kernel", () => {
         if (answers.has(0)) assert(agreed);
         else if (prediction.aperturesKnown) assert(!agreed);
       }),
-      { numRuns: runs(100.0, 3_000) },
+      { numRuns: runs(100, 600) },
     );
   });
 

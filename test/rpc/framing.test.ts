@@ -106,7 +106,7 @@ describe("LineReader", () => {
           expect(read(cut(stream, places), 12)).toEqual(model(stream, 12));
         },
       ),
-      { numRuns: runs(670.0, 20_000) },
+      { numRuns: runs(670, 4_020) },
     );
   });
 
