@@ -14,7 +14,7 @@ const LAYERS = {
   attribution: { source: "src/attribution", tests: ["test/attribution/", "test/plan/against-kernel"] },
   plan: { source: "src/plan", tests: ["test/plan/", "test/rpc/planning/"] },
   access: { source: "src/access", tests: ["test/access/"] },
-  contexts: { source: "src/host/contexts", tests: ["test/host/"] },
+  contexts: { source: "src/host/contexts", tests: ["test/host/", "test/rpc/restart"] },
   knowledge: { source: "src/host/knowledge", tests: ["test/host/", "test/plan/against-kernel"] },
 };
 const LEAST = 0.9;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { beforeEach, describe, it } from "vitest";
+import { beforeEach, describe, it, vi } from "vitest";
 import type { Loss } from "../../../src/host/changes.ts";
 import { ofFormat } from "../../service/journal-format.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC, refusal, setOf } from "../simulation.ts";
@@ -134,6 +134,19 @@ describe("a context that lasts as long as the devices that were handed over with
     await life.host.device(GPU);
     while (life.host.contexts().some(({ name }) => name === "vm")) await new Promise(setImmediate);
     assert.deepEqual(told().at(-1), ["CONTEXT_DESTROYED", "lease"]);
+  });
+
+  it("ends then also when nobody asks about them", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      await restart();
+      world.machine.fileUses.length = 0;
+      vi.advanceTimersByTime(5_000);
+      while (life.host.contexts().some(({ name }) => name === "vm")) await new Promise(setImmediate);
+      assert.deepEqual(told().at(-1), ["CONTEXT_DESTROYED", "lease"]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 
