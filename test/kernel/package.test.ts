@@ -202,7 +202,8 @@ describe("upgraded", () => {
   it.skipIf(older === undefined)(
     "from the first program that could, it has all that that one held",
     async () => {
-      const program = () => readFileSync("/usr/lib/iovad/dist/chunks/daemon/daemon.js", "utf8");
+      // It names the bundle, after what is in it.
+      const program = () => readFileSync("/usr/lib/iovad/dist/main.js", "utf8");
       const today = program();
       shell(`${DPKG} --install ${older} && systemctl restart iovad.service`);
       expect(program()).not.toBe(today);

@@ -226,7 +226,9 @@ describe("iovad-run", () => {
       expect((await output.next()).value).toBe("got it");
     }
     expect(listens(child.pid as number)).toBe(false);
-    child.kill("SIGKILL");
+    // Which ends the command, too.
+    child.kill("SIGTERM");
+    await once(child, "exit");
   });
 
   it("keeps its lease when iovad is restarted, and the command goes on", async () => {
