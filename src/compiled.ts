@@ -8,6 +8,8 @@ import { Script } from "node:vm";
 /** Where the daemon's bundle is, from dist/. Named after its content; `package/bundle.ts` puts the name in. */
 declare const DAEMON: string;
 
+const BUNDLE = fileURLToPath(new URL(DAEMON, import.meta.url));
+
 /**
  * Where there is what V8 has made of the bundle on this machine (`code-cache.ts`): of this very bundle, since it has its
  * name, and for this processor, Node.js and flags. V8 itself looks at little of that: it takes a cache of another
@@ -15,16 +17,13 @@ declare const DAEMON: string;
  */
 export function cachePath(): string {
   const maker = `${process.version}-${process.arch}-${cachedDataVersionTag().toString(16)}`;
-  return bundlePath().replace(/\.cjs$/, `-${maker}.cache`);
+  return BUNDLE.replace(/\.cjs$/, `-${maker}.cache`);
 }
-
-const bundlePath = () => fileURLToPath(new URL(DAEMON, import.meta.url));
 
 /** The script as V8 takes it; with a cache that it does not take, as without one. */
 export function compileDaemon(cachedData?: Buffer): Script {
-  const path = bundlePath();
-  const source = Module.wrap(readFileSync(path, "latin1"));
-  return new Script(source, { filename: path, ...(cachedData && { cachedData }) });
+  const source = Module.wrap(readFileSync(BUNDLE, "latin1"));
+  return new Script(source, { filename: BUNDLE, ...(cachedData && { cachedData }) });
 }
 
 /**
@@ -32,12 +31,11 @@ export function compileDaemon(cachedData?: Buffer): Script {
  * Otherwise as require() does, which takes no cache before Node.js 22, and starts quicker than import does.
  */
 export function loadDaemon(script = compileDaemon(cachedData())): typeof import("./daemon.ts") {
-  const path = bundlePath();
-  const module = new Module(path);
-  const require = createRequire(path);
+  const module = new Module(BUNDLE);
+  const require = createRequire(BUNDLE);
   // For the chunks that the bundle loads later, and that load it.
-  require.cache[path] = module;
-  script.runInThisContext()(module.exports, require, module, path, dirname(path));
+  require.cache[BUNDLE] = module;
+  script.runInThisContext()(module.exports, require, module, BUNDLE, dirname(BUNDLE));
   return module.exports;
 }
 

@@ -99,7 +99,6 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
-
   const reload = rereading(reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);

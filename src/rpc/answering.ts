@@ -57,8 +57,8 @@ export class Answering {
     outbox.gather();
     let count = 0;
     for (const lines of portions) {
-      // Cutting is work, too: of a thousand lines under way, others must not wait for all that has come.
-      if (slice.isOver) await this.#pause(slice.pass());
+      // Cutting is work, too, also when it completes no line: of a thousand under way, others must not wait for all of it.
+      if (lines.length === 0 && slice.isOver) await this.#pause(slice.pass());
       await this.#some(lines, count);
       if (this.#isToStop()) break;
       count += lines.length;

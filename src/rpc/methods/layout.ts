@@ -14,6 +14,7 @@ import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
 import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
+import { allowRanges } from "./address-spaces.ts";
 import { hintsFor } from "./hints.ts";
 import { layoutParams } from "./layout-params.ts";
 import { ownIoas } from "./ownership.ts";
@@ -86,15 +87,8 @@ export const checkLayoutMethod = defineMethod({
           examples: [["7.2", "10.0", "11.1"]],
         }),
     }),
-  errors: [
-    "DeviceNotFound",
-    "ContextNotFound",
-    "IoasNotFound",
-    "PermissionDenied",
-    "RangeConflict",
-    "LimitExceeded",
-    "KernelError",
-  ],
+  // To enforce a layout is to allow its ranges.
+  errors: ["DeviceNotFound", ...allowRanges.errors],
   handler: async (params, call) => {
     if (params.enforce && params.ioas === undefined) {
       throw invalidParams("enforce: takes the ioas that is to keep the layout");
