@@ -4,6 +4,7 @@ import { checkLayout, type Window, windowFits } from "../layout.ts";
 import { exclusions } from "../plan.ts";
 import { Pool, type PoolHost, poolPlan } from "./pool.ts";
 import type { Profile, ProfileDevice } from "./profile.ts";
+import { shares } from "./shares.ts";
 
 /** So many devices of a kind that a guest is to get. */
 export interface Want {
@@ -71,48 +72,63 @@ function verdictOf(profile: Profile, windows: readonly Window[], wants: readonly
     }
     return layoutRefusal(profile, windows, "the windows do not fit beside all that is assignable there");
   }
-  const chosen = new Set<ProfileDevice>();
-  // The narrowest first: a want for any device must not take what another has to have.
-  for (const want of wants.toSorted((a, b) => precision(b) - precision(a))) {
-    const alike = profile.devices.filter((each) => isWanted(each, want) && !chosen.has(each));
-    const kind = `${want.count} of ${nameOf(want)}`;
-    if (alike.length < want.count) return refusal("no-device", `wanted ${kind}, and it has ${alike.length}`);
-    const assignable = alike.filter((each) => each.assignable);
-    if (assignable.length < want.count) {
-      return refusal(
-        "not-assignable",
-        `wanted ${kind}, and no guest can have ${alike.length - assignable.length} of its ${alike.length}`,
-      );
-    }
-    const available = assignable.filter((each) => each.available);
-    if (available.length < want.count) {
-      return refusal(
-        "not-available",
-        `wanted ${kind}, and ${available.length} of its ${assignable.length} are free`,
-      );
-    }
-    const serving = available.filter(({ allowed }) => {
-      const plan = limitsOn(profile, allowed);
-      return windows.every((window) => windowFits(plan, window));
+  const alike = profile.devices;
+  const assignable = alike.filter((each) => each.assignable);
+  const available = assignable.filter((each) => each.available);
+  const refused =
+    lacking(wants, alike, "no-device", (own) => `it has ${own}`) ??
+    lacking(wants, assignable, "not-assignable", (own, want) => {
+      const all = kindOf(want, alike).length;
+      return `no guest can have ${all - own} of its ${all}`;
+    }) ??
+    lacking(wants, available, "not-available", (own, want) => {
+      return `${own} of its ${kindOf(want, assignable).length} are free`;
     });
-    if (serving.length < want.count) {
-      const [first] = available.filter((each) => !serving.includes(each));
-      return layoutRefusal(
-        { ...profile, allowed: first?.allowed ?? profile.allowed },
-        windows,
-        `the windows do not fit with ${first?.device}`,
-      );
-    }
-    // Those that are exact first: any of them serves.
-    const best = serving.toSorted((a, b) => Number(b.exact) - Number(a.exact));
-    for (const each of best.slice(0, want.count)) chosen.add(each);
+  if (refused) return refused;
+  const serving = available.filter(({ allowed }) => {
+    const plan = limitsOn(profile, allowed);
+    return windows.every((window) => windowFits(plan, window));
+  });
+  if (lacking(wants, serving, "layout", () => "")) {
+    const others = available.filter((each) => !serving.includes(each));
+    const first = others.find((each) => wants.some((want) => isWanted(each, want))) as ProfileDevice;
+    const detail = `the windows do not fit with ${first.device}`;
+    return layoutRefusal({ ...profile, allowed: first.allowed }, windows, detail);
   }
-  const devices = [...chosen];
-  return {
-    fits: true,
-    exact: devices.every(({ exact }) => exact),
-    devices: devices.map(({ device }) => device).sort(),
-  };
+  const exact = shares(
+    wants,
+    serving.filter((each) => each.exact),
+    isWanted,
+  );
+  const isExact = wants.every(({ count }, i) => exact[i]?.length === count);
+  const devices = (isExact ? exact : shares(wants, serving, isWanted)).flat();
+  return { fits: true, exact: isExact, devices: devices.map(({ device }) => device).sort() };
+}
+
+/**
+ * The refusal for the first want that these devices do not serve in full beside the wants before it; undefined: they serve
+ * all. `short` tells of a want that has too few of its own kind among them.
+ */
+function lacking(
+  wants: readonly Want[],
+  devices: readonly ProfileDevice[],
+  reason: Reason,
+  short: (own: number, want: Want) => string,
+): Verdict | undefined {
+  const found = shares(wants, devices, isWanted);
+  for (const [i, want] of wants.entries()) {
+    const count = found[i]?.length ?? 0;
+    if (count === want.count) continue;
+    const own = kindOf(want, devices).length;
+    const why =
+      own < want.count ? short(own, want) : `the others that are wanted leave ${count} of its ${own}`;
+    return refusal(reason, `wanted ${want.count} of ${nameOf(want)}, and ${why}`);
+  }
+  return undefined;
+}
+
+function kindOf(want: Want, devices: readonly ProfileDevice[]): ProfileDevice[] {
+  return devices.filter((each) => isWanted(each, want));
 }
 
 function layoutRefusal(profile: Profile, windows: readonly Window[], detail: string): Verdict {
@@ -132,10 +148,6 @@ const EMPTY = poolPlan(new Pool([]));
 
 function isWanted({ pci }: ProfileDevice, { vendor, device }: Want): boolean {
   return (vendor === undefined || pci?.vendor === vendor) && (device === undefined || pci?.device === device);
-}
-
-function precision({ vendor, device }: Want): number {
-  return Number(vendor !== undefined) + Number(device !== undefined);
 }
 
 function nameOf({ vendor = "any", device = "any" }: Want): string {

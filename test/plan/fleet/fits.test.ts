@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fitsOf, type Want } from "../../../src/plan/fleet/fits.ts";
 import { Pool, type PoolHost } from "../../../src/plan/fleet/pool.ts";
+import type { ProfileDevice } from "../../../src/plan/fleet/profile.ts";
 import type { Window } from "../../../src/plan/layout.ts";
 import { runs } from "../../runs.ts";
 import { excluding, fleet } from "./fleets.ts";
@@ -40,6 +41,33 @@ describe("a host takes a guest", () => {
     expect(reasonOf(host({ state: "stale", age: 300 }))).toBe("stale");
   });
 
+  it("with wants that only together leave each its own", () => {
+    const [gpu, nic] = ["0000:41:00.0", "0000:42:00.0"];
+    const two = (devices: object[]) => {
+      const one = host();
+      const [first] = one.profile?.devices ?? [];
+      const all = devices.map((device) => ({ ...first, ...device }));
+      return { ...one, profile: { ...one.profile, devices: all } } as PoolHost;
+    };
+    const both = two([{ device: gpu }, { device: nic, pci: { vendor: "0x10de", device: "0x1592" } }]);
+    const [anyOfIt, exactly] = [{ count: 1, vendor: "0x10de" }, GPU];
+    for (const wants of [
+      [anyOfIt, exactly],
+      [exactly, anyOfIt],
+      [{ count: 1 }, exactly],
+    ])
+      expect(verdict(both, wants)).toMatchObject({ fits: true, devices: [gpu, nic] });
+    expect(verdict(both, [GPU, GPU])).toMatchObject({
+      reason: "no-device",
+      detail: "wanted 1 of 10de:20b5, and the others that are wanted leave 0 of its 1",
+    });
+    // Neither of the wants is the narrower one.
+    const crossed = two([{ device: gpu }, { device: nic, pci: { vendor: "0x8086", device: "0x20b5" } }]);
+    expect(verdict(crossed, [{ count: 1, device: "0x20b5" }, anyOfIt])).toMatchObject({ fits: true });
+    const inexact = two([{ device: gpu, exact: false }, { device: nic }]);
+    expect(verdict(inexact)).toMatchObject({ exact: true, devices: [nic] });
+  });
+
   it("names what is in the way", () => {
     expect(verdict(host({}, { allowed: excluding([10, 40]) }))).toMatchObject({
       ...{ fits: false, reason: "layout", detail: expect.stringContaining("0000:41:00.0: ram") },
@@ -47,6 +75,23 @@ describe("a host takes a guest", () => {
     });
   });
 });
+
+/** Whether these can be dealt out so that each want has its count: tries everything. */
+function canServe(devices: readonly ProfileDevice[], wants: readonly Want[]): boolean {
+  const [want, ...rest] = wants.flatMap((each) => Array<Want>(each.count).fill({ ...each, count: 1 }));
+  if (!want) return true;
+  return devices.some((each) => {
+    const isIt = (want.vendor ?? each.pci?.vendor) === each.pci?.vendor;
+    const fits = isIt && (want.device ?? each.pci?.device) === each.pci?.device;
+    return (
+      fits &&
+      canServe(
+        devices.filter((other) => other !== each),
+        rest,
+      )
+    );
+  });
+}
 
 it("promises no more devices than there are, each once, each free and allowing everything", () => {
   const want = fc.record({
@@ -61,6 +106,13 @@ it("promises no more devices than there are, each once, each free and allowing e
       const total = wants.reduce((sum, { count }) => sum + count, 0);
       for (const [i, each] of fits.entries()) {
         expect(each.fits).toBe(each.reason === undefined);
+        const serving = hosts[i]?.profile?.devices.filter(({ available, assignable, allowed }) => {
+          return available && assignable && allowed.covers({ start: 4n, last: 11n });
+        });
+        const { alignment = null } = hosts[i]?.profile ?? {};
+        const isAligned = alignment === null || alignment <= 4n;
+        const could = isAligned && serving !== undefined && canServe(serving, wants);
+        expect(each.fits).toBe(could && hosts[i]?.state === "fresh");
         if (!each.fits) continue;
         expect(hosts[i]?.state).toBe("fresh");
         expect(new Set(each.devices).size).toBe(total);
