@@ -85,6 +85,23 @@ it("answers that differ have generations that differ, also within a change", asy
   expect(simulation.changes.filter(isRangesChanged).at(-1)?.ranges).toEqual(last.ranges);
 });
 
+it("of two answers while one attach is under way, the one that shows it has a generation of its own", async () => {
+  const { simulation, host, kernel, id } = await begin();
+  const [begins, isTold] = [gate(), gate()];
+  kernel.queued = async (call) => (call === "ATTACH" ? begins.opened : undefined);
+  kernel.made = async (call) => (call === "ATTACH" ? isTold.opened : undefined);
+  const attach = host.attach(NIC, id);
+  await turns();
+  const before = await simulation.allowed("default", id);
+  begins.open();
+  await turns();
+  const after = await simulation.allowed("default", id);
+  expect([before.ranges, after.ranges]).toEqual([setOf().invert(), setOf(MSI).invert()]);
+  expect(after.generation).toBeGreaterThan(before.generation);
+  isTold.open();
+  await attach;
+});
+
 const isRangesChanged = (change: Change) => change.event === "ALLOWED_RANGES_CHANGED";
 
 it("however many ask while an attach is under way, one question at a time is put to the kernel", async () => {

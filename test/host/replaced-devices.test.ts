@@ -64,7 +64,11 @@ it("all is asked anew when the kernel says that events were lost", async () => {
   expect((await host.reserved(PLUGGED)).reserved).toMatchObject({ source: "sysfs", excluded: setOf(LOW) });
 });
 
-it("a probe under way while events are lost teaches nothing", async () => {
+it.each([
+  ["events are lost", ["lost"]],
+  ["the device comes back as another one", ["remove", "add"]],
+  ["events are lost, and then the device comes back", ["lost", "remove", "add"]],
+])("a probe under way while %s teaches nothing", async (_what, actions) => {
   const { kernel, machine } = new Simulation({ devices: [{ device: NIC }] }, {}, { isDeaf: true });
   let tell: (event: DeviceEvent) => void = () => {};
   kernel.watchDevices = (listener) => {
@@ -73,7 +77,8 @@ it("a probe under way while events are lost teaches nothing", async () => {
   const host = new Host(kernel);
   machine.addDevice(plugged(MSI));
   kernel.made = async (call) => {
-    if (call === "ATTACH") tell({ action: "lost", device: "" });
+    if (call !== "ATTACH") return;
+    for (const action of actions) tell({ action, device: action === "lost" ? "" : PLUGGED });
   };
   expect((await refusal(() => host.probe(PLUGGED))).errorClass).toBe("DeviceNotFound");
   expect((await host.reserved(PLUGGED)).reserved.source).toBe("sysfs");

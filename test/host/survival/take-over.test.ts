@@ -140,6 +140,12 @@ describe("a context that lasts as long as the devices that were handed over with
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     try {
       await restart();
+      // The guest goes on for some time.
+      for (let looks = 0; looks < 3; looks++) {
+        vi.advanceTimersByTime(5_000);
+        await new Promise(setImmediate);
+      }
+      assert(life.host.contexts().some(({ name }) => name === "vm"));
       world.machine.fileUses.length = 0;
       vi.advanceTimersByTime(5_000);
       while (life.host.contexts().some(({ name }) => name === "vm")) await new Promise(setImmediate);
