@@ -11,6 +11,7 @@ const DOCUMENTS = "usr/share/doc/iovad";
 /** Where a file of the checkout's systemd/ goes. */
 const OF_SYSTEMD: Readonly<Record<string, string>> = {
   "iovad.service": "lib/systemd/system/iovad.service",
+  "iovad-modules.service": "lib/systemd/system/iovad-modules.service",
   "iovad-fleet.service": "lib/systemd/system/iovad-fleet.service",
   "iovad.socket": "lib/systemd/system/iovad.socket",
   "iovad.sysusers": "usr/lib/sysusers.d/iovad.conf",

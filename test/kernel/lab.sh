@@ -65,7 +65,7 @@ fi
 machine_x86() {
   root=/ guest_checkout=$checkout guest_node=$(command -v node) compiler=gcc
   init=$here/init.sh console=ttyS0
-  [[ $(column "$1" 7) != *kernel/package* ]] || init=$here/systemd-init.sh
+  [[ $(column "$1" 7) != *kernel/@(package|restarts)* ]] || init=$here/systemd-init.sh
   qemu_command=(qemu-system-x86_64)
   [[ $(column "$1" 4) != newer ]] || qemu_command=("$newer_qemu/qemu-system-x86_64")
   # KVM is not the default because where it exists in a nested machine it may hang or abort.
@@ -97,10 +97,10 @@ boot() {
   [[ $(column "$name" 7) != *kernel/sigkill* ]] || node "$here/mortal-bundle.mjs" "$guest_checkout" "$share/$name/mortal.mjs"
   [[ $(column "$name" 7) != *kernel/@(hand-over|restarts)* ]] || needed[qemu]=$newer_qemu
   # What is installed there. The build is npm's, before this.
-  if [[ $(column "$name" 7) == *kernel/package* ]]; then
+  if [[ $(column "$name" 7) == *kernel/@(package|restarts)* ]]; then
     node "$checkout/dist/package/deb.js" "$share/$name"
-    "$here/older-package.sh" "$share/$name/older"
   fi
+  [[ $(column "$name" 7) != *kernel/package* ]] || "$here/older-package.sh" "$share/$name/older"
   image=${images[$kernel]}
   # What is not in the core may take its time.
   local limit=${IOVAD_LAB_TIMEOUT:-1200}

@@ -7,44 +7,11 @@ import { describe, expect, it } from "vitest";
 import { connect } from "../../src/client/index.ts";
 import { MAIN } from "../daemon/daemon.ts";
 import { ServiceManager } from "../service/service-manager.ts";
+import { allowedCalls, allowedNames, callsIn, callsOf } from "./call-filter.ts";
 
-const UNIT = new URL("../../systemd/iovad.service", import.meta.url).pathname;
 const has = (command: string, option: string) => spawnSync(command, [option]).status === 0;
 const CAN = has("strace", "--version") && has("systemd-analyze", "--version");
 if (!CAN) console.warn("calls.test.ts: no strace or no systemd-analyze, so nobody compares the filter");
-
-/** What systemd's sets of system calls have, by the set's name; sets may be among it. */
-function systemdSets(): Map<string, string[]> {
-  const { stdout } = spawnSync("systemd-analyze", ["syscall-filter", "--no-pager"], { encoding: "utf8" });
-  const sets = new Map<string, string[]>();
-  let current: string[] = [];
-  for (const line of stdout.split("\n")) {
-    const [, set, call] = /^(@[\w-]+)$|^ {4}([@\w-]+)$/.exec(line) ?? [];
-    if (call) current.push(call);
-    if (!set) continue;
-    current = [];
-    sets.set(set, current);
-  }
-  return sets;
-}
-
-const sets = systemdSets();
-const callsOf = (name: string): string[] =>
-  name.startsWith("@") ? (sets.get(name) ?? []).flatMap(callsOf) : [name];
-
-/** The unit's lists, in their order. */
-const lists = Array.from(
-  readFileSync(UNIT, "utf8").matchAll(/^SystemCallFilter=(~?)(.*)$/gm),
-  ([, taken, names = ""]) => ({ isTaken: taken === "~", names: names.split(" ") }),
-);
-
-/** What it lets through; @default is in every list of what is allowed (systemd.exec(5)). */
-function allowed(): Set<string> {
-  const all = new Set(callsOf("@default"));
-  for (const { isTaken, names } of lists)
-    for (const call of names.flatMap(callsOf)) isTaken ? all.delete(call) : all.add(call);
-  return all;
-}
 
 /** The system calls of a daemon's life on this machine, supervised as systemd does: as strace has them. */
 async function record(): Promise<Set<string>> {
@@ -68,16 +35,15 @@ async function record(): Promise<Set<string>> {
   manager.close();
   const text = readFileSync(calls, "utf8");
   rmSync(directory, { recursive: true });
-  return new Set(Array.from(text.matchAll(/^\d+ +(\w+)\(/gm), ([, name]) => name as string));
+  return new Set(callsIn(text));
 }
 
 describe.skipIf(!CAN)("the filter of system calls", () => {
   it("lets through what the daemon calls, and has no set for nothing", async () => {
     const recorded = await record();
-    const through = allowed();
+    const through = allowedCalls();
     expect([...recorded].filter((call) => !through.has(call)).sort()).toEqual([]);
-    const named = lists.filter(({ isTaken }) => !isTaken).flatMap(({ names }) => names);
-    const unused = named.filter((name) => !callsOf(name).some((call) => recorded.has(call)));
+    const unused = allowedNames.filter((name) => !callsOf(name).some((call) => recorded.has(call)));
     expect(unused.filter((name) => name.startsWith("@"))).toEqual([]);
     console.log(
       `recorded: ${[...recorded].sort().join(" ")}\nallowed and not seen here: ${unused.join(" ")}`,

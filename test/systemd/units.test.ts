@@ -12,7 +12,8 @@ if (!HAS_SYSTEMD)
 /** What systemd-analyze says of the service with these drop-ins. */
 function analyze(args: readonly string[], ...dropIns: string[]): string {
   const directory = mkdtempSync(join(tmpdir(), "iovad-units-"));
-  for (const unit of ["iovad.service", "iovad.socket"]) cpSync(UNITS + unit, join(directory, unit));
+  for (const unit of ["iovad.service", "iovad.socket", "iovad-modules.service"])
+    cpSync(UNITS + unit, join(directory, unit));
   mkdirSync(join(directory, "iovad.service.d"));
   for (const name of dropIns) cpSync(UNITS + name, join(directory, "iovad.service.d", name));
   const { stdout, stderr } = spawnSync("systemd-analyze", [...args, join(directory, "iovad.service")], {
@@ -46,7 +47,7 @@ describe.skipIf(!HAS_SYSTEMD)("by systemd's own measure", () => {
 
   it("nothing in the units is unknown or misspelt", () => {
     const complaints = analyze(["verify", "--man=no"], "hardened.conf").split("\n");
-    const ours = complaints.filter((line) => /iovad\.(service|socket)/.test(line));
+    const ours = complaints.filter((line) => /iovad(-modules)?\.(service|socket)/.test(line));
     // The commands are not installed here.
     expect(ours.filter((line) => !line.includes("is not executable"))).toEqual([]);
   });
