@@ -135,12 +135,15 @@ export class JournalFile implements Journal {
   }
 }
 
+/** In one buffer, which nobody fills with zeros first: there are several records in every attach. */
 function recordOf(value: unknown): Buffer {
-  const body = Buffer.from(JSON.stringify(value));
-  const head = Buffer.alloc(HEAD);
-  head.writeUInt32LE(body.length, 0);
-  head.writeUInt32LE(crc32(body), 4);
-  return Buffer.concat([head, body]);
+  const text = JSON.stringify(value);
+  const record = Buffer.allocUnsafe(HEAD + Buffer.byteLength(text));
+  record.write(text, HEAD);
+  const body = record.subarray(HEAD);
+  record.writeUInt32LE(body.length, 0);
+  record.writeUInt32LE(crc32(body), 4);
+  return record;
 }
 
 /** The records up to the first that is not whole. */

@@ -4,10 +4,14 @@ import { connect as connectSocket } from "node:net";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Client, ConnectionError, connect } from "../../src/client/index.ts";
+import type { LinuxKernel } from "../../src/kernel/linux/linux-kernel.ts";
+import { benchJournal, inWords } from "../bench/journal.mjs";
 import { openDevices, secondOpinion } from "./guest.ts";
 import { pidOfQemu, qemu, qmp } from "./qemu.ts";
 import { installAnew, mainPid, property, SOCKET, shell } from "./systemd.ts";
 
+/** In a variable, or tsc would ask for the build: the kernel's threads run compiled files. */
+const COMPILED = "../../dist/kernel/linux/linux-kernel.js";
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
 /** A guest's. */
@@ -42,6 +46,13 @@ function emptyProgram(): number {
 
 const median = (numbers: readonly number[]) =>
   numbers.toSorted((a, b) => a - b)[numbers.length >> 1] as number;
+
+it("what an attach costs more for being journalled", async () => {
+  const { LinuxKernel } = (await import(COMPILED)) as { LinuxKernel: new () => LinuxKernel };
+  const cost = await benchJournal(new LinuxKernel(), DEVICE, { blocks: 9, pairs: 20 });
+  expect(cost.kept).toBeGreaterThan(0);
+  console.log(inWords(cost));
+}, 300_000);
 
 describe("a daemon that dies", () => {
   const devices = [DEVICE, OTHER];

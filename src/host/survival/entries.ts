@@ -104,9 +104,14 @@ export const toNamedRanges = (ranges: Entries["allow-list"]) => finish(NamedRang
 const BIG = "$u64";
 
 function encode(value: unknown): string {
-  return JSON.stringify(value, (_key, each) =>
-    typeof each === "bigint" ? { [BIG]: each.toString(16) } : each,
-  );
+  try {
+    // To look at every value takes several times as long, and few entries have addresses.
+    return JSON.stringify(value);
+  } catch {
+    return JSON.stringify(value, (_key, each) =>
+      typeof each === "bigint" ? { [BIG]: each.toString(16) } : each,
+    );
+  }
 }
 
 function decode(text: string): unknown {
