@@ -1,8 +1,12 @@
+import { JsonElements } from "./json-elements.ts";
 import type { Text } from "./text.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
 /** Values in a result beyond which it is put into words piece by piece. */
 const LARGE = 2000;
+/** How many elements that are in words already make a piece. */
+const ELEMENTS = 256;
+
 /** Results as JSON. Those that are frozen are so for good: such a cached answer is put into words once. */
 export class ResultTexts {
   readonly #kept = new WeakMap<object, Text>();
@@ -36,7 +40,8 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
     if (weight < LARGE || typeof value !== "object") {
       pieces.push(JSON.stringify(value));
       if (slice.isOver) await slice.pass();
-    } else if (Array.isArray(value)) await writeArray(value);
+    } else if (value instanceof JsonElements) await writeElements(value.texts);
+    else if (Array.isArray(value)) await writeArray(value);
     else await writeObject(value as object);
   };
   const writeArray = async (values: readonly unknown[]): Promise<void> => {
@@ -66,6 +71,13 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
     await writeTogether(values.length);
     pieces.push("]");
   };
+  const writeElements = async (texts: readonly string[]): Promise<void> => {
+    for (let i = 0; i < texts.length; i += ELEMENTS) {
+      pieces.push(i === 0 ? "[" : ",", texts.slice(i, i + ELEMENTS).join(","));
+      if (slice.isOver) await slice.pass();
+    }
+    pieces.push(texts.length === 0 ? "[]" : "]");
+  };
   const writeObject = async (value: object): Promise<void> => {
     let before = "{";
     for (const [name, member] of Object.entries(value)) {
@@ -80,10 +92,14 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
   return pieces;
 }
 
-/** How many values there are in a value, itself among them; counting ends at `limit`. A long string counts as several. */
+/**
+ * How many values there are in a value, itself among them; counting ends at `limit`. A long string counts as several, and
+ * what is in words already as many, lest it be put into words again.
+ */
 export function weigh(value: unknown, limit: number): number {
   if (typeof value === "string") return 1 + Math.min(limit, value.length >> 6);
   if (typeof value !== "object" || value === null) return 1;
+  if (value instanceof JsonElements) return limit;
   let weight = 1;
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length && weight < limit; i++) weight += weigh(value[i], limit - weight);

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { beforeAll, describe, expect, it } from "vitest";
 import { connect } from "../../src/client/index.ts";
 import { allowedCalls, allowedNames, callsIn, callsOf } from "../systemd/call-filter.ts";
-import { installAnew, mainPid, SOCKET, shell } from "./systemd.ts";
+import { install, mainPid, SOCKET, shell } from "./systemd.ts";
 
 const DEVICE = "0000:00:05.0";
 const OTHER = "0000:00:06.0";
@@ -27,8 +27,7 @@ const calledBy = (threads: ReadonlySet<string>, files: string) =>
   });
 
 beforeAll(() => {
-  installAnew();
-  shell("systemctl stop iovad.service");
+  install();
 }, 300_000);
 
 describe.skipIf(!CAN)("the filter of system calls", () => {

@@ -2,8 +2,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { asNobody, DPKG, installAnew, members, shell } from "./systemd.ts";
+import { beforeAll, expect, it } from "vitest";
+import { asNobody, install, members, shell } from "./systemd.ts";
 
 const DEVICE = "0000:00:05.0";
 const env = { PATH: "/usr/bin:/bin", COLUMNS: "80" };
@@ -20,11 +20,8 @@ function runAs(groups: string, args: readonly string[]) {
 }
 
 beforeAll(() => {
-  installAnew();
+  install();
 }, 300_000);
-afterAll(() => {
-  shell(`${DPKG} --purge iovad`);
-}, 120_000);
 
 it("nobody else is told anything, and what to do about it in one line", () => {
   const { status, stdout, stderr } = runAs("--clear-groups", ["devices"]);

@@ -8,7 +8,7 @@ import type { LinuxKernel } from "../../src/kernel/linux/linux-kernel.ts";
 import { benchJournal, inWords } from "../bench/journal.mjs";
 import { openDevices, secondOpinion } from "./guest.ts";
 import { pidOfQemu, qemu, qmp } from "./qemu.ts";
-import { installAnew, mainPid, property, SOCKET, shell } from "./systemd.ts";
+import { install, mainPid, property, SOCKET, shell } from "./systemd.ts";
 
 /** In a variable, or tsc would ask for the build: the kernel's threads run compiled files. */
 const COMPILED = "../../dist/kernel/linux/linux-kernel.js";
@@ -20,7 +20,7 @@ const GIVEN = "0000:00:07.0";
 const MOVED = "0000:00:08.0";
 
 beforeAll(() => {
-  installAnew();
+  install();
 }, 300_000);
 
 afterAll(() => {

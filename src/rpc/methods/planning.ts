@@ -1,11 +1,14 @@
 import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
+import type { Cause } from "../../attribution/cause.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
+import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
+import { jsonElements } from "../json-elements.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireBlocker, wireBlocker } from "../records.ts";
 import {
@@ -22,7 +25,7 @@ import { hintsFor, isUnaccounted } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
-import { qemuRegions, toWireExclusion } from "./wire.ts";
+import { exclusionText, qemuRegions, rangeText } from "./wire.ts";
 
 const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
 export const FEWER_CAUSES =
@@ -65,21 +68,34 @@ export async function excludedBy(
 ): Promise<z.input<typeof wireExclusion>[]> {
   const { limits, slice } = call;
   const spend = causeBudget(limits, FEWER_CAUSES);
-  const all: z.input<typeof wireExclusion>[] = [];
+  const causeTexts = new Map<Cause, string>();
+  const causeText = (cause: Cause): string => {
+    const known = causeTexts.get(cause);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(cause);
+    causeTexts.set(cause, text);
+    return text;
+  };
+  const texts: string[] = [];
   // Only these are kept as they were found: there can be a hundred thousand others.
-  const unaccounted = new Map<Exclusion, z.input<typeof wireExclusion>>();
+  const unaccounted = new Map<Exclusion, number>();
   for (const exclusion of exclusions(plan, within)) {
     if (exclusion) {
       spend(exclusion);
-      const wire = toWireExclusion(exclusion);
-      all.push(wire);
-      if (isUnaccounted(exclusion)) unaccounted.set(exclusion, wire);
+      if (isUnaccounted(exclusion)) unaccounted.set(exclusion, texts.length);
+      texts.push(exclusionText(exclusion, causeText));
     } else if (slice.isOver) await slice.pass();
   }
   for (const [exclusion, hint] of await hintsFor([...unaccounted.keys()], call)) {
-    Object.assign(unaccounted.get(exclusion) ?? {}, { hint });
+    const place = unaccounted.get(exclusion) as number;
+    texts[place] = exclusionText(exclusion, causeText, hint);
   }
-  return all;
+  return jsonElements(texts);
+}
+
+/** Ranges in the form they have in answers that may have very many. */
+async function rangesOf(ranges: Iterable<Range>, { slice }: Call): Promise<z.input<typeof wireRange>[]> {
+  return jsonElements(await slice.run(mapInSteps(ranges, rangeText)));
 }
 
 export const predictAllowedRanges = defineMethod({
@@ -106,7 +122,7 @@ export const predictAllowedRanges = defineMethod({
     const attribution = causes ? { excluded: await excludedBy(plan, RangeSet.ALL, call) } : {};
     const msi = plan.claims.filter(({ cause }) => cause.type === "msi");
     return {
-      ranges: await slice.run(mapInSteps(plan.ranges, toWireRange)),
+      ranges: await rangesOf(plan.ranges, call),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireWorth(plan),
       ...attribution,
@@ -145,7 +161,7 @@ export const explainRange = defineMethod({
     const attribution = causes ? { excluded: await excludedBy(plan, within, call) } : {};
     return {
       ...toWireRange({ start, last }),
-      allowed: await slice.run(mapInSteps(plan.ranges.cut({ start, last }), toWireRange)),
+      allowed: await rangesOf(plan.ranges.cut({ start, last }), call),
       ...attribution,
       ...toWireWorth(plan),
     };

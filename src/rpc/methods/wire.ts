@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
+import type { Cause } from "../../attribution/cause.ts";
 import type { Reserved } from "../../host/knowledge/reserved.ts";
 import { reservedRanges } from "../../host/knowledge/reserved.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
@@ -35,6 +36,22 @@ export function toWireExclusion(
     causes: causes as z.input<typeof wireCause>[],
     ...(hint === undefined ? {} : { hint }),
   };
+}
+
+/** As toWireExclusion(), in JSON. `causeText`: each cause's, which many exclusions have in common. */
+export function exclusionText(
+  { start, last, causes }: Exclusion,
+  causeText: (cause: Cause) => string,
+  hint?: string,
+): string {
+  const texts = causes.length === 1 ? causeText(causes[0] as Cause) : causes.map(causeText).join(",");
+  const more = hint === undefined ? "" : `,"hint":${JSON.stringify(hint)}`;
+  return `{"start":"${formatAddress(start)}","last":"${formatAddress(last)}","causes":[${texts}]${more}}`;
+}
+
+/** As toWireRange(), in JSON. */
+export function rangeText({ start, last }: Range): string {
+  return `{"start":"${formatAddress(start)}","last":"${formatAddress(last)}"}`;
 }
 
 /** Reserved ranges as QEMU's command line takes them. */
