@@ -2,8 +2,9 @@
 # The lab: runs the conformance suite and test/kernel on real kernels with emulated IOMMUs.
 #
 #   test/kernel/lab.sh [full | BOOT...] [-- VITEST-ARGUMENT...]
+#   test/kernel/lab.sh kernels
 #
-# Without a BOOT, the core of test/kernel/boots is run; `full` is all of it, and fleet.sh. As many guests at a time as there are
+# Without a BOOT, the core of test/kernel/boots is run; `full` is all of it, and fleet.sh; `kernels` only builds those of the core. As many guests at a time as there are
 # processors (IOVAD_LAB_JOBS): one keeps little more than one of them busy. Arguments that begin with a test file's name take the place
 # of the boot's own files. Needs no root. Passes only when tests ran and all passed: what is missing, a guest that dies and a run of no
 # tests are failures. IOVAD_LAB_REPORTS=DIRECTORY keeps what table.mjs reads; IOVAD_LAB_FLEET is fleet.sh's directory.
@@ -21,9 +22,10 @@ while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
 (($#)) && shift
 arguments=("$@")
 case ${names[*]} in
-  '') mapfile -t names < <(sed -n 's/ | core |.*//p' "$here/boots") ;;
-  full) mapfile -t names < <(sed -n '/^#/!s/ .*//p' "$here/boots"); fleet=$here/fleet.sh ;;
+  kernels) names=() are_kernels_all=1 ;;
+  full) names=() fleet=$here/fleet.sh IOVAD_LONG=${IOVAD_LONG:-1} ;;
 esac
+((${#names[@]})) || mapfile -t names < <(sed -n "/^#/!{/ | ${fleet+full\\|}core |/s/ .*//p}" "$here/boots")
 
 # column BOOT N: the N-th column of its line in test/kernel/boots.
 column() {
@@ -49,16 +51,19 @@ declare -A images
 built=()
 for name in "${names[@]}"; do
   kernel=$(column "$name" 3)
+  [[ $kernel == stock ]] || built+=("$kernel")
+  [[ ! -v are_kernels_all ]] || continue
   [[ $kernel != arm64* || -v arm64_root ]] || arm64_root=$("$here/arm64-root.sh")
   [[ "$(column "$name" 4) $(column "$name" 7)" != @(newer |*kernel/@(hand-over|restarts))* || -v newer_qemu ]] ||
     newer_qemu=$("$here/newer-qemu.sh")
-  if [[ $kernel == stock ]]; then images[stock]=$("$here/linux/stock.sh"); else built+=("$kernel"); fi
+  [[ $kernel != stock ]] || images[stock]=$("$here/linux/stock.sh")
 done
 if ((${#built[@]})); then
   mapfile -t built < <(printf '%s\n' "${built[@]}" | sort -u)
   paths=$("$here/linux/build.sh" "${built[@]}")
   for kernel in "${built[@]}"; do read -r "images[$kernel]"; done <<<"$paths"
 fi
+[[ ! -v are_kernels_all ]] || exit 0
 
 # machine_x86 NAME, machine_arm64 NAME: what differs between the two. They set, for boot: the guest's root, its view of
 # the checkout and of node, the compiler for it, and QEMU with its machine.
@@ -84,7 +89,7 @@ machine_arm64() {
 boot() {
   local qemu start=$SECONDS
   trap '[[ -z ${qemu:-} ]] || kill "$qemu" 2>/dev/null; exit 130' INT TERM
-  local name=$1 kernel image devices tests=("${arguments[@]}")
+  local name=$1 option kernel image devices tests=("${arguments[@]}")
   local root guest_checkout guest_node compiler init console qemu_command
   local -A needed
   kernel=$(column "$name" 3)
@@ -109,8 +114,8 @@ boot() {
   [[ ${tests[*]:0:1} == [!-]* ]] || read -ra tests <<<"$(column "$name" 7) ${tests[*]}"
   {
     declare -p devices needed tests
-    # What the random tests are to repeat.
-    [[ ! -v IOVAD_SEED ]] || declare -p IOVAD_SEED
+    # What the random tests are to repeat, and how often they are to try.
+    for option in IOVAD_SEED IOVAD_LONG; do [[ ! -v $option ]] || echo "export $option=${!option}"; done
     printf 'boot=%q\nnode=%q\n' "$name" "$guest_node"
   } >"$share/$name/boot"
   [[ ! -e ${IOVAD_LAB_FLEET:-}/layouts ]] || cp "$IOVAD_LAB_FLEET/layouts" "$share/$name/layouts.json"

@@ -3,12 +3,13 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Client, DaemonError } from "../../src/client/index.ts";
 import { MSI_LAST, MSI_START } from "../conformance/session.ts";
 import { Daemon } from "../daemon/daemon.ts";
+import { runs } from "../runs.ts";
 import { endUnsurprised, probeDrivers, unbind, wireRanges } from "./guest.ts";
 import { randomRun } from "./seed.ts";
 
 /** Every page of the platforms is one, or some of them. */
 const UNIT = 0x10000n;
-const RUNS = 100;
+const RUNS = runs(30, 100);
 
 let daemon: Daemon;
 let client: Client;

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ResultTexts } from "../../src/rpc/encode.ts";
+import { jsonElements } from "../../src/rpc/json-elements.ts";
 import { whole } from "../../src/rpc/text.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
 import { runs } from "../runs.ts";
@@ -32,6 +33,22 @@ it("puts large results into the same words piece by piece", async () => {
       }
     }),
     { numRuns: runs(6, 100) },
+  );
+});
+
+it("takes elements that are in words already, wherever they stand", async () => {
+  const elements = fc.array(fc.jsonValue({ maxDepth: 1 }), { maxLength: 600 });
+  await fc.assert(
+    fc.asyncProperty(elements, fc.jsonValue(), async (values, beside) => {
+      const worded = () => jsonElements(values.map((value) => JSON.stringify(value)));
+      for (const around of [
+        (list: unknown) => list,
+        (list: unknown) => ({ list, beside }),
+        (list: unknown) => [beside, { list }],
+      ])
+        expect(whole(await encode(around(worded())))).toBe(JSON.stringify(around(values)));
+    }),
+    { numRuns: runs(20, 300) },
   );
 });
 
