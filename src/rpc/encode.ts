@@ -4,9 +4,6 @@ import type { TimeSlice } from "./time-slices.ts";
 
 /** Values in a result beyond which it is put into words piece by piece. */
 const LARGE = 2000;
-/** How many elements that are in words already make a piece. */
-const ELEMENTS = 256;
-
 /** Results as JSON. Those that are frozen are so for good: such a cached answer is put into words once. */
 export class ResultTexts {
   readonly #kept = new WeakMap<object, Text>();
@@ -40,7 +37,7 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
     if (weight < LARGE || typeof value !== "object") {
       pieces.push(JSON.stringify(value));
       if (slice.isOver) await slice.pass();
-    } else if (value instanceof JsonElements) await writeElements(value.texts);
+    } else if (value instanceof JsonElements) await writeElements(value);
     else if (Array.isArray(value)) await writeArray(value);
     else await writeObject(value as object);
   };
@@ -71,12 +68,11 @@ async function encodeLarge(result: unknown, slice: TimeSlice): Promise<Text> {
     await writeTogether(values.length);
     pieces.push("]");
   };
-  const writeElements = async (texts: readonly string[]): Promise<void> => {
-    for (let i = 0; i < texts.length; i += ELEMENTS) {
-      pieces.push(i === 0 ? "[" : ",", texts.slice(i, i + ELEMENTS).join(","));
+  const writeElements = async (elements: JsonElements): Promise<void> => {
+    for (const piece of elements.text()) {
+      pieces.push(piece);
       if (slice.isOver) await slice.pass();
     }
-    pieces.push(texts.length === 0 ? "[]" : "]");
   };
   const writeObject = async (value: object): Promise<void> => {
     let before = "{";

@@ -2,7 +2,7 @@ import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Call } from "../method.ts";
 
 /** How many ranges of one answer get a hint. */
-const HINT_LIMIT = 64;
+export const HINT_LIMIT = 64;
 
 /**
  * Of the exclusions that nothing known accounts for: what else the kernel shows there. The host is looked at only when

@@ -6,9 +6,8 @@ import { qemuReservedRegions } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import { mapInSteps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
-import { jsonElements } from "../json-elements.ts";
+import { JsonElements } from "../json-elements.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireBlocker, wireBlocker } from "../records.ts";
 import {
@@ -21,7 +20,7 @@ import {
   wireRange,
   wireRanges,
 } from "../types.ts";
-import { hintsFor, isUnaccounted } from "./hints.ts";
+import { HINT_LIMIT, hintsFor, isUnaccounted } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
@@ -76,26 +75,28 @@ export async function excludedBy(
     causeTexts.set(cause, text);
     return text;
   };
-  const texts: string[] = [];
+  const elements = new JsonElements();
   // Only these are kept as they were found: there can be a hundred thousand others.
   const unaccounted = new Map<Exclusion, number>();
   for (const exclusion of exclusions(plan, within)) {
     if (exclusion) {
       spend(exclusion);
-      if (isUnaccounted(exclusion)) unaccounted.set(exclusion, texts.length);
-      texts.push(exclusionText(exclusion, causeText));
+      const text = exclusionText(exclusion, causeText);
+      if (unaccounted.size < HINT_LIMIT && isUnaccounted(exclusion))
+        unaccounted.set(exclusion, elements.addApart(text));
+      else elements.add(text);
     } else if (slice.isOver) await slice.pass();
   }
-  for (const [exclusion, hint] of await hintsFor([...unaccounted.keys()], call)) {
-    const place = unaccounted.get(exclusion) as number;
-    texts[place] = exclusionText(exclusion, causeText, hint);
-  }
-  return jsonElements(texts);
+  for (const [exclusion, hint] of await hintsFor([...unaccounted.keys()], call))
+    elements.replace(unaccounted.get(exclusion) as number, exclusionText(exclusion, causeText, hint));
+  return elements.asArray();
 }
 
 /** Ranges in the form they have in answers that may have very many. */
 async function rangesOf(ranges: Iterable<Range>, { slice }: Call): Promise<z.input<typeof wireRange>[]> {
-  return jsonElements(await slice.run(mapInSteps(ranges, rangeText)));
+  const elements = new JsonElements();
+  await slice.map(ranges, (range) => elements.add(rangeText(range)));
+  return elements.asArray();
 }
 
 export const predictAllowedRanges = defineMethod({

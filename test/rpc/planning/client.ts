@@ -6,11 +6,13 @@ import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.
 import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import type { DialectCall } from "../../../src/rpc/dialect.ts";
+import { ResultTexts } from "../../../src/rpc/encode.ts";
 import { isExpected, toErrorObject } from "../../../src/rpc/errors.ts";
 import { EventHub } from "../../../src/rpc/event-hub.ts";
 import type { Method } from "../../../src/rpc/method.ts";
 import { METHODS } from "../../../src/rpc/methods/index.ts";
 import { parseParams } from "../../../src/rpc/params.ts";
+import { whole } from "../../../src/rpc/text.ts";
 import { bystander, type Message } from "../stub.ts";
 
 /** Asks a daemon on a simulated host, over everything but a socket. Answers that break their schema fail the test. */
@@ -62,7 +64,8 @@ export class Client {
     const call: DialectCall = { ...bystander(), host: this.host, events: this.#events, limits: this.limits };
     try {
       const given = await parseParams(method.params, JSON.parse(JSON.stringify(params)), call.slice);
-      return { result: JSON.parse(JSON.stringify(await method.handler(given, call))) };
+      const text = await new ResultTexts().of(await method.handler(given, call), call.slice);
+      return { result: JSON.parse(whole(text)) };
     } catch (error) {
       assert(isExpected(error), error as Error);
       return { error: toErrorObject(error) };
