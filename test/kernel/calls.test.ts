@@ -39,7 +39,9 @@ describe.skipIf(!CAN)("the filter of system calls", () => {
       for (const thread of readdirSync(`/proc/${mainPid()}/task`)) threads.add(thread);
     };
 
-    const client = await connect({ socket: SOCKET });
+    // Whoever is traced starts slowly.
+    const options = { socket: SOCKET, patience: 120_000 };
+    const client = await connect(options);
     await client.call("probe-device", { device: OTHER });
     const { ioas } = await client.call("create-ioas");
     await client.call("hold-device", { device: DEVICE });
@@ -51,7 +53,7 @@ describe.skipIf(!CAN)("the filter of system calls", () => {
     shell("systemctl reload iovad.service");
     note();
     process.kill(mainPid(), "SIGKILL");
-    const next = await connect({ socket: SOCKET });
+    const next = await connect(options);
     expect(await next.call("query-allowed-ranges", { ioas })).toMatchObject({ devices: [DEVICE] });
     await next.call("release-device", { device: DEVICE });
     await next.call("destroy-ioas", { ioas });
