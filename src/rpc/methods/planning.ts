@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Cause } from "../../attribution/cause.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
-import { qemuReservedRegions } from "../../plan/qemu-text.ts";
+import { eachReservedRegion } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
@@ -122,12 +122,15 @@ export const predictAllowedRanges = defineMethod({
     const plan = await planFor(params, call);
     const attribution = causes ? { excluded: await excludedBy(plan, RangeSet.ALL, call) } : {};
     const msi = plan.claims.filter(({ cause }) => cause.type === "msi");
+    const regions = new JsonElements();
+    const add = (region: string) => regions.add(`"${region}"`);
+    await slice.run(eachReservedRegion(plan.ranges.invert(), msi, add));
     return {
       ranges: await rangesOf(plan.ranges, call),
       "iova-alignment": plan.alignment === null ? null : formatAddress(plan.alignment),
       ...toWireWorth(plan),
       ...attribution,
-      "qemu-reserved-regions": await slice.run(qemuReservedRegions(plan.ranges.invert(), msi)),
+      "qemu-reserved-regions": regions.asArray<string>(),
     };
   },
 });
