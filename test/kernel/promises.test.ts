@@ -86,7 +86,16 @@ it("what is promised of a layout, or of a device, is what the kernel does", {
   });
   // As many as an emulated processor has time for, a busy host's, too: those that there have to be stand below.
   const run = { ...randomRun("promises", 150_000), markInterruptAsFailure: false };
-  await fc.assert(property, { numRuns: RUNS, ...run });
+  // Most hosts cannot: this one can, and what it cannot is translate the interrupts' addresses.
+  const free = { chosen: 255, unbound: 0, probed: 255, held: 0 };
+  const layouts = [
+    [1n << 30n, (1n << 31n) - 1n],
+    [MSI_START, MSI_LAST],
+  ] as const;
+  const examples = layouts.map((layout): [typeof free & { ranges: ReturnType<typeof wireRanges> }] => [
+    { ...free, ranges: wireRanges([layout]) },
+  ]);
+  await fc.assert(property, { numRuns: RUNS, examples, ...run });
   console.log("promises:", Object.fromEntries(outcomes));
   expect([...outcomes.keys()]).toEqual(
     expect.arrayContaining(["available", "not available", "fits", "does not fit"]),
