@@ -30,7 +30,7 @@ export interface Surroundings {
   looks: number;
   readonly slowReads: SlowReads;
   run<T>(operation: () => Promise<T>): Promise<T>;
-  /** Keeps the generation of the IOAS, which has another one. */
+  /** The IOAS has another generation. */
   grown(ioas: Ioas): void;
 }
 
@@ -58,8 +58,6 @@ export class Ioas {
   readonly context: Surroundings;
   readonly #counters: CacheCounters;
   #generation = 1;
-  /** The generation that a later life goes on from. */
-  #keptGeneration = 1;
   #kept: Allowed | null = null;
   /** Attaches, detaches and closes under way that will change the answer at a moment nobody knows. */
   #changes = 0;
@@ -79,7 +77,7 @@ export class Ioas {
 
   /** What was so in an earlier life; the kernel's answer has yet to be asked for. */
   takeOver({ generation, told, allowList }: IoasState): void {
-    this.#generation = this.#keptGeneration = generation;
+    this.#generation = generation;
     this.#told = told;
     this.allowList = allowList;
   }
@@ -115,10 +113,9 @@ export class Ioas {
     }
     const { generation, isChanging } = this;
     const answer = await this.read();
-    const isLate = generation !== this.#generation;
-    if (!isLate && !this.context.shared) this.#see(answer.ranges);
-    this.#keepGeneration();
-    if (isLate || this.context.shared) return { ...answer, cached: false, generation };
+    if (generation !== this.#generation || this.context.shared)
+      return { ...answer, cached: false, generation };
+    this.#see(answer.ranges);
     const fresh = { ...answer, cached: false, generation: this.#generation };
     // What overlaps a change may be of a moment that did not last, also when the change fails and leaves no trace.
     if (!isChanging) this.#kept = { ...fresh, cached: true };
@@ -154,8 +151,6 @@ export class Ioas {
     if (ranges.equals(before)) return undefined;
     this.#told = ranges;
     this.#see(ranges);
-    // With the event that tells of it.
-    this.#keptGeneration = this.#generation;
     return before;
   }
 
@@ -213,12 +208,6 @@ export class Ioas {
     this.#kept = null;
     this.#seen = null;
     this.#generation++;
-  }
-
-  /** For a later life, before anybody is given an answer of it. In a shared context every look is kept. */
-  #keepGeneration(): void {
-    if (this.#keptGeneration === this.#generation || this.context.shared) return;
-    this.#keptGeneration = this.#generation;
     this.context.grown(this);
   }
 }

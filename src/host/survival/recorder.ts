@@ -88,7 +88,6 @@ export class Recorder {
         break;
       case "ALLOWED_RANGES_CHANGED":
         write(journal, "told", ioasKey(change.context, change.ioas), [...change.ranges]);
-        write(journal, "generation", ioasKey(change.context, change.ioas), change.generation);
     }
   }
 
