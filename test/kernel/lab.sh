@@ -22,7 +22,7 @@ while (($#)) && [[ $1 != -- ]]; do names+=("$1"); shift; done
 (($#)) && shift
 arguments=("$@")
 case ${names[*]} in
-  kernels) names=() are_kernels_all=1 ;;
+  kernels) names=() kernels_only=1 ;;
   full) names=() fleet=$here/fleet.sh IOVAD_LONG=${IOVAD_LONG:-1} ;;
 esac
 ((${#names[@]})) || mapfile -t names < <(sed -n "/^#/!{/ | ${fleet+full\\|}core |/s/ .*//p}" "$here/boots")
@@ -52,7 +52,7 @@ built=()
 for name in "${names[@]}"; do
   kernel=$(column "$name" 3)
   [[ $kernel == stock ]] || built+=("$kernel")
-  [[ ! -v are_kernels_all ]] || continue
+  [[ ! -v kernels_only ]] || continue
   [[ $kernel != arm64* || -v arm64_root ]] || arm64_root=$("$here/arm64-root.sh")
   [[ "$(column "$name" 4) $(column "$name" 7)" != @(newer |*kernel/@(hand-over|restarts))* || -v newer_qemu ]] ||
     newer_qemu=$("$here/newer-qemu.sh")
@@ -63,7 +63,7 @@ if ((${#built[@]})); then
   paths=$("$here/linux/build.sh" "${built[@]}")
   for kernel in "${built[@]}"; do read -r "images[$kernel]"; done <<<"$paths"
 fi
-[[ ! -v are_kernels_all ]] || exit 0
+[[ ! -v kernels_only ]] || exit 0
 
 # machine_x86 NAME, machine_arm64 NAME: what differs between the two. They set, for boot: the guest's root, its view of
 # the checkout and of node, the compiler for it, and QEMU with its machine.

@@ -85,24 +85,30 @@ function verdictOf(profile: Profile, windows: readonly Window[], wants: readonly
       return `${own} of its ${kindOf(want, assignable).length} are free`;
     });
   if (refused) return refused;
-  const serving = available.filter(({ allowed }) => {
+  const serves = ({ allowed }: ProfileDevice) => {
     const plan = limitsOn(profile, allowed);
     return windows.every((window) => windowFits(plan, window));
-  });
-  if (lacking(wants, serving, "layout", () => "")) {
-    const others = available.filter((each) => !serving.includes(each));
-    const first = others.find((each) => wants.some((want) => isWanted(each, want))) as ProfileDevice;
+  };
+  const serving = available.filter(serves);
+  const exact = serving.filter((each) => each.exact);
+  const chosen = dealt(wants, exact) ?? dealt(wants, serving);
+  if (!chosen) {
+    const isInTheWay = (each: ProfileDevice) => wants.some((want) => isWanted(each, want)) && !serves(each);
+    const first = available.find(isInTheWay) as ProfileDevice;
     const detail = `the windows do not fit with ${first.device}`;
     return layoutRefusal({ ...profile, allowed: first.allowed }, windows, detail);
   }
-  const exact = shares(
-    wants,
-    serving.filter((each) => each.exact),
-    isWanted,
-  );
-  const isExact = wants.every(({ count }, i) => exact[i]?.length === count);
-  const devices = (isExact ? exact : shares(wants, serving, isWanted)).flat();
-  return { fits: true, exact: isExact, devices: devices.map(({ device }) => device).sort() };
+  return {
+    fits: true,
+    exact: chosen.every((each) => each.exact),
+    devices: chosen.map(({ device }) => device).sort(),
+  };
+}
+
+/** Devices for all of the wants; undefined: these do not serve them in full. */
+function dealt(wants: readonly Want[], devices: readonly ProfileDevice[]): ProfileDevice[] | undefined {
+  const found = shares(wants, devices, isWanted);
+  return wants.every(({ count }, i) => found[i]?.length === count) ? found.flat() : undefined;
 }
 
 /**
