@@ -12,14 +12,23 @@ export function shares<Want extends { readonly count: number }, Thing>(
 ): Thing[][] {
   const serving = wants.map((want) => things.filter((thing) => serves(thing, want)));
   const owners = new Map<Thing, number>();
+  /** Where each want goes on to look for a thing that nobody has: what somebody has stays somebody's. */
+  const looked = wants.map(() => 0);
+
+  const free = (want: number): Thing | undefined => {
+    const own = serving[want] as Thing[];
+    let at = looked[want] as number;
+    while (at < own.length && owners.has(own[at] as Thing)) at++;
+    looked[want] = at;
+    return own[at];
+  };
 
   /** Finds the want one thing more, if need be by finding another want another one. */
   const find = (want: number, asked: Set<number>): boolean => {
     asked.add(want);
-    const own = serving[want] as Thing[];
     const thing =
-      own.find((each) => !owners.has(each)) ??
-      own.find((each) => {
+      free(want) ??
+      serving[want]?.find((each) => {
         const owner = owners.get(each) as number;
         return !asked.has(owner) && find(owner, asked);
       });
