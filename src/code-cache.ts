@@ -10,7 +10,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cachePath, compileDaemon, loadDaemon } from "./compiled.ts";
-import { prepareHeap, untuneHeap } from "./heap.ts";
+import { untuneHeap } from "./heap.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -18,7 +18,6 @@ const topology = join(directory, "topology.json");
 const socket = join(directory, "socket");
 writeFileSync(topology, '{"iommus":[{"name":"dmar0"}],"devices":[]}');
 
-prepareHeap();
 const path = cachePath();
 const script = compileDaemon();
 await loadDaemon(script).main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);

@@ -22,7 +22,7 @@ export function cachePath(): string {
 
 /** The script as V8 takes it; with a cache that it does not take, as without one. */
 export function compileDaemon(cachedData?: Buffer): Script {
-  const source = Module.wrap(readFileSync(BUNDLE, "latin1"));
+  const source = readFileSync(BUNDLE, "latin1");
   return new Script(source, { filename: BUNDLE, ...(cachedData && { cachedData }) });
 }
 

@@ -11,19 +11,14 @@ const PATIENCE = "heap-growing-percent";
 
 const set = (flag: string, value: number) => setFlagsFromString(`--${flag}=${value}`);
 
-/** First of all: the room for new objects will grow once, to 4 MiB. */
-export function prepareHeap(): void {
-  set(GROWTH, 4);
-}
-
-/** For a daemon that is loaded, and knows nothing of its host yet: the room has grown. */
+/** For a daemon that is loaded, and knows nothing of its host yet: the room for new objects has grown. */
 export function tuneHeap(): void {
   set(GROWTH, 1);
   set(PATIENCE, 75);
 }
 
-/** As {@link prepareHeap} has left it: a code cache is good for a process with the flags that it was made with. */
+/** As V8 has them by itself: a code cache is good for a process with the flags that it was made with. */
 export function untuneHeap(): void {
-  prepareHeap();
+  set(GROWTH, 2);
   set(PATIENCE, 0);
 }

@@ -1,11 +1,9 @@
 #!/usr/bin/env node
 import { loadDaemon } from "./compiled.ts";
 import { refuseDebugger } from "./debugger.ts";
-import { prepareHeap } from "./heap.ts";
 
 // Before all that takes time.
 refuseDebugger();
 process.on("SIGUSR2", () => {});
-prepareHeap();
 
 loadDaemon().main(process.argv.slice(2));

@@ -28,7 +28,6 @@ const LAST_WORDS = 500;
 
 /** Serves until a signal comes. `reread` gives the options as they are by now. */
 export async function serve(options: Options, reread: () => Options): Promise<void> {
-  tuneHeap();
   const sink = new LogSink(2);
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
@@ -51,6 +50,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const events = new EventHub({ limits, slices, ...kept });
   const logChange = logChanges(log);
   const meters = new Meters();
+  tuneHeap();
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);

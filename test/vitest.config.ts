@@ -14,6 +14,9 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+// With it, each Node.js that a test starts reads a hundred certificates first: five times the work of its start.
+delete process.env.NODE_EXTRA_CA_CERTS;
+
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,

@@ -3,6 +3,7 @@
  * module of dist/ and no package but koffi. What programs share, or load only when they come to it, is in dist/chunks/.
  */
 import { rmSync, writeFileSync } from "node:fs";
+import { Module } from "node:module";
 import { dirname, relative } from "node:path";
 import { type InputOptions, type OutputOptions, type Plugin, rolldown } from "rolldown";
 import { licencesOf, packageOf } from "./licences.ts";
@@ -17,6 +18,16 @@ const GROUPS = [
   { name: "native", test: /\/src\/(unix\/(credentials|send-descriptors)|libc\/alarm)\.ts$/ },
 ];
 
+/** What `compiled.ts` loads is a function's text already: put together there, it would be in memory twice. */
+const wrapped: Plugin = {
+  name: "wrapped",
+  generateBundle(_, files) {
+    for (const file of Object.values(files)) {
+      if (file.type === "chunk" && file.isEntry) file.code = Module.wrap(file.code);
+    }
+  },
+};
+
 const OF_THE_DAEMON: More = {
   // Or else what the chunks share with it would not be in the entry.
   input: { preserveEntrySignatures: "allow-extension" },
@@ -26,6 +37,7 @@ const OF_THE_DAEMON: More = {
     entryFileNames: "chunks/daemon/[name]-[hash].cjs",
     chunkFileNames: "chunks/daemon/[name].cjs",
     codeSplitting: { groups: GROUPS },
+    plugins: [wrapped],
   },
 };
 

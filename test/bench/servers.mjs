@@ -6,6 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
+// Where it is set, an empty Node.js reads a hundred certificates first, and is no reference for anything.
+delete process.env.NODE_EXTRA_CA_CERTS;
+
 const here = (path) => new URL(path, import.meta.url).pathname;
 
 const TOPOLOGY = {

@@ -36,17 +36,14 @@ const filesWith = (end: string) =>
 const [cache = ""] = filesWith(".cache");
 const bundle = filesWith(".cjs").find((path) => cache.startsWith(path.replace(/\.cjs$/, ""))) as string;
 
-/** Whether V8, with the flags of a daemon that starts, takes a cache for the bundle. */
+/** Whether V8 takes a cache for the bundle. */
 function isTaken(path: string): boolean {
   const script = `
     import { readFileSync } from "node:fs";
-    import { Module } from "node:module";
     import { Script } from "node:vm";
-    import { prepareHeap } from "${ROOT}dist/heap.js";
-    prepareHeap();
     const [, bundle, cache] = process.argv;
     const options = { filename: bundle, cachedData: readFileSync(cache) };
-    console.log(!new Script(Module.wrap(readFileSync(bundle, "latin1")), options).cachedDataRejected);`;
+    console.log(!new Script(readFileSync(bundle, "latin1"), options).cachedDataRejected);`;
   const args = ["--input-type=module", "-e", script, bundle, path];
   return execFileSync(process.execPath, args, { encoding: "utf8" }) === "true\n";
 }
