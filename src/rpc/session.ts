@@ -154,6 +154,8 @@ export class Session implements Subscriber {
 
   #read(chunk: Buffer): void {
     this.#grewAt = performance.now();
+    // It is cut with waits in between, and what has come behind it must not be cut before. It reads on when it is answered.
+    if (chunk.length > PORTION) this.#socket.pause();
     this.#work = this.#answering.all(this.#portions(chunk));
   }
 

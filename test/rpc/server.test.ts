@@ -93,6 +93,24 @@ describe("a connection", () => {
     expect((await client.next()).id).toBe("é");
   });
 
+  it("is understood whatever has come, and in which pieces, while a slow request kept it waiting", async () => {
+    const { connect, entered, gate } = await start();
+    const client = await connect();
+    client.send(request(1, "wait"));
+    await entered.opened;
+    // More than is cut into lines at a time, and its end is in another piece.
+    const value = "x".repeat(20_000);
+    const bytes = Buffer.from(`${JSON.stringify(request(2, "echo", { value }))}\n`);
+    const written = (piece: Buffer) => new Promise((resolve) => client.socket.write(piece, resolve));
+    await written(bytes.subarray(0, 12_000));
+    await (await connect()).stillWorks();
+    await written(bytes.subarray(12_000));
+    await (await connect()).stillWorks();
+    gate.open();
+    expect((await client.next()).id).toBe(1);
+    expect(await client.next()).toMatchObject({ id: 2, result: { value } });
+  });
+
   it("gets a notification before the answer of the request that caused it", async () => {
     const { connect } = await start();
     const client = await connect();
