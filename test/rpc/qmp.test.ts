@@ -165,6 +165,30 @@ describe("QMP's dialect", () => {
     expect((await client.ask({ execute: "query-version" })).return.package).toBe("iovad 0");
   });
 
+  it.each([
+    ["a control character", '{"execute":\x01\n', 1],
+    ["a byte that is no UTF-8", Buffer.from('{"execute":\xff', "latin1"), 1],
+    ["the end of a line in a string", '{"execute":"query-ver\n', 1],
+    ["a stray bracket", "}", 1],
+    ["a number", "5 ", 1],
+    ["a word", "hello ", 1],
+    ["a bracket that closes none, and another", '{"a":]}', 2],
+  ])("answers a command right behind %s", async (_what, junk, faults) => {
+    const client = await negotiated();
+    client.socket.write(junk);
+    client.socket.write('{"execute":"query-version"}');
+    for (let i = 0; i < faults; i++) expect((await client.answer()).error.class).toBe("GenericError");
+    expect((await client.answer()).return.package).toBe("iovad 0");
+  });
+
+  it("takes single-quoted strings, as QEMU does", async () => {
+    const client = await negotiated();
+    expect(await client.ask(String.raw`{'execute':'query-status','id':'a "b\'s" {'}`)).toMatchObject({
+      return: expect.anything(),
+      id: `a "b's" {`,
+    });
+  });
+
   it("sends events from qmp_capabilities on; subscribe narrows them, and unsubscribe ends them", async () => {
     const [watcher, actor] = [await negotiated(), await negotiated()];
     await actor.ask({ execute: "create-ioas" });
