@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ADMIN, DEVICE, OBSERVER, startDaemon } from "./peers.ts";
+import { ADMIN, DEVICE, OBSERVER, STRANGER, startDaemon } from "./peers.ts";
 import type { Message } from "./stub.ts";
 
 let daemon: Awaited<ReturnType<typeof startDaemon>>;
@@ -21,9 +21,11 @@ async function open(uid = ADMIN) {
   sockets.push(socket);
   const lines: string[] = [];
   let wake = () => {};
+  let text = "";
   let rest = "";
-  socket.on("data", (chunk) => {
-    const pieces = (rest + chunk).split("\n");
+  socket.setEncoding("utf8").on("data", (chunk) => {
+    text += chunk;
+    const pieces = (rest + chunk).split("\r\n");
     rest = pieces.pop() ?? "";
     lines.push(...pieces);
     wake();
@@ -49,7 +51,7 @@ async function open(uid = ADMIN) {
     socket.write(typeof command === "string" ? command : JSON.stringify(command));
     return answer();
   };
-  return { socket, next, ask, answer };
+  return { socket, next, ask, answer, received: () => text };
 }
 
 async function negotiated(uid = ADMIN) {
@@ -102,6 +104,21 @@ describe("QMP's dialect", () => {
         else expect(await next()).toMatch(expected);
       }
     }
+  });
+
+  it("ends every message in CRLF: the greeting, answers, events of its own and of others, and a refusal", async () => {
+    const [watcher, actor] = [await negotiated(), await negotiated()];
+    await actor.ask({ execute: "create-ioas" });
+    await watcher.next();
+    const stranger = await open(STRANGER);
+    expect(JSON.parse(await stranger.next()).error.data.class).toBe("PermissionDenied");
+    const counts = [watcher, actor, stranger].map(({ received }) => {
+      const messages = received().split("\r\n");
+      expect(messages.pop()).toBe("");
+      expect(messages.join("")).not.toMatch(/[\r\n]/);
+      return messages.length;
+    });
+    expect(counts).toEqual([3, 4, 1]);
   });
 
   it("takes nothing but qmp_capabilities before it, and not twice", async () => {

@@ -8,6 +8,7 @@ import { INEXACT, isExact } from "../top-level-id.ts";
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
 export const jsonRpc: Dialect = {
   name: "json-rpc",
+  lineEnd: "\n",
   methods: new Map(),
 
   reader: (limit) => new LineReader(limit),

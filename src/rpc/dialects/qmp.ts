@@ -55,6 +55,7 @@ export function qmp(): Dialect {
 
   return {
     name: "qmp",
+    lineEnd: "\r\n",
     methods: new Map([capabilities, ...OWN].map((each) => [each.name, each])),
 
     reader: (limit) => new JsonReader(limit),
