@@ -245,4 +245,31 @@ describe("QMP's dialect", () => {
     expect(used.length).toBeGreaterThan(100);
     expect(used.filter((name: string) => !types.has(name))).toEqual([]);
   });
+
+  it("describes the commands and events of this dialect, and their members down to what they are", async () => {
+    const client = await negotiated();
+    const { return: schema } = await client.ask({ execute: "query-qmp-schema" });
+    const { return: commands } = await client.ask({ execute: "query-commands" });
+    const of = (kind: string) => schema.filter((each: Message) => each["meta-type"] === kind);
+    const names = (list: Message[]) => list.map(({ name }) => name).sort();
+    expect(names(of("command"))).toEqual(names(commands));
+    expect(names(commands)).toEqual(expect.arrayContaining(["qmp_capabilities", "query-qmp-schema"]));
+    /** The members of a type that an entity has, with the meta-types of theirs. */
+    const members = (name: string, kind: string) => {
+      const entity = schema.find((each: Message) => each.name === name);
+      const type = schema.find((each: Message) => each.name === entity[kind]);
+      return (type.members ?? []).map(({ name, type }: Message) => {
+        const { "meta-type": meta, name: own } = schema.find((each: Message) => each.name === type);
+        return `${name}: ${meta === "builtin" ? own : meta}`;
+      });
+    };
+    expect(members("query-version", "ret-type")).toEqual(["qemu: object", "package: str"]);
+    expect(schema.find(({ name }: Message) => name === "query-commands")["ret-type"]).toMatch(/^\[/);
+    expect(members("attach-device", "arg-type")).toEqual(["device: str", "ioas: int"]);
+    expect(members("hold-device", "arg-type")).toEqual(["device: str", "context: str"]);
+    expect(members("check-layout", "arg-type")).toEqual(
+      expect.arrayContaining(["machine: alternate", "context: str", "ioas: int"]),
+    );
+    expect(members("IOAS_CREATED", "arg-type")).toEqual(["context: str", "ioas: int", "sequence: int"]);
+  });
 });

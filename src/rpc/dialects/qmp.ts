@@ -6,6 +6,7 @@ import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { kept } from "../schema/kept.ts";
 import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 import type { WireEvent } from "../wire-event.ts";
@@ -31,20 +32,8 @@ const CLASSES: Readonly<Record<string, string>> = {
  */
 export function qmp(): Dialect {
   let isNegotiated = false;
-  const capabilities = defineMethod({
-    name: NEGOTIATE,
-    role: "observe",
-    summary: "Ends the negotiation: from now on commands are taken, and events sent.",
-    params: () => z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
-    result: () => z.object({}),
-    errors: ["LimitExceeded"],
-    handler: ({ enable = [] }, { connection, events }) => {
-      const [unknown] = enable;
-      if (unknown !== undefined) throw invalidParams(`enable: there is no capability ${quote(unknown)}`);
-      events.subscribe(connection, undefined);
-      isNegotiated = true;
-      return {};
-    },
+  const capabilities = qmpCapabilities(() => {
+    isNegotiated = true;
   });
 
   const refusal = (command: string): string | undefined => {
@@ -56,7 +45,7 @@ export function qmp(): Dialect {
   return {
     name: "qmp",
     lineEnd: "\r\n",
-    methods: new Map([capabilities, ...OWN].map((each) => [each.name, each])),
+    methods: byName([...OWN, capabilities]),
 
     reader: (limit) => new JsonReader(limit),
 
@@ -125,6 +114,25 @@ function versionOf({ name, version }: DaemonInfo) {
   return { qemu: { micro, minor, major }, package: `${name} ${version}` };
 }
 
+/** `negotiated` is called when it succeeds. */
+function qmpCapabilities(negotiated: () => void): Method {
+  return defineMethod({
+    name: NEGOTIATE,
+    role: "observe",
+    summary: "Ends the negotiation: from now on commands are taken, and events sent.",
+    params: () => z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
+    result: () => z.object({}),
+    errors: ["LimitExceeded"],
+    handler: ({ enable = [] }, { connection, events }) => {
+      const [unknown] = enable;
+      if (unknown !== undefined) throw invalidParams(`enable: there is no capability ${quote(unknown)}`);
+      events.subscribe(connection, undefined);
+      negotiated();
+      return {};
+    },
+  });
+}
+
 const qmpVersion = defineMethod({
   ...queryVersion,
   params: () => queryVersion.params,
@@ -147,6 +155,8 @@ const qmpCommands: Method = defineMethod({
   },
 });
 
+const schemaOf = kept((methods) => qmpSchema(byName([...methods, ...OWN]).values()));
+
 const queryQmpSchema: Method = defineMethod({
   name: "query-qmp-schema",
   role: "observe",
@@ -154,8 +164,13 @@ const queryQmpSchema: Method = defineMethod({
   params: () => z.strictObject({}),
   result: () => z.array(z.record(z.string(), z.unknown())),
   errors: [],
-  handler: (_params, { methods, slice }) => qmpSchema(methods, slice),
+  handler: (_params, { methods, slice }) => schemaOf(methods, slice),
 });
 
-/** Beside the negotiation. */
-const OWN: readonly Method[] = [qmpVersion, qmpCommands, queryQmpSchema];
+/** What there is in this dialect alone, and what it words in its own way. */
+const OWN: readonly Method[] = [qmpCapabilities(() => {}), qmpVersion, qmpCommands, queryQmpSchema];
+
+/** Of two that share a name the later one counts. */
+function byName(methods: readonly Method[]): Map<string, Method> {
+  return new Map(methods.map((method) => [method.name, method]));
+}
