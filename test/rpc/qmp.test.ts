@@ -172,6 +172,12 @@ describe("QMP's dialect", () => {
     ["arguments that are no object", '{"execute":"query-status","arguments":[]}', "InvalidRequest"],
     ["out-of-band execution", '{"exec-oob":"query-status"}', "InvalidRequest"],
     ["an id that has lost digits", '{"execute":"query-status","id":9007199254740993}', "InvalidRequest"],
+    [
+      "an id that has lost digits inside",
+      '{"execute":"query-status","id":{"a":[1,9007199254740993]}}',
+      "InvalidRequest",
+    ],
+    ["an id with a number beyond all", '{"execute":"query-status","id":[1e400]}', "InvalidRequest"],
     ["too deep a nesting", `{"execute":${"[".repeat(100)}${"]".repeat(100)}}`, "LimitExceeded"],
     ["an id of too much", `{"execute":"query-status","id":[${"0,".repeat(4095)}0]}`, "InvalidRequest"],
     ["too long a message", `{"id":"é","execute":"${"x".repeat(2 ** 20)}"}`, "LimitExceeded"],

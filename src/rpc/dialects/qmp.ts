@@ -56,15 +56,8 @@ export function qmp(): Dialect {
         return fault(undefined, invalidRequest("expected an object"));
       }
       const { execute, arguments: params = {}, id } = message as Record<string, unknown>;
-      if (typeof id === "number" && !isExact(id)) {
-        return fault(undefined, invalidRequest(`the member id may be a number, ${INEXACT}`));
-      }
-      if (weigh(id, ID_LIMIT) >= ID_LIMIT) {
-        return fault(
-          undefined,
-          invalidRequest("the member id is too large to be echoed: a number or a word will do"),
-        );
-      }
+      const wrongId = faultOfId(id);
+      if (wrongId !== undefined) return fault(undefined, invalidRequest(`the member id ${wrongId}`));
       const wrong = faultOf(message, execute, params);
       if (wrong !== undefined) return fault(id, invalidRequest(wrong));
       const method = execute as string;
@@ -95,6 +88,17 @@ function fault(id: unknown, error: JSONRPCError): Fault {
 
 function idText(id: unknown): string {
   return id === undefined ? "" : `,"id":${JSON.stringify(id)}`;
+}
+
+function faultOfId(id: unknown): string | undefined {
+  if (weigh(id, ID_LIMIT) >= ID_LIMIT) return "is too large to be echoed: a number or a word will do";
+  return holdsInexact(id) ? `may hold a number, ${INEXACT}` : undefined;
+}
+
+/** Whether a number would come back as another one, of what weighs little. */
+function holdsInexact(value: unknown): boolean {
+  if (typeof value === "number") return !isExact(value);
+  return typeof value === "object" && value !== null && Object.values(value).some(holdsInexact);
 }
 
 function faultOf(message: object, execute: unknown, params: unknown): string | undefined {
