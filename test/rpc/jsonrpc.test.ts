@@ -59,7 +59,9 @@ describe("the examples of the JSON-RPC 2.0 specification, params by name", () =>
   });
 
   it("an empty array", async () => {
-    expect(await answer("[]")).toEqual(failure(-32600));
+    const refused = await answer("[]");
+    expect(refused).toEqual(failure(-32600));
+    expect(refused.error.message).toContain("the batch is empty");
   });
 
   it("an invalid batch that is not empty", async () => {
@@ -110,7 +112,9 @@ describe("a message that is no request", () => {
   });
 
   it("[[]] is a batch of one invalid request", async () => {
-    expect(await answer("[[]]")).toEqual([failure(-32600)]);
+    const refused = await answer("[[]]");
+    expect(refused).toEqual([failure(-32600)]);
+    expect(refused[0].error.message).toContain("expected an object");
   });
 
   it.each([

@@ -19,9 +19,7 @@ export const jsonRpc: Dialect = {
   },
 
   read(message: unknown): Request | Fault | Batch {
-    if (Array.isArray(message)) {
-      return message.length > 0 ? { kind: "batch", messages: message } : fault(null, "the batch is empty");
-    }
+    if (Array.isArray(message)) return { kind: "batch", messages: message };
     const wrong = faultOf(message);
     if (wrong !== undefined) return fault(idOf(message), wrong);
     const { id, method, params } = message as Record<string, unknown>;
