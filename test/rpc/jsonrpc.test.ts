@@ -133,6 +133,19 @@ describe("a message that is no request", () => {
   });
 });
 
+describe("a member that a request does not have", () => {
+  it.each([
+    [{ param: {} }, 'unknown member "param"; did you mean params?'],
+    [{ method: undefined, metod: "echo" }, 'unknown member "metod"; did you mean method?'],
+    [{ jsonrpc: undefined, josnrpc: "2.0" }, 'unknown member "josnrpc"; did you mean jsonrpc?'],
+    [{ result: 1 }, "a request has no result"],
+  ])("is named, before what is wrong without it: %j", async (members, message) => {
+    const refused = await answer({ ...request(1, "echo"), ...members });
+    expect(refused).toEqual(failure(-32600, 1));
+    expect(refused.error.message).toContain(message);
+  });
+});
+
 describe("ids", () => {
   it.each(["1", "-1", "0", "1.5", '"text"', '""', "null", '"é\\""', "9007199254740991"])(
     "%s is echoed",

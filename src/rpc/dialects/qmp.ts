@@ -1,9 +1,8 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import * as z from "zod";
-import { suggestion } from "../../nearest.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
 import { weigh } from "../encode.ts";
-import { invalidParams, invalidRequest, quote } from "../errors.ts";
+import { invalidParams, invalidRequest, quote, unknownMember } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
 import { kept } from "../schema/kept.ts";
@@ -104,7 +103,7 @@ function holdsInexact(value: unknown): boolean {
 function faultOf(message: object, execute: unknown, params: unknown): string | undefined {
   for (const name in message) {
     if (name === "exec-oob") return "out-of-band execution was not negotiated: use execute";
-    if (!MEMBERS.includes(name)) return `unknown member ${quote(name)}${suggestion(name, MEMBERS)}`;
+    if (!MEMBERS.includes(name)) return unknownMember(name, MEMBERS);
   }
   if (typeof execute !== "string") return "the member execute must be a string";
   if (typeof params !== "object" || params === null || Array.isArray(params)) {
