@@ -276,6 +276,7 @@ describe("QMP's dialect", () => {
     expect(members("check-layout", "arg-type")).toEqual(
       expect.arrayContaining(["machine: alternate", "context: str", "ioas: int"]),
     );
+    expect(members("DEVICE_CHANGED", "arg-type")).toContain("driver: alternate");
     expect(members("IOAS_CREATED", "arg-type")).toEqual(["context: str", "ioas: int", "sequence: int"]);
   });
 });

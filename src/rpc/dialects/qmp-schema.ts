@@ -68,7 +68,10 @@ class Types {
       }));
       return this.#add("object", { members });
     }
-    const choices = schema.anyOf ?? schema.oneOf;
+    const choices =
+      schema.anyOf ??
+      schema.oneOf ??
+      (Array.isArray(type) ? type.map((each) => ({ ...schema, type: each })) : undefined);
     if (choices) {
       const members = choices.map((each) => ({ type: this.of(each as JsonSchema, definitions) }));
       return this.#add("alternate", { members });
