@@ -2,8 +2,8 @@
 const LONGEST = 64;
 
 /**
- * The candidate that `word` was most likely meant to be: at most a third of its characters are wrong, missing or too
- * many. Undefined when none is that near.
+ * The candidate that `word` was most likely meant to be: at most a third of its characters are wrong, missing, too many,
+ * or have changed places with their neighbour. Undefined when none is that near.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   if (word.length > LONGEST) return undefined;
@@ -24,17 +24,20 @@ export function suggestion(word: string, candidates: Iterable<string>): string {
   return meant === undefined ? "" : `; did you mean ${meant}?`;
 }
 
-/** Levenshtein's distance, row by row; `limit` when it is no less than that. */
+/** The distance of optimal string alignment, row by row; `limit` when it is no less than that. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
+  let before: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = (above[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replaced, (above[j] as number) + 1, (row[j - 1] as number) + 1));
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = isSwapped ? (before[j - 2] as number) + 1 : limit;
+      row.push(Math.min(replaced, swapped, (above[j] as number) + 1, (row[j - 1] as number) + 1));
     }
-    above = row;
+    [before, above] = [above, row];
   }
   return above[b.length] as number;
 }

@@ -2,12 +2,17 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { nearest, suggestion } from "../src/nearest.ts";
 
-/** Levenshtein's distance by its definition. */
+/** The distance of optimal string alignment by its definition. */
 function distance(a: string, b: string): number {
   if (a === "" || b === "") return a.length + b.length;
   const [restA, restB] = [a.slice(1), b.slice(1)];
-  if (a[0] === b[0]) return distance(restA, restB);
-  return 1 + Math.min(distance(restA, b), distance(a, restB), distance(restA, restB));
+  const isSwapped = a.length > 1 && b.length > 1 && a[0] === b[1] && a[1] === b[0];
+  return Math.min(
+    distance(restA, restB) + (a[0] === b[0] ? 0 : 1),
+    distance(restA, b) + 1,
+    distance(a, restB) + 1,
+    isSwapped ? distance(a.slice(2), b.slice(2)) + 1 : Number.POSITIVE_INFINITY,
+  );
 }
 
 const word = fc.string({ unit: fc.constantFrom("a", "b", "-"), maxLength: 6 });
@@ -22,6 +27,14 @@ describe("nearest", () => {
         expect(nearest(given, candidates)).toBe(isNear ? candidates[distances.indexOf(least)] : undefined);
       }),
     );
+  });
+
+  it.each([
+    ["szie", "size"],
+    ["lsat", "last"],
+    ["hsots", "hosts"],
+  ])("takes letters that have changed places for one mistake: %s", (word, meant) => {
+    expect(nearest(word, ["start", "avoid", meant])).toBe(meant);
   });
 
   it("does not mind upper case", () => {

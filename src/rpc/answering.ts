@@ -111,7 +111,7 @@ export class Answering {
   sendEvents(): void {
     const { call, outbox } = this.#parts;
     const events = call.events.takeFor(call.connection);
-    if (events !== undefined) outbox.send(events.slice(0, -1));
+    if (events !== undefined) outbox.send(events.slice(0, -call.connection.dialect.lineEnd.length));
   }
 
   /** Drops what has come and not begun. */
@@ -152,11 +152,11 @@ export class Answering {
 
   /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
   async #sendDescriptors(answer: Text | undefined): Promise<void> {
-    const { outbox, deliveries } = this.#parts;
+    const { call, outbox, deliveries } = this.#parts;
     outbox.release();
     if (outbox.isFull) await this.#drained();
     if (this.#isOver) deliveries.stopWaiting();
-    await deliveries.send(answer && whole(answer));
+    await deliveries.send(answer && whole(answer) + call.connection.dialect.lineEnd);
   }
 
   #drained(): Promise<void> {

@@ -52,12 +52,12 @@ export class Deliveries {
     return this.#next;
   }
 
-  /** Sends the answer with what is pending. A connection that cannot take it is of no more use, and ends. */
-  async send(answer: string | undefined): Promise<void> {
+  /** Sends the answer's whole line with what is pending. A connection that cannot take it is of no more use, and ends. */
+  async send(line: string | undefined): Promise<void> {
     const delivery = this.#next;
     this.#next = undefined;
     try {
-      await delivery?.send(answer, this.#patience.signal);
+      await delivery?.send(line, this.#patience.signal);
     } catch (err) {
       this.#log.warn({ err }, "descriptors could not be handed over; connection cut off");
       this.#socket.destroy();
@@ -92,15 +92,15 @@ class Delivery implements Passage {
   }
 
   /**
-   * Sends the answer's line with the descriptors, or drops them when there is none, for a notification; either way they
-   * are closed. Rejects when the client cannot be sent it, or when `signal` ends the wait for it to read.
+   * Sends the answer's whole line with the descriptors, or drops them when there is none, for a notification; either way
+   * they are closed. Rejects when the client cannot be sent it, or when `signal` ends the wait for it to read.
    */
-  async send(answer: string | undefined, signal: AbortSignal): Promise<void> {
+  async send(line: string | undefined, signal: AbortSignal): Promise<void> {
     let state: "sent" | "dropped" = "dropped";
     try {
-      if (answer === undefined) return;
+      if (line === undefined) return;
       const fds = this.#parcels.flatMap((parcel) => parcel.fds);
-      await this.#courier.sendDescriptors(this.#socket, `${answer}\n`, fds, signal);
+      await this.#courier.sendDescriptors(this.#socket, line, fds, signal);
       state = "sent";
     } finally {
       this.#state = state;

@@ -142,6 +142,7 @@ export class Dispatcher {
   ): Promise<Text | undefined> {
     const { connection, limits, slice } = call;
     const { dialect } = connection;
+    if (messages.length === 0) return dialect.error(undefined, invalidRequest("the batch is empty"));
     if (messages.length > limits["max-batch"]) {
       const most = `a batch may hold at most ${limits["max-batch"]} requests`;
       return dialect.error(undefined, toErrorObject(limitExceeded("max-batch", most)));

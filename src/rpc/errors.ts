@@ -61,6 +61,11 @@ export function quote(text: string): string {
   return JSON.stringify(text.length > ECHO_LIMIT ? `${text.slice(0, ECHO_LIMIT)}…` : text);
 }
 
+/** What is said of a member that is none of those that are `known`. */
+export function unknownMember(name: string, known: Iterable<string>): string {
+  return `unknown member ${quote(name)}${suggestion(name, known)}`;
+}
+
 /** -32602. Handlers throw it for what a schema cannot say. */
 export function invalidParams(message: string): JSONRPCErrorException {
   return new JSONRPCErrorException(

@@ -166,7 +166,7 @@ export class EventHub {
     let own = 0;
     for (const { peer } of this.#subscriptions.keys()) if (peer.uid === uid) own++;
     if (own < this.#limits["max-subscriptions-per-uid"]) return;
-    const message = `uid ${uid} has ${own} subscriptions, and no more are allowed; end one with unsubscribe`;
+    const message = `uid ${uid} has ${own} subscriptions, and no more are allowed; close a connection that has one, or unsubscribe there`;
     throw limitExceeded("max-subscriptions-per-uid", message);
   }
 }

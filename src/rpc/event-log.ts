@@ -123,7 +123,7 @@ export class EventLog {
   #line(entry: Entry, dialect: EventWording): string {
     const known = entry.lines.get(dialect.name);
     if (known !== undefined) return known;
-    const line = `${dialect.event(entry)}\n`;
+    const line = dialect.event(entry) + dialect.lineEnd;
     entry.lines.set(dialect.name, line);
     return line;
   }

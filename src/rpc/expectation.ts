@@ -1,6 +1,6 @@
-import type * as z from "zod";
+import * as z from "zod";
 import { suggestion } from "../nearest.ts";
-import { quote } from "./errors.ts";
+import { quote, unknownMember } from "./errors.ts";
 
 export const REQUIRED = "this member is required";
 
@@ -21,7 +21,7 @@ const NAMES: Readonly<Record<string, string>> = {
  * version. A schema that has words of its own for a fault goes before.
  */
 export function expectation(issue: z.core.$ZodRawIssue): string {
-  if (issue.code === "unrecognized_keys") return `unknown member ${quote(issue.keys[0] ?? "")}`;
+  if (issue.code === "unrecognized_keys") return unknownMember(issue.keys[0] ?? "", membersOf(issue.inst));
   if (issue.input === undefined) return REQUIRED;
   switch (issue.code) {
     case "invalid_type":
@@ -35,6 +35,10 @@ export function expectation(issue: z.core.$ZodRawIssue): string {
     default:
       return "this is not what is expected here";
   }
+}
+
+function membersOf(type: unknown): string[] {
+  return type instanceof z.ZodObject ? Object.keys(type.shape) : [];
 }
 
 function oneOf(values: readonly string[], input: unknown): string {

@@ -24,8 +24,11 @@ export interface Reader {
 /** One line of the stream without its terminator, or what stands for it. */
 export type Line = string | TooLong | typeof NOT_UTF8;
 
-/** How much of a line that is not read is looked at for its id: of one that is too long, in bytes. */
-export const HEAD = 4096;
+/**
+ * How much of a line that is not read is looked at for its id: of one that is too long, in bytes. 4 KiB, and one behind, which
+ * tells whether an id that ends there is whole.
+ */
+export const HEAD = 4096 + 1;
 
 const LF = 0x0a;
 const CR = "\r";

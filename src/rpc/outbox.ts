@@ -49,6 +49,7 @@ class Rest {
 export class Outbox {
   readonly #socket: Socket;
   readonly #account: Account;
+  readonly #lineEnd: string;
   #gathered = "";
   #isGathering = false;
   #written = 0;
@@ -59,9 +60,10 @@ export class Outbox {
   /** Ends it if there is nothing more to wait for. */
   #wakeIfDrained = () => {};
 
-  constructor(socket: Socket, account: Account) {
+  constructor(socket: Socket, account: Account, lineEnd: string) {
     this.#socket = socket;
     this.#account = account;
+    this.#lineEnd = lineEnd;
   }
 
   /** Whether nothing waits for the client. */
@@ -88,12 +90,12 @@ export class Outbox {
   /** One line, without its end. */
   send(line: Text): void {
     if (lengthOf(line) > PIECE) {
-      const pieces = [this.#gathered, ...(typeof line === "string" ? [line] : line), "\n"];
+      const pieces = [this.#gathered, ...(typeof line === "string" ? [line] : line), this.#lineEnd];
       this.#gathered = "";
       this.#begin(pieces);
       return;
     }
-    this.#gathered += `${whole(line)}\n`;
+    this.#gathered += whole(line) + this.#lineEnd;
     if (!this.#isGathering || this.#gathered.length >= WRITE_SIZE) this.#flush();
   }
 

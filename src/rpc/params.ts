@@ -1,6 +1,5 @@
 import * as z from "zod";
-import { suggestion } from "../nearest.ts";
-import { invalidParams, quote } from "./errors.ts";
+import { invalidParams, quote, unknownMember } from "./errors.ts";
 import { expectation, REQUIRED } from "./expectation.ts";
 import type { ParamsType } from "./method.ts";
 import type { TimeSlice } from "./time-slices.ts";
@@ -138,7 +137,7 @@ function refuseUnknown({ shape }: z.ZodObject, value: object, path: Path, faults
   for (const name in value) {
     if (faults.areEnough) return;
     if (!Object.hasOwn(shape, name)) {
-      faults.add(path, `unknown member ${quote(name)}${suggestion(name, Object.keys(shape))}`);
+      faults.add(path, unknownMember(name, Object.keys(shape)));
     }
   }
 }

@@ -30,7 +30,7 @@ export class Refusals {
       socket.destroy();
       return;
     }
-    socket.end(`${dialect.error(undefined, error)}\n`);
+    socket.end(dialect.error(undefined, error) + dialect.lineEnd);
     if (this.#sockets.size >= AT_A_TIME) {
       socket.destroySoon();
       return;

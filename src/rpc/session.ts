@@ -72,7 +72,7 @@ export class Session implements Subscriber {
     this.#call = { ...services, slice, connection: this };
     this.#account = services.budget.open(peer.uid, (reason) => this.#cutOff(reason));
     this.#reader = dialect.reader(() => services.limits["max-request"]);
-    this.#outbox = new Outbox(socket, this.#account);
+    this.#outbox = new Outbox(socket, this.#account, dialect.lineEnd);
     const log = services.log.child({ connection: id });
     this.#deliveries = new Deliveries(socket, services.courier, log);
     this.#answering = new Answering({

@@ -104,6 +104,7 @@ export class Subscription {
   #confession(count: number): string {
     const params = { count, ...this.#log.stamp() };
     const event = { method: "EVENTS_LOST", params, text: JSON.stringify(params) };
-    return `${this.#connection.dialect.event(event)}\n`;
+    const { dialect } = this.#connection;
+    return dialect.event(event) + dialect.lineEnd;
   }
 }

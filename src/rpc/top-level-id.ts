@@ -3,7 +3,7 @@ const TOKEN = /\s*(?:("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(tru
 
 /**
  * The id in the beginning of a message that was too long to be read: the member "id" of the outermost object, when all of
- * it stands there. Null when it does not, or is neither a string nor a number.
+ * it stands there and something behind it. Null when it does not, or is neither a string nor a number.
  */
 export function topLevelId(head: string): string | number | null {
   TOKEN.lastIndex = 0;
@@ -13,8 +13,7 @@ export function topLevelId(head: string): string | number | null {
   for (let match = TOKEN.exec(head); match; match = TOKEN.exec(head)) {
     const [, text, number, , mark] = match;
     const token = match[0].trim();
-    if (depth === 1 && key === '"id"' && colon === ":")
-      return idOf(text, isWhole(head, number) ? number : undefined);
+    if (depth === 1 && key === '"id"' && colon === ":") return isWhole(head) ? idOf(text, number) : null;
     if (mark === "{" || mark === "[") depth++;
     else if (mark === "}" || mark === "]") depth--;
     [key, colon] = [colon, token];
@@ -24,8 +23,8 @@ export function topLevelId(head: string): string | number | null {
 }
 
 /** A number at the end of the head may go on behind it: `1.5e-` is the beginning of one. */
-function isWhole(head: string, number: string | undefined): boolean {
-  return number !== undefined && /[\s,}\]]/.test(head.charAt(TOKEN.lastIndex));
+function isWhole(head: string): boolean {
+  return /[\s,}\]]/.test(head.charAt(TOKEN.lastIndex));
 }
 
 function idOf(text: string | undefined, number: string | undefined): string | number | null {

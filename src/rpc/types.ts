@@ -63,9 +63,9 @@ function refuseSize({ input }: { input?: unknown }): string {
   if (typeof input === "string" && /^[0-9.]+$/.test(input)) {
     return 'expected a unit: without one QEMU means bytes here and megabytes there; write "512M", or an integer for bytes';
   }
-  return typeof input === "string"
-    ? 'expected a size of at most 64 bits, as in "1536G", "1.5T" or "0x80000000"'
-    : refuseAddress({ input });
+  return input === undefined || (typeof input === "number" && input > Number.MAX_SAFE_INTEGER)
+    ? refuseAddress({ input })
+    : 'expected a size of at most 64 bits, as in "1536G", "1.5T" or "0x80000000", or an integer of bytes from 0 to 2^53-1';
 }
 
 /** Of a member that was refused itself there is nothing more to say. */

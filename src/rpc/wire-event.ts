@@ -13,5 +13,7 @@ export interface WireEvent {
 export interface EventWording {
   /** Connections of one name write events alike. */
   readonly name: string;
+  /** What stands behind every message. */
+  readonly lineEnd: "\n" | "\r\n";
   event(event: WireEvent): string;
 }

@@ -224,6 +224,8 @@ export function hostileMessages(devices, bytes = MiB) {
     ],
     ["QMP: 1 MiB of blanks", " ".repeat(bytes)],
     ["QMP: 300,000 times {}", "{}".repeat(Math.round(bytes * 0.3))],
+    ["QMP: 300,000 times }", "}".repeat(Math.round(bytes * 0.3))],
+    ["QMP: 250,000 single-quoted strings", `[${"'',".repeat(bytes >> 2)}0]`],
     [
       "QMP: enable, list of strings",
       full(

@@ -54,7 +54,9 @@ it("the README's sessions give the README's answers", async () => {
     // As socat does: everything at once, then the end.
     const socket = connect({ path: isQmp ? qmp : daemon.socket, allowHalfOpen: true });
     socket.end(`${requests.join("\n")}\n`);
-    expect(anyInstance(await text(socket))).toBe(anyInstance(answers));
+    // QMP's lines end in CRLF, which no reader of the README sees.
+    const got = (await text(socket)).replaceAll("\r\n", "\n");
+    expect(anyInstance(got)).toBe(anyInstance(answers));
   }
   expect(await daemon.stop()).toBe(0);
 });

@@ -73,6 +73,22 @@ it.each([
   ],
   ["query-events", { limit: 0 }, "limit: expected more than 0"],
   ["query-events", { events: ["DEVICE_HOLD"] }, "did you mean DEVICE_HELD?"],
+  [
+    "subscribe",
+    { since: { instnace: "x", sequence: 1 } },
+    'since: unknown member "instnace"; did you mean instance?',
+  ],
+  ["intersect-ranges", { lists: [[{ strat: 1, last: 2 }]] }, 'unknown member "strat"; did you mean start?'],
+  [
+    "invert-ranges",
+    { ranges: [], within: { start: 1, lsat: 2 } },
+    'unknown member "lsat"; did you mean last?',
+  ],
+  [
+    "check-layout",
+    { layout: [{ name: "x", start: 1, szie: 2 }] },
+    'unknown member "szie"; did you mean size?',
+  ],
   ["subscribe", { since: { instance: "x", sequence: -1 } }, "since.sequence: expected at least 0"],
 ])("%s with %j says %s", async (name, params, words) => {
   const method = METHODS.find((each) => each.name === name) as Method;

@@ -59,7 +59,9 @@ describe("the examples of the JSON-RPC 2.0 specification, params by name", () =>
   });
 
   it("an empty array", async () => {
-    expect(await answer("[]")).toEqual(failure(-32600));
+    const refused = await answer("[]");
+    expect(refused).toEqual(failure(-32600));
+    expect(refused.error.message).toContain("the batch is empty");
   });
 
   it("an invalid batch that is not empty", async () => {
@@ -110,7 +112,9 @@ describe("a message that is no request", () => {
   });
 
   it("[[]] is a batch of one invalid request", async () => {
-    expect(await answer("[[]]")).toEqual([failure(-32600)]);
+    const refused = await answer("[[]]");
+    expect(refused).toEqual([failure(-32600)]);
+    expect(refused[0].error.message).toContain("expected an object");
   });
 
   it.each([
@@ -126,6 +130,19 @@ describe("a message that is no request", () => {
     ["an answer", { jsonrpc: "2.0", id: 1, result: 1 }],
   ])("%s is refused under its own id", async (_what, message) => {
     expect(await answer(message)).toEqual(failure(-32600, 1));
+  });
+});
+
+describe("a member that a request does not have", () => {
+  it.each([
+    [{ param: {} }, 'unknown member "param"; did you mean params?'],
+    [{ method: undefined, metod: "echo" }, 'unknown member "metod"; did you mean method?'],
+    [{ jsonrpc: undefined, josnrpc: "2.0" }, 'unknown member "josnrpc"; did you mean jsonrpc?'],
+    [{ result: 1 }, "a request has no result"],
+  ])("is named, before what is wrong without it: %j", async (members, message) => {
+    const refused = await answer({ ...request(1, "echo"), ...members });
+    expect(refused).toEqual(failure(-32600, 1));
+    expect(refused.error.message).toContain(message);
   });
 });
 

@@ -198,7 +198,10 @@ describe("subscriptions", () => {
     const connect = await start({ "max-subscriptions-per-uid": 2 });
     const clients = [await connect(OBSERVER), await connect(OBSERVER), await connect(OBSERVER)] as const;
     for (const client of [clients[0], clients[1], clients[0]]) await client.get("subscribe");
-    expectLimit(await clients[2].ask("subscribe"), "max-subscriptions-per-uid");
+    const refused = await clients[2].ask("subscribe");
+    expectLimit(refused, "max-subscriptions-per-uid");
+    // This connection has none to end.
+    expect(refused.error.message).toContain("close a connection that has one, or unsubscribe there");
     expect(await (await connect(ADMIN)).outcome("subscribe")).toBe("done");
     await clients[0].get("unsubscribe");
     expect(await clients[2].outcome("subscribe")).toBe("done");

@@ -15,6 +15,9 @@ const path = join(directory, "s");
 /** Longer than what is written at once, with a pair of surrogates wherever it may be cut. */
 const LARGE = `${"😀".repeat(400_000)}.`;
 
+/** The longer of the two that there are. */
+const END = "\r\n";
+
 let server: ReturnType<typeof createServer>;
 let near: Socket;
 let far: Socket;
@@ -29,6 +32,7 @@ beforeEach(async () => {
   outbox = new Outbox(
     near,
     budget.open(0, () => near.destroy()),
+    END,
   );
 });
 afterEach(() => {
@@ -74,21 +78,21 @@ describe("Outbox", () => {
     outbox.send("fourth");
     await taken();
     expect([outbox.isEmpty, outbox.isFull, budget.total]).toEqual([true, false, 0]);
-    outbox.deliver(Buffer.from("fifth\n"));
+    outbox.deliver(Buffer.from(`fifth${END}`));
     near.end();
-    expect(await got).toBe(["first", "second", LARGE, "third", "fourth", "fifth", ""].join("\n"));
+    expect(await got).toBe(["first", "second", LARGE, "third", "fourth", "fifth", ""].join(END));
   });
 
   it("counts a large line until the last of it was taken, and gives the socket only a piece", async () => {
     far.pause();
     outbox.send(LARGE);
-    expect([budget.total, outbox.isFull, outbox.isEmpty]).toEqual([LARGE.length + 1, true, false]);
+    expect([budget.total, outbox.isFull, outbox.isEmpty]).toEqual([LARGE.length + END.length, true, false]);
     expect(near.writableLength).toBeLessThan(LARGE.length);
     const got = all();
     await outbox.drained(() => true);
     expect([budget.total, outbox.isFull]).toEqual([0, false]);
     near.end();
-    expect(await got).toBe(`${LARGE}\n`);
+    expect(await got).toBe(LARGE + END);
   });
 
   it("sends what follows a large line behind it", async () => {
@@ -97,7 +101,7 @@ describe("Outbox", () => {
     outbox.send("behind it");
     await taken();
     near.end();
-    expect(await got).toBe(`${LARGE}\nbehind it\n`);
+    expect(await got).toBe(`${LARGE}${END}behind it${END}`);
   });
 
   it("sends any lines in order, in pieces or whole, however large, and whatever waits", async () => {
@@ -112,7 +116,7 @@ describe("Outbox", () => {
       next: fc.constantFrom("gather", "release", "wait"),
     });
     for (const steps of fc.sample(fc.array(step, { maxLength: 12 }), runs(20, 80))) {
-      const expected = steps.map(({ line }) => `${line.join("")}\n`).join("");
+      const expected = steps.map(({ line }) => line.join("") + END).join("");
       const got = read(expected);
       for (const { line, isWhole, next } of steps) {
         outbox.send(isWhole ? line.join("") : line);
@@ -131,7 +135,7 @@ describe("Outbox", () => {
     outbox.send("last");
     outbox.finish();
     near.end();
-    expect(await all()).toBe(`${LARGE}\nlast\n`);
+    expect(await all()).toBe(`${LARGE}${END}last${END}`);
   });
 
   it("tells of what it forgets whether a line was begun", () => {

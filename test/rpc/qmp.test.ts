@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ADMIN, DEVICE, OBSERVER, startDaemon } from "./peers.ts";
+import { ADMIN, DEVICE, OBSERVER, STRANGER, startDaemon } from "./peers.ts";
 import type { Message } from "./stub.ts";
 
 let daemon: Awaited<ReturnType<typeof startDaemon>>;
@@ -21,9 +21,11 @@ async function open(uid = ADMIN) {
   sockets.push(socket);
   const lines: string[] = [];
   let wake = () => {};
+  let text = "";
   let rest = "";
-  socket.on("data", (chunk) => {
-    const pieces = (rest + chunk).split("\n");
+  socket.setEncoding("utf8").on("data", (chunk) => {
+    text += chunk;
+    const pieces = (rest + chunk).split("\r\n");
     rest = pieces.pop() ?? "";
     lines.push(...pieces);
     wake();
@@ -49,7 +51,7 @@ async function open(uid = ADMIN) {
     socket.write(typeof command === "string" ? command : JSON.stringify(command));
     return answer();
   };
-  return { socket, next, ask, answer };
+  return { socket, next, ask, answer, received: () => text };
 }
 
 async function negotiated(uid = ADMIN) {
@@ -104,6 +106,21 @@ describe("QMP's dialect", () => {
     }
   });
 
+  it("ends every message in CRLF: the greeting, answers, events of its own and of others, and a refusal", async () => {
+    const [watcher, actor] = [await negotiated(), await negotiated()];
+    await actor.ask({ execute: "create-ioas" });
+    await watcher.next();
+    const stranger = await open(STRANGER);
+    expect(JSON.parse(await stranger.next()).error.data.class).toBe("PermissionDenied");
+    const counts = [watcher, actor, stranger].map(({ received }) => {
+      const messages = received().split("\r\n");
+      expect(messages.pop()).toBe("");
+      expect(messages.join("")).not.toMatch(/[\r\n]/);
+      return messages.length;
+    });
+    expect(counts).toEqual([3, 4, 1]);
+  });
+
   it("takes nothing but qmp_capabilities before it, and not twice", async () => {
     const client = await open();
     await client.next();
@@ -155,6 +172,12 @@ describe("QMP's dialect", () => {
     ["arguments that are no object", '{"execute":"query-status","arguments":[]}', "InvalidRequest"],
     ["out-of-band execution", '{"exec-oob":"query-status"}', "InvalidRequest"],
     ["an id that has lost digits", '{"execute":"query-status","id":9007199254740993}', "InvalidRequest"],
+    [
+      "an id that has lost digits inside",
+      '{"execute":"query-status","id":{"a":[1,9007199254740993]}}',
+      "InvalidRequest",
+    ],
+    ["an id with a number beyond all", '{"execute":"query-status","id":[1e400]}', "InvalidRequest"],
     ["too deep a nesting", `{"execute":${"[".repeat(100)}${"]".repeat(100)}}`, "LimitExceeded"],
     ["an id of too much", `{"execute":"query-status","id":[${"0,".repeat(4095)}0]}`, "InvalidRequest"],
     ["too long a message", `{"id":"é","execute":"${"x".repeat(2 ** 20)}"}`, "LimitExceeded"],
@@ -163,6 +186,30 @@ describe("QMP's dialect", () => {
     const { error } = await client.ask(message);
     expect(error).toMatchObject({ class: "GenericError", desc: expect.any(String), data: { class: name } });
     expect((await client.ask({ execute: "query-version" })).return.package).toBe("iovad 0");
+  });
+
+  it.each([
+    ["a control character", '{"execute":\x01\n', 1],
+    ["a byte that is no UTF-8", Buffer.from('{"execute":\xff', "latin1"), 1],
+    ["the end of a line in a string", '{"execute":"query-ver\n', 1],
+    ["a stray bracket", "}", 1],
+    ["a number", "5 ", 1],
+    ["a word", "hello ", 1],
+    ["a bracket that closes none, and another", '{"a":]}', 2],
+  ])("answers a command right behind %s", async (_what, junk, faults) => {
+    const client = await negotiated();
+    client.socket.write(junk);
+    client.socket.write('{"execute":"query-version"}');
+    for (let i = 0; i < faults; i++) expect((await client.answer()).error.class).toBe("GenericError");
+    expect((await client.answer()).return.package).toBe("iovad 0");
+  });
+
+  it("takes single-quoted strings, as QEMU does", async () => {
+    const client = await negotiated();
+    expect(await client.ask(String.raw`{'execute':'query-status','id':'a "b\'s" {'}`)).toMatchObject({
+      return: expect.anything(),
+      id: `a "b's" {`,
+    });
   });
 
   it("sends events from qmp_capabilities on; subscribe narrows them, and unsubscribe ends them", async () => {
@@ -203,5 +250,33 @@ describe("QMP's dialect", () => {
     ]);
     expect(used.length).toBeGreaterThan(100);
     expect(used.filter((name: string) => !types.has(name))).toEqual([]);
+  });
+
+  it("describes the commands and events of this dialect, and their members down to what they are", async () => {
+    const client = await negotiated();
+    const { return: schema } = await client.ask({ execute: "query-qmp-schema" });
+    const { return: commands } = await client.ask({ execute: "query-commands" });
+    const of = (kind: string) => schema.filter((each: Message) => each["meta-type"] === kind);
+    const names = (list: Message[]) => list.map(({ name }) => name).sort();
+    expect(names(of("command"))).toEqual(names(commands));
+    expect(names(commands)).toEqual(expect.arrayContaining(["qmp_capabilities", "query-qmp-schema"]));
+    /** The members of a type that an entity has, with the meta-types of theirs. */
+    const members = (name: string, kind: string) => {
+      const entity = schema.find((each: Message) => each.name === name);
+      const type = schema.find((each: Message) => each.name === entity[kind]);
+      return (type.members ?? []).map(({ name, type }: Message) => {
+        const { "meta-type": meta, name: own } = schema.find((each: Message) => each.name === type);
+        return `${name}: ${meta === "builtin" ? own : meta}`;
+      });
+    };
+    expect(members("query-version", "ret-type")).toEqual(["qemu: object", "package: str"]);
+    expect(schema.find(({ name }: Message) => name === "query-commands")["ret-type"]).toMatch(/^\[/);
+    expect(members("attach-device", "arg-type")).toEqual(["device: str", "ioas: int"]);
+    expect(members("hold-device", "arg-type")).toEqual(["device: str", "context: str"]);
+    expect(members("check-layout", "arg-type")).toEqual(
+      expect.arrayContaining(["machine: alternate", "context: str", "ioas: int"]),
+    );
+    expect(members("DEVICE_CHANGED", "arg-type")).toContain("driver: alternate");
+    expect(members("IOAS_CREATED", "arg-type")).toEqual(["context: str", "ioas: int", "sequence: int"]);
   });
 });

@@ -121,8 +121,9 @@ describe("the OpenRPC document", () => {
     }
   });
 
-  it("says which params are required", () => {
-    const document = finish(openRpcDocument([method("m", { one: address, two: address.optional() })]));
+  it("says which params are required, and names them first", () => {
+    const shape = { two: address.optional(), one: address };
+    const document = finish(openRpcDocument([method("m", shape)]));
     expect(document).toMatchObject({
       methods: [
         {

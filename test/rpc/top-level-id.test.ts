@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { LineReader, type TooLong } from "../../src/rpc/framing.ts";
 import { topLevelId } from "../../src/rpc/top-level-id.ts";
 
 const id = fc.oneof(fc.integer(), fc.string(), fc.double({ noNaN: true, noDefaultInfinity: true }));
@@ -45,11 +46,33 @@ describe("topLevelId", () => {
   });
 
   it.each([
+    ["12", 12],
+    ['"a"', "a"],
+  ])(
+    "finds the id %s of a line that is too long when it ends within 4 KiB, and not when behind",
+    (id, value) => {
+      const headOf = (end: number) => {
+        const [before, after] = ['{"x":"', `","id":${id}`];
+        const filled = before + "x".repeat(end - before.length - after.length) + after;
+        const [line] = new LineReader(() => 8192).push(Buffer.from(`${filled},"y":"${"y".repeat(8192)}`));
+        return (line as TooLong).head;
+      };
+      expect([4095, 4096, 4097, 4098].map((end) => topLevelId(headOf(end)))).toEqual([
+        value,
+        value,
+        null,
+        null,
+      ]);
+    },
+  );
+
+  it.each([
     "",
     "[",
     '{"id"',
     '{"id":',
     '{"id":12',
+    '{"id":"a"',
     '{"id":tru',
     '{"id":null,',
     '{"id":{"id":1}}',

@@ -109,9 +109,11 @@ describe("a size", () => {
     ["8GiB", "expected a size of at most 64 bits, as in"],
     ["0x1G", "expected a size of at most 64 bits, as in"],
     ["", "expected a size of at most 64 bits, as in"],
-    [-1, "expected an address of at most 64 bits"],
+    [-1, "expected a size of at most 64 bits, as in"],
+    [4096.5, "or an integer of bytes from 0 to 2^53-1"],
+    [true, "expected a size of at most 64 bits, as in"],
     [2 ** 53, "already lost bits"],
-    [null, "expected an address of at most 64 bits"],
+    [null, "expected a size of at most 64 bits, as in"],
     [undefined, "this member is required"],
   ])("may not be written %j", (given, message) => {
     expect(size.safeParse(given).error?.message).toContain(message);

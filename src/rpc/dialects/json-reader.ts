@@ -1,29 +1,40 @@
 import { isUtf8 } from "node:buffer";
 import { HeldBytes, headOf, type Line, NOT_UTF8, type Reader } from "../framing.ts";
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const LF = 0x0a;
-const BLANK = 0x20;
-const OPEN = new Set([0x5b, 0x7b]);
-const CLOSE = new Set([0x5d, 0x7d]);
+const [TAB, LF, CR, BLANK] = [0x09, 0x0a, 0x0d, 0x20];
+const [QUOTE, APOSTROPHE, BACKSLASH] = [0x22, 0x27, 0x5c];
+const [OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [0x5b, 0x5d, 0x7b, 0x7d];
+/** This byte and the one behind stand in no UTF-8. */
+const RESET = 0xfe;
+/** Outside of strings. */
+const NONE = 0;
+
+/** What JSON has for the quotation marks that only QEMU knows. */
+const [QUOTED, ESCAPED_QUOTE, ESCAPED_APOSTROPHE] = ['"', '\\"', "u0027"].map((text) => Buffer.from(text));
+
+/** Junk begins with no bracket. Behind a byte that no message can have the reader is lost, until one may begin. */
+type Place = "between" | "message" | "junk" | "lost";
 
 /**
  * Cuts a byte stream into JSON values without a mark between them, as QMP's clients send them (QEMU's
- * qobject/json-streamer.c: json_message_process_token): a message ends where its outermost bracket closes. What begins with
- * no bracket is no message and ends with its line. Linear in the bytes.
+ * qobject/json-streamer.c: json_message_process_token): a message ends where its outermost bracket closes, or one closes
+ * that was not open. Junk ends where a message begins, and with its line. A byte that no message can have ends both: so a
+ * client ends what it has left unfinished (docs/interop/qmp-spec.rst: Forcing the JSON parser into known-good state).
+ *
+ * Strings may stand in single quotes, as QEMU has it: they are held as JSON writes them. Linear in the bytes.
  */
 export class JsonReader implements Reader {
   readonly #limit: () => number;
-  /** The message under way. */
+  /** The message or the junk under way. */
   readonly #held = new HeldBytes();
-  #depth = 0;
-  #isInString = false;
+  #place: Place = "between";
+  #braces = 0;
+  #brackets = 0;
+  /** What ends the string under way. */
+  #quote = NONE;
   #isEscaped = false;
   /** What is under way is too long, and reported already. */
   #isSkipping = false;
-  /** What is under way began with no bracket. */
-  #isJunk = false;
 
   /** `limit` in bytes, asked for at every chunk. */
   constructor(limit: () => number) {
@@ -41,23 +52,38 @@ export class JsonReader implements Reader {
   push(chunk: Buffer): Line[] {
     const lines: Line[] = [];
     let from = 0;
+    const hold = (to: number) => {
+      this.#hold(chunk.subarray(from, to), lines);
+      from = to;
+    };
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i] as number;
-      const isFirst = i === from && !this.isInside;
-      if (isFirst && byte <= BLANK) from = i + 1;
-      else if (isFirst) this.#isJunk = !OPEN.has(byte);
-      if (from > i || !this.#ends(byte)) continue;
-      this.#hold(chunk.subarray(from, i + 1), lines);
-      this.#complete(lines);
-      from = i + 1;
+      if (this.#place === "junk" && this.#quote === NONE && isOpening(byte)) {
+        hold(i);
+        this.#complete("between", lines);
+      }
+      if (!this.#isInMessage(byte)) {
+        from = i + 1;
+        continue;
+      }
+      const written = this.#asJson(byte);
+      if (written) {
+        hold(i);
+        from = i + 1;
+        this.#hold(written, lines);
+      }
+      const place = this.#behind(byte);
+      if (place === this.#place) continue;
+      hold(i + 1);
+      this.#complete(place, lines);
     }
-    this.#hold(chunk.subarray(from), lines);
+    hold(chunk.length);
     return lines;
   }
 
   finish(): Line[] {
     const lines: Line[] = [];
-    this.#complete(lines);
+    this.#complete("between", lines);
     return lines;
   }
 
@@ -65,19 +91,43 @@ export class JsonReader implements Reader {
     this.#held.drop();
   }
 
-  /** Whether the byte is the last of what is under way. */
-  #ends(byte: number): boolean {
-    if (this.#isInString) {
+  /** Whether the byte belongs to a message or to junk, be it the first one. */
+  #isInMessage(byte: number): boolean {
+    if (this.#place === "lost" && (isOpening(byte) || (isNoText(byte) && byte !== TAB)))
+      this.#place = "between";
+    if (this.#place === "between" && !isSpace(byte)) this.#place = isOpening(byte) ? "message" : "junk";
+    return this.#place === "message" || this.#place === "junk";
+  }
+
+  #asJson(byte: number): Buffer | undefined {
+    if (byte === APOSTROPHE) {
+      if (this.#isEscaped) return ESCAPED_APOSTROPHE;
+      return this.#quote === QUOTE ? undefined : QUOTED;
+    }
+    return byte === QUOTE && this.#quote === APOSTROPHE && !this.#isEscaped ? ESCAPED_QUOTE : undefined;
+  }
+
+  /** The place behind a byte of what is under way; another one when it ends with that. */
+  #behind(byte: number): Place {
+    if (isNoText(byte) && (this.#quote !== NONE || !isSpace(byte))) return "lost";
+    if (this.#quote !== NONE) {
       if (this.#isEscaped) this.#isEscaped = false;
       else if (byte === BACKSLASH) this.#isEscaped = true;
-      else if (byte === QUOTE) this.#isInString = false;
-      return false;
+      else if (byte === this.#quote) this.#quote = NONE;
+      return this.#place;
     }
-    if (this.#isJunk) return byte === LF;
-    if (byte === QUOTE) this.#isInString = true;
-    else if (OPEN.has(byte)) this.#depth++;
-    else if (CLOSE.has(byte)) return --this.#depth === 0;
-    return false;
+    if (byte === QUOTE || byte === APOSTROPHE) this.#quote = byte;
+    else if (byte === OPEN_BRACE) this.#braces++;
+    else if (byte === OPEN_BRACKET) this.#brackets++;
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) return this.#behindClosing(byte);
+    return byte === LF && this.#place === "junk" ? "between" : this.#place;
+  }
+
+  #behindClosing(byte: number): Place {
+    if (byte === CLOSE_BRACE) this.#braces--;
+    else this.#brackets--;
+    const isOpen = this.#braces >= 0 && this.#brackets >= 0 && this.#braces + this.#brackets > 0;
+    return isOpen ? this.#place : "between";
   }
 
   #hold(piece: Buffer, lines: Line[]): void {
@@ -92,12 +142,26 @@ export class JsonReader implements Reader {
     this.#isSkipping = true;
   }
 
-  #complete(lines: Line[]): void {
+  #complete(place: Place, lines: Line[]): void {
     const { bytes } = this.#held;
-    const text = isUtf8(bytes) ? bytes.toString() : NOT_UTF8;
-    if (!this.#isSkipping && (text === NOT_UTF8 || text.trim() !== "")) lines.push(text);
+    if (bytes.length > 0) lines.push(isUtf8(bytes) ? bytes.toString() : NOT_UTF8);
     this.drop();
-    this.#depth = 0;
-    this.#isInString = this.#isEscaped = this.#isSkipping = this.#isJunk = false;
+    this.#place = place;
+    this.#braces = this.#brackets = 0;
+    this.#quote = NONE;
+    this.#isEscaped = this.#isSkipping = false;
   }
+}
+
+function isOpening(byte: number): boolean {
+  return byte === OPEN_BRACE || byte === OPEN_BRACKET;
+}
+
+/** Control characters, and what is no part of any UTF-8. */
+function isNoText(byte: number): boolean {
+  return byte < BLANK || byte >= RESET;
+}
+
+function isSpace(byte: number): boolean {
+  return byte === BLANK || byte === TAB || byte === CR || byte === LF;
 }

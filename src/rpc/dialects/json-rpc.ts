@@ -1,13 +1,17 @@
 import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from "json-rpc-2.0";
 import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
-import { invalidRequest, quote } from "../errors.ts";
+import { invalidRequest, unknownMember } from "../errors.ts";
 import { LineReader } from "../framing.ts";
 import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 
+/** JSON-RPC leaves others open; like QMP, we had rather not run what somebody has misspelt: `param`, for one. */
+const MEMBERS = ["jsonrpc", "id", "method", "params"];
+
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
 export const jsonRpc: Dialect = {
   name: "json-rpc",
+  lineEnd: "\n",
   methods: new Map(),
 
   reader: (limit) => new LineReader(limit),
@@ -18,9 +22,7 @@ export const jsonRpc: Dialect = {
   },
 
   read(message: unknown): Request | Fault | Batch {
-    if (Array.isArray(message)) {
-      return message.length > 0 ? { kind: "batch", messages: message } : fault(null, "the batch is empty");
-    }
+    if (Array.isArray(message)) return { kind: "batch", messages: message };
     const wrong = faultOf(message);
     if (wrong !== undefined) return fault(idOf(message), wrong);
     const { id, method, params } = message as Record<string, unknown>;
@@ -49,6 +51,10 @@ function fault(id: JSONRPCID, message: string): Fault {
 /** The rule of JSON-RPC 2.0 section 4 that a message breaks; undefined for a request or notification. */
 function faultOf(message: unknown): string | undefined {
   if (!isObject(message)) return "expected an object";
+  if (message.result !== undefined || message.error !== undefined) {
+    return "a request has no result and no error; this end sends no requests to be answered";
+  }
+  for (const name in message) if (!MEMBERS.includes(name)) return unknownMember(name, MEMBERS);
   if (message.jsonrpc !== JSONRPC) return 'the member jsonrpc must be "2.0"';
   if (typeof message.method !== "string") return "the member method must be a string";
   if (message.id !== undefined && !isId(message.id)) {
@@ -57,16 +63,7 @@ function faultOf(message: unknown): string | undefined {
   if (message.params !== undefined && (typeof message.params !== "object" || message.params === null)) {
     return "the member params must be an object";
   }
-  if (message.result !== undefined || message.error !== undefined) {
-    return "a request has no result and no error; this end sends no requests to be answered";
-  }
-  for (const name in message) if (!isMember(name)) return `unknown member ${quote(name)}`;
   return undefined;
-}
-
-/** JSON-RPC leaves others open; like QMP, we had rather not run what somebody has misspelt: `param`, for one. */
-function isMember(name: string): boolean {
-  return name === "jsonrpc" || name === "id" || name === "method" || name === "params";
 }
 
 /** The id to answer an invalid request with: its own when that could be made out, else null. */

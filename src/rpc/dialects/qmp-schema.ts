@@ -1,7 +1,7 @@
 import type { Steps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
+import type { Method } from "../method.ts";
 import { type JsonSchema, jsonSchema } from "../schema/json-schema.ts";
-import { kept } from "../schema/kept.ts";
 
 /** One entity, as QEMU's qapi/introspect.json: SchemaInfo describes it. */
 export type SchemaInfo = Record<string, unknown> & { readonly name: string; readonly "meta-type": string };
@@ -16,7 +16,7 @@ const BUILTINS: Readonly<Record<string, string>> = {
 };
 
 /** All commands and events, then the types that they are made of. Names of types mean nothing, as QEMU's. */
-export const qmpSchema = kept(function* (methods): Steps<SchemaInfo[]> {
+export function* qmpSchema(methods: Iterable<Method>): Steps<SchemaInfo[]> {
   const types = new Types();
   const entities: SchemaInfo[] = [];
   for (const { name, params, result } of methods) {
@@ -30,11 +30,13 @@ export const qmpSchema = kept(function* (methods): Steps<SchemaInfo[]> {
     yield;
   }
   for (const { name, params } of EVENTS) {
-    entities.push({ name, "meta-type": "event", "arg-type": types.of(jsonSchema(params)) });
+    // The timestamp stands beside an event's data.
+    const data = jsonSchema(params.omit({ timestamp: true }));
+    entities.push({ name, "meta-type": "event", "arg-type": types.of(data) });
     yield;
   }
   return [...entities, ...types.all()];
-});
+}
 
 /** The types of a schema, each described once. */
 class Types {
@@ -50,7 +52,8 @@ class Types {
   of(schema: JsonSchema, definitions = schema.definitions as Record<string, JsonSchema> | undefined): string {
     const reference = schema.$ref?.split("/").at(-1);
     if (reference !== undefined) return this.of(definitions?.[reference] ?? {}, definitions);
-    const { type } = schema;
+    const { type, allOf } = schema;
+    if (allOf?.length === 1) return this.of(allOf[0] as JsonSchema, definitions);
     if (schema.enum) return this.#add("enum", { values: schema.enum, members: schema.enum.map(named) });
     if (type === "array") {
       const element = this.of((schema.items ?? {}) as JsonSchema, definitions);
@@ -65,7 +68,10 @@ class Types {
       }));
       return this.#add("object", { members });
     }
-    const choices = schema.anyOf ?? schema.oneOf;
+    const choices =
+      schema.anyOf ??
+      schema.oneOf ??
+      (Array.isArray(type) ? type.map((each) => ({ ...schema, type: each })) : undefined);
     if (choices) {
       const members = choices.map((each) => ({ type: this.of(each as JsonSchema, definitions) }));
       return this.#add("alternate", { members });

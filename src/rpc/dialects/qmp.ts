@@ -1,11 +1,11 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import * as z from "zod";
-import { suggestion } from "../../nearest.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
 import { weigh } from "../encode.ts";
-import { invalidParams, invalidRequest, quote } from "../errors.ts";
+import { invalidParams, invalidRequest, quote, unknownMember } from "../errors.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
+import { kept } from "../schema/kept.ts";
 import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 import type { WireEvent } from "../wire-event.ts";
@@ -31,20 +31,8 @@ const CLASSES: Readonly<Record<string, string>> = {
  */
 export function qmp(): Dialect {
   let isNegotiated = false;
-  const capabilities = defineMethod({
-    name: NEGOTIATE,
-    role: "observe",
-    summary: "Ends the negotiation: from now on commands are taken, and events sent.",
-    params: () => z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
-    result: () => z.object({}),
-    errors: ["LimitExceeded"],
-    handler: ({ enable = [] }, { connection, events }) => {
-      const [unknown] = enable;
-      if (unknown !== undefined) throw invalidParams(`enable: there is no capability ${quote(unknown)}`);
-      events.subscribe(connection, undefined);
-      isNegotiated = true;
-      return {};
-    },
+  const capabilities = qmpCapabilities(() => {
+    isNegotiated = true;
   });
 
   const refusal = (command: string): string | undefined => {
@@ -55,7 +43,8 @@ export function qmp(): Dialect {
 
   return {
     name: "qmp",
-    methods: new Map([capabilities, ...OWN].map((each) => [each.name, each])),
+    lineEnd: "\r\n",
+    methods: byName([...OWN, capabilities]),
 
     reader: (limit) => new JsonReader(limit),
 
@@ -66,15 +55,8 @@ export function qmp(): Dialect {
         return fault(undefined, invalidRequest("expected an object"));
       }
       const { execute, arguments: params = {}, id } = message as Record<string, unknown>;
-      if (typeof id === "number" && !isExact(id)) {
-        return fault(undefined, invalidRequest(`the member id may be a number, ${INEXACT}`));
-      }
-      if (weigh(id, ID_LIMIT) >= ID_LIMIT) {
-        return fault(
-          undefined,
-          invalidRequest("the member id is too large to be echoed: a number or a word will do"),
-        );
-      }
+      const wrongId = faultOfId(id);
+      if (wrongId !== undefined) return fault(undefined, invalidRequest(`the member id ${wrongId}`));
       const wrong = faultOf(message, execute, params);
       if (wrong !== undefined) return fault(id, invalidRequest(wrong));
       const method = execute as string;
@@ -107,10 +89,21 @@ function idText(id: unknown): string {
   return id === undefined ? "" : `,"id":${JSON.stringify(id)}`;
 }
 
+function faultOfId(id: unknown): string | undefined {
+  if (weigh(id, ID_LIMIT) >= ID_LIMIT) return "is too large to be echoed: a number or a word will do";
+  return holdsInexact(id) ? `may hold a number, ${INEXACT}` : undefined;
+}
+
+/** Whether a number would come back as another one, of what weighs little. */
+function holdsInexact(value: unknown): boolean {
+  if (typeof value === "number") return !isExact(value);
+  return typeof value === "object" && value !== null && Object.values(value).some(holdsInexact);
+}
+
 function faultOf(message: object, execute: unknown, params: unknown): string | undefined {
   for (const name in message) {
     if (name === "exec-oob") return "out-of-band execution was not negotiated: use execute";
-    if (!MEMBERS.includes(name)) return `unknown member ${quote(name)}${suggestion(name, MEMBERS)}`;
+    if (!MEMBERS.includes(name)) return unknownMember(name, MEMBERS);
   }
   if (typeof execute !== "string") return "the member execute must be a string";
   if (typeof params !== "object" || params === null || Array.isArray(params)) {
@@ -122,6 +115,25 @@ function faultOf(message: object, execute: unknown, params: unknown): string | u
 function versionOf({ name, version }: DaemonInfo) {
   const [major = 0, minor = 0, micro = 0] = version.split(".").map(Number);
   return { qemu: { micro, minor, major }, package: `${name} ${version}` };
+}
+
+/** `negotiated` is called when it succeeds. */
+function qmpCapabilities(negotiated: () => void): Method {
+  return defineMethod({
+    name: NEGOTIATE,
+    role: "observe",
+    summary: "Ends the negotiation: from now on commands are taken, and events sent.",
+    params: () => z.strictObject({ enable: z.array(z.string()).max(16).optional() }),
+    result: () => z.object({}),
+    errors: ["LimitExceeded"],
+    handler: ({ enable = [] }, { connection, events }) => {
+      const [unknown] = enable;
+      if (unknown !== undefined) throw invalidParams(`enable: there is no capability ${quote(unknown)}`);
+      events.subscribe(connection, undefined);
+      negotiated();
+      return {};
+    },
+  });
 }
 
 const qmpVersion = defineMethod({
@@ -146,6 +158,8 @@ const qmpCommands: Method = defineMethod({
   },
 });
 
+const schemaOf = kept((methods) => qmpSchema(byName([...methods, ...OWN]).values()));
+
 const queryQmpSchema: Method = defineMethod({
   name: "query-qmp-schema",
   role: "observe",
@@ -153,8 +167,13 @@ const queryQmpSchema: Method = defineMethod({
   params: () => z.strictObject({}),
   result: () => z.array(z.record(z.string(), z.unknown())),
   errors: [],
-  handler: (_params, { methods, slice }) => qmpSchema(methods, slice),
+  handler: (_params, { methods, slice }) => schemaOf(methods, slice),
 });
 
-/** Beside the negotiation. */
-const OWN: readonly Method[] = [qmpVersion, qmpCommands, queryQmpSchema];
+/** What there is in this dialect alone, and what it words in its own way. */
+const OWN: readonly Method[] = [qmpCapabilities(() => {}), qmpVersion, qmpCommands, queryQmpSchema];
+
+/** Of two that share a name the later one counts. */
+function byName(methods: readonly Method[]): Map<string, Method> {
+  return new Map(methods.map((method) => [method.name, method]));
+}

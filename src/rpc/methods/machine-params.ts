@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { suggestion } from "../../nearest.ts";
+import { nearest, suggestion } from "../../nearest.ts";
 import { CXL_FMW_ALIGNMENT } from "../../plan/machines/cxl.ts";
 import {
   fullName,
@@ -10,6 +10,7 @@ import {
 } from "../../plan/machines/versions.ts";
 import type { Machine } from "../../plan/machines.ts";
 import { quote } from "../errors.ts";
+import { REQUIRED } from "../expectation.ts";
 import { lazily } from "../lazily.ts";
 import { size } from "../types.ts";
 
@@ -163,13 +164,22 @@ function refuseMember(name: string, type: string, known: readonly string[]): str
 const TYPES = ["pc", "q35", "virt", "microvm", "cloud-hypervisor"];
 
 function refuseType(input: unknown): string {
-  const type = (input as { type?: unknown }).type;
+  const { type } = input as { type?: unknown };
+  const misspelt = type === undefined ? misspeltType(input as object) : undefined;
+  if (misspelt !== undefined) return `${REQUIRED}; did you mean it by ${quote(misspelt)}?`;
   const expected = `expected one of ${TYPES.join(", ")}`;
   if (typeof type !== "string") return expected;
   const named = readFullName(type);
   return named
     ? `write "type":"${named.type}","version":"${named.version}"`
     : `${expected}${suggestion(type, TYPES)}`;
+}
+
+/** Only looked for among as many members as a machine may have. */
+function misspeltType(input: object): string | undefined {
+  return Object.keys(input)
+    .slice(0, 32)
+    .find((name) => nearest(name, ["type"]));
 }
 
 type CamelCase<Name> = Name extends `${infer Head}-${infer Tail}`

@@ -34,11 +34,10 @@ function describe(method: Method, schemas: Record<string, JsonSchema>) {
     name: method.name,
     summary: method.summary,
     paramStructure: "by-name",
-    params: Object.entries(params.properties ?? {}).map(([name, schema]) => ({
-      name,
-      required: required.has(name),
-      schema,
-    })),
+    // OpenRPC: all optional params MUST be positioned after all required ones.
+    params: Object.entries(params.properties ?? {})
+      .map(([name, schema]) => ({ name, required: required.has(name), schema }))
+      .sort((a, b) => Number(b.required) - Number(a.required)),
     result: { name: "result", schema: hoist(jsonSchema(method.result), schemas) },
     errors: method.errors.map((name) => ({
       code: ERROR_CODES[name],

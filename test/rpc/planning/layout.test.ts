@@ -220,6 +220,11 @@ describe("check-layout refuses, and does nothing, when", () => {
       "machine.type: expected one of pc, q35, virt, microvm, cloud-hypervisor; did you mean q35?",
     ],
     [
+      "the machine's type is misspelt as a member",
+      { machine: { tpye: "q35", memory: GiB } },
+      'machine.type: this member is required; did you mean it by "tpye"?',
+    ],
+    [
       "the machine is named in full",
       { machine: { type: "pc-q35-6.2", memory: GiB } },
       'machine.type: write "type":"q35","version":"6.2"',
