@@ -138,6 +138,25 @@ describe("a probe", () => {
     expect(simulation.host.predict([NIC, DISK]).ranges).toEqual(setOf(MSI, HIGH).invert());
   });
 
+  it("keeps the parts of a sibling's regions in the order of the file", async () => {
+    const wide = { start: "0x1000", last: "0xffff", type: "msi" };
+    const own = ["0x4000", "0xc000"].map((start) => ({ start, last: start, type: "reserved" }));
+    const simulation = new Simulation({
+      devices: [
+        { device: NIC, group: 1, regions: own },
+        { device: DISK, group: 1, regions: [wide] },
+      ],
+    });
+    await simulation.host.probe(NIC);
+    const { regions } = await reserved(simulation, NIC);
+    expect(regions.map(({ start, type }) => [start, type])).toEqual([
+      [0x4000n, "msi"],
+      [0x4000n, "reserved"],
+      [0xc000n, "msi"],
+      [0xc000n, "reserved"],
+    ]);
+  });
+
   it("moves the end of the aperture over a region that adjoins it: nobody can see where it really is", async () => {
     const simulation = new Simulation({
       devices: [
