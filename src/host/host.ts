@@ -235,7 +235,7 @@ export class Host {
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
     const chosen = this.#parts.contexts.get(context);
     await this.#parts.handOvers.device(device, chosen, to, send);
-    if (chosen.lease === "handed-over") this.#parts.ends.watchGuests();
+    this.#parts.ends.watchGuests();
   }
 
   /** Gives a client the context's iommufd. */

@@ -1,7 +1,7 @@
 import { fstatSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Change } from "../../src/host/changes.ts";
 import type { Parcel } from "../../src/host/devices/handovers.ts";
 import { Host } from "../../src/host/host.ts";
@@ -183,6 +183,28 @@ describe("a device that is handed over", () => {
     expect(changes.at(-1)).toMatchObject({ event: "DEVICE_RELEASED", device: NIC, context: "vm", uid: null });
     await host.devices();
     expect(events().filter((event) => event === "DEVICE_RELEASED")).toHaveLength(1);
+  });
+
+  it("is told to be back also when nobody asks", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      await handOver(NIC);
+      const [, cdev] = client.take() as [number, number];
+      kernel.guestPaths.push("/dev/vfio/devices/vfio0");
+      vi.advanceTimersByTime(5_000);
+      await nextTurn();
+      expect(events()).not.toContain("DEVICE_RELEASED");
+      kernel.guestPaths.pop();
+      await machine.close(cdev);
+      vi.advanceTimersByTime(5_000);
+      await nextTurn();
+      expect(changes.at(-1)).toMatchObject({ event: "DEVICE_RELEASED", device: NIC, cause: "lease" });
+      // Nothing is left to look for.
+      vi.advanceTimersByTime(5_000);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("counts as taken while a process has it open without having bound it", async () => {
