@@ -222,7 +222,8 @@ export class Host {
   async probe(device: string): Promise<KnownDevice> {
     await this.#parts.handedOver.refuse(device);
     const platform = await this.#parts.holdings.probe(device);
-    return { platform, reserved: this.#parts.knowledge.reserved(platform) };
+    // The kernel was asked, just now.
+    return { platform, reserved: { ...this.#parts.knowledge.reserved(platform), cached: false } };
   }
 
   async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
