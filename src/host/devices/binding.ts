@@ -19,7 +19,14 @@ import {
   inOtherContext,
   withoutIommu,
 } from "./bind-failures.ts";
-import { attachFailure, changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
+import {
+  attachFailure,
+  changingDriver,
+  deviceNotFound,
+  noCdevs,
+  openDeviceFailure,
+  withoutCdev,
+} from "./device-failures.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
 import type { HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
@@ -207,12 +214,8 @@ export class Binding {
       );
     }
     if (platform.noIommu) throw withoutIommu(device);
-    if (!cdev) {
-      throw new HostError(
-        "DeviceNotReady",
-        `${device} has no node in /dev/vfio/devices; it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
-        { driver, missing: "CONFIG_VFIO_DEVICE_CDEV" },
-      );
-    }
+    if (cdev) return;
+    const areMade = readableNow(() => this.#parts.platform.hasVfioCdev);
+    throw areMade ? withoutCdev(platform) : noCdevs(platform);
   }
 }
