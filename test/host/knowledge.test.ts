@@ -291,6 +291,27 @@ describe("an aperture that one device has shown", () => {
   });
 });
 
+describe("an aperture whose end a region of the device hides", () => {
+  it("is no estimate for others, and one that another device shows whole is", async () => {
+    const simulation = new Simulation({
+      devices: [
+        { device: NIC, regions: [{ start: "0xf0000000", last: "0x1ffffffff", type: "reserved" }] },
+        { device: DISK },
+        { device: GPU },
+      ],
+      iommus: [{ name: "iommu0", aperture: { start: "0x0", last: "0xffffffff" } }],
+    });
+    await simulation.host.probe(NIC);
+    expect(await reserved(simulation, NIC)).toMatchObject({ aperture: range(0n, 0x1_ffff_ffffn) });
+    expect(await reserved(simulation, GPU)).toMatchObject({ aperture: null, apertureSource: "unknown" });
+    await simulation.host.probe(DISK);
+    expect(await reserved(simulation, GPU)).toMatchObject({
+      aperture: range(0n, 0xffff_ffffn),
+      apertureSource: "estimate",
+    });
+  });
+});
+
 describe("a change of driver", () => {
   it("forgets the group's file and what was learnt", async () => {
     const simulation = new Simulation({
