@@ -3,7 +3,7 @@ import type { DeviceRecord } from "./devices/device-record.ts";
 import type { HandedOverDevices } from "./devices/handed-over-devices.ts";
 import type { Inventory } from "./devices/inventory.ts";
 import type { Records } from "./devices/records.ts";
-import { readable } from "./failures.ts";
+import { readable, readableNow } from "./failures.ts";
 import type { Blocker } from "./platform/blockers.ts";
 import type { Census } from "./platform/census.ts";
 import type { PlatformDevice } from "./platform/platform.ts";
@@ -60,7 +60,7 @@ export class Directory {
   /** A device as sysfs shows it, whoever has it; nothing is told. Rejects with HostError DeviceNotFound, too. */
   async find(device: string, slice: Slice): Promise<PlatformDevice> {
     const { census } = this.#parts;
-    const group = census.groupOf(device);
+    const group = readableNow(() => census.groupOf(device));
     if (group !== undefined) await readable(inSlices(census.look(group), slice));
     const found = group === undefined ? undefined : census.present(device);
     if (found) return found;
@@ -73,7 +73,7 @@ export class Directory {
     const wanted = [...new Set(names)];
     const groups = new Set<number>();
     for (const device of wanted) {
-      const group = census.groupOf(device);
+      const group = readableNow(() => census.groupOf(device));
       if (group !== undefined && !groups.has(group)) await readable(inventory.lookAtGroup(group, slice));
       if (group !== undefined) groups.add(group);
       if (slice.isOver) await slice.pass();

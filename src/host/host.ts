@@ -222,7 +222,8 @@ export class Host {
   async probe(device: string): Promise<KnownDevice> {
     await this.#parts.handedOver.refuse(device);
     const platform = await this.#parts.holdings.probe(device);
-    return { platform, reserved: this.#parts.knowledge.reserved(platform) };
+    // The kernel was asked, just now.
+    return { platform, reserved: { ...this.#parts.knowledge.reserved(platform), cached: false } };
   }
 
   async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
@@ -235,7 +236,7 @@ export class Host {
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
     const chosen = this.#parts.contexts.get(context);
     await this.#parts.handOvers.device(device, chosen, to, send);
-    if (chosen.lease === "handed-over") this.#parts.ends.watchGuests();
+    this.#parts.ends.watchGuests();
   }
 
   /** Gives a client the context's iommufd. */

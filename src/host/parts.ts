@@ -70,7 +70,7 @@ export function assemble(
   const outside = { kernel, platform, limits, observer: observed, now, tell, counters, turns };
   const users = new Users({ kernel });
   const devices = new HeldDevices(outside);
-  const handedOver = new HandedOverDevices({ ...outside, users });
+  const handedOver = new HandedOverDevices({ ...outside, users, journal });
   const isOurs = (device: string) =>
     devices.get(device) !== undefined || handedOver.shown(device) !== undefined || turns.isBusy(device);
   const census = new Census({ platform, isOurs });

@@ -23,6 +23,7 @@ export class VfioDevice {
   readonly fd: number;
   readonly #kernel: Kernel;
   #eventfd: number | null = null;
+  #closing: Promise<void> | null = null;
 
   /** `fd` is an open cdev. */
   constructor(kernel: Kernel, fd: number) {
@@ -87,8 +88,13 @@ export class VfioDevice {
     this.#kernel.ioctl(this.fd, VFIO_DEVICE_SET_IRQS, Buffer.concat([argument, data]));
   }
 
-  /** Detaches and unbinds, if this is the last descriptor of the open file. */
-  async close(): Promise<void> {
+  /** Detaches and unbinds, if this is the last descriptor of the open file. Once: its number may be another file's then. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     try {
       await this.#kernel.close(this.fd);
     } finally {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "vitest";
+import { fold } from "../../src/client/fold.ts";
+import type { Change } from "../../src/host/changes.ts";
 import { HostError } from "../../src/host/errors.ts";
+import { SystemCallError } from "../../src/kernel/kernel.ts";
+import { toWireEvent } from "../../src/rpc/events.ts";
+import { toWireSnapshot, type WireSnapshot } from "../../src/rpc/records.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC, Simulation, setOf } from "./simulation.ts";
 import { failNth } from "./tampered-kernel.ts";
@@ -14,6 +19,9 @@ const REGIONS = new Map(
 );
 const regionsOf = (device: string) => [REGIONS.get(device) ?? []].flat();
 const excludedBy = (device: string) => setOf(...regionsOf(device));
+
+/** What makes a file unreadable that is there. */
+const UNREADABLE: readonly ErrnoName[] = ["ENFILE", "EIO"];
 
 const ERRNOS: readonly ErrnoName[] = [
   "EINVAL",
@@ -98,6 +106,17 @@ const OPERATIONS: readonly Operation[] = [
     next: ({ host }) => host.hold(NIC, "guest"),
   },
   {
+    name: "the removal of a driver",
+    call: async ({ host, machine }) => {
+      await machine.setDriver(NIC, null);
+      await host.context("guest").settled();
+    },
+    next: async ({ host, machine }) => {
+      await machine.setDriver(NIC, "vfio-pci");
+      await host.hold(NIC, "guest");
+    },
+  },
+  {
     name: "probe",
     call: ({ host }) => host.probe(GPU),
     next: ({ host }) => host.probe(GPU),
@@ -139,6 +158,16 @@ const OPERATIONS: readonly Operation[] = [
     next: (simulation) => simulation.allowed("guest", 1),
   },
   {
+    name: "query of what a device reserves",
+    call: ({ host }) => host.reserved(GPU),
+    next: ({ host }) => host.reserved(GPU),
+  },
+  {
+    name: "query of what devices reserve together",
+    call: async ({ host }) => host.reservedOf(await host.findAll([GPU, NIC])),
+    next: ({ host }) => host.predict([GPU, NIC]),
+  },
+  {
     name: "the end of the host",
     call: ({ host }) => host.close(),
     next: ({ machine }) => assert.deepEqual(machine.openFds(), []),
@@ -149,38 +178,120 @@ function ignoreRefusal(error: unknown): void {
   assert(error instanceof HostError, String(error));
 }
 
-/** How many calls of the kernel an operation makes. */
-async function countCalls({ before, call }: Operation): Promise<number> {
+/** As {@link begin}, and nothing that was read is kept. */
+async function beginAnew({ before }: Operation): Promise<Simulation> {
   const simulation = await begin();
   await before?.(simulation);
-  const earlier = simulation.kernel.calls.length;
-  await call(simulation);
-  return simulation.kernel.calls.length - earlier;
+  simulation.kernel.tell({ action: "lost", device: "" });
+  return simulation;
+}
+
+/** How many calls of the kernel an operation makes, and how many files it reads. */
+async function count(operation: Operation): Promise<{ calls: number; reads: number }> {
+  const simulation = await beginAnew(operation);
+  const { calls, reads } = simulation.kernel;
+  const earlier = { calls: calls.length, reads: reads.length };
+  await operation.call(simulation);
+  return { calls: calls.length - earlier.calls, reads: reads.length - earlier.reads };
+}
+
+function attachedIn({ devices }: WireSnapshot): string[] {
+  return devices.filter(({ state }) => state === "attached").map(({ device }) => device);
+}
+
+/** Those that listeners take for attached, if the devices of `before` were. */
+function attachedBy(events: readonly Change[], before: readonly string[]): string[] {
+  const attached = new Set(before);
+  for (const change of events) {
+    if (change.event === "DEVICE_ATTACHED") attached.add(change.device);
+    if (change.event === "DEVICE_DETACHED") attached.delete(change.device);
+  }
+  return [...attached].sort();
+}
+
+/** From now on, the descriptors that are closed and are none: by then they may be somebody else's. */
+function strayCloses({ machine }: Simulation): number[] {
+  const strays: number[] = [];
+  const close = machine.close.bind(machine);
+  machine.close = (fd) => {
+    if (!machine.openFds().some((open) => open.fd === fd)) strays.push(fd);
+    return close(fd);
+  };
+  return strays;
+}
+
+/** Plays the operation while what `fail` says fails; that returns whether it has come to it. */
+async function play(operation: Operation, fail: (simulation: Simulation) => () => boolean): Promise<void> {
+  const simulation = await beginAnew(operation);
+  const { changes, host, kernel } = simulation;
+  const strays = strayCloses(simulation);
+  const before = toWireSnapshot(host.snapshot());
+  const earlier = changes.length;
+  const hasFailed = fail(simulation);
+  await Promise.resolve(simulation).then(operation.call).catch(ignoreRefusal);
+  assert(hasFailed(), "the call was not made");
+  kernel.beforeRead = () => {};
+  await assertModelEqualsKernel(simulation, excludedBy);
+  const told = changes.slice(earlier);
+  const events = told.flatMap((change) => {
+    const params = toWireEvent(change);
+    return params ? [{ method: change.event, params }] : [];
+  });
+  const after = toWireSnapshot(host.snapshot());
+  assert.deepEqual(events.reduce(fold, before), after);
+  assert.deepEqual(attachedBy(told, attachedIn(before)), attachedIn(after));
+  assert.deepEqual(strays, []);
+  await operation.next(simulation);
+  await assertModelEqualsKernel(simulation, excludedBy);
+  await host.close();
+  assert.deepEqual(simulation.openPaths(), []);
 }
 
 describe("whichever call of the kernel fails, and with whatever errno, during", () => {
   it.each(OPERATIONS)(
-    "$name: the model equals the kernel, nothing leaks, and the next call works",
+    "$name: the model equals the kernel and what was told, nothing leaks, and the next call works",
     async (operation) => {
-      const calls = await countCalls(operation);
-      assert(calls > 0);
+      const { calls, reads } = await count(operation);
+      assert(calls + reads > 0);
       for (let nth = 0; nth < calls; nth++) {
         for (const errno of ERRNOS) {
-          const simulation = await begin();
-          await operation.before?.(simulation);
-          const hasFailed = failNth(simulation.kernel, nth, errno);
-          const earlier = simulation.kernel.calls.length;
-          await Promise.resolve(simulation).then(operation.call).catch(ignoreRefusal);
-          assert(hasFailed(), `call ${nth} was not made`);
-          const context = `${errno} from ${simulation.kernel.calls[earlier + nth]}`;
-          try {
-            await assertModelEqualsKernel(simulation, excludedBy);
-            await operation.next(simulation);
-            await assertModelEqualsKernel(simulation, excludedBy);
-            await simulation.host.close();
-            assert.deepEqual(simulation.openPaths(), []);
-          } catch (error) {
-            throw new Error(context, { cause: error });
+          let made: readonly string[] = [];
+          let earlier = 0;
+          const fail = ({ kernel }: Simulation) => {
+            made = kernel.calls;
+            earlier = made.length;
+            return failNth(kernel, nth, errno);
+          };
+          await play(operation, fail).catch((cause) => {
+            throw new Error(`${errno} from ${made[earlier + nth]}`, { cause });
+          });
+        }
+      }
+    },
+  );
+});
+
+describe("whichever file of the kernel cannot be read, once or from then on, during", () => {
+  it.each(OPERATIONS)(
+    "$name: the model equals the kernel and what was told, nothing leaks, and the next call works",
+    async (operation) => {
+      const { reads } = await count(operation);
+      for (let nth = 0; nth < reads; nth++) {
+        for (const errno of UNREADABLE) {
+          for (const isLasting of [false, true]) {
+            let path = "";
+            const fail = ({ kernel }: Simulation) => {
+              let left = nth;
+              kernel.beforeRead = (read) => {
+                if (left-- > 0 || (path !== "" && !isLasting)) return;
+                path ||= read;
+                throw new SystemCallError(errno, "read");
+              };
+              return () => path !== "";
+            };
+            await play(operation, fail).catch((cause) => {
+              throw new Error(`${errno} from ${path}${isLasting ? " on" : ""}`, { cause });
+            });
           }
         }
       }

@@ -33,6 +33,12 @@ const failing = (call: string, errno: ErrnoName) => (simulation: Simulation) => 
   failNth(simulation.kernel, 0, errno, call);
 };
 
+const WITHOUT_CDEVS = {
+  topology: { ...TWO, kernel: { "vfio-cdev": false } },
+  data: { driver: "vfio-pci", missing: "CONFIG_VFIO_DEVICE_CDEV" },
+  advice: "Linux 6.6 or later",
+};
+
 const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
   DeviceNotFound: [
     {
@@ -162,11 +168,13 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
       advice: "vfio-pci",
     },
     {
-      what: "a kernel without VFIO cdevs",
-      topology: { ...TWO, kernel: { "vfio-cdev": false } },
+      what: "a device whose node is not there, on a kernel that makes them",
+      before: ({ kernel, machine }) => {
+        kernel.exists = (path) => path !== "/dev/vfio/devices/vfio0" && machine.exists(path);
+      },
       call: ({ host }) => host.hold(NIC, "default"),
-      data: { driver: "vfio-pci", missing: "CONFIG_VFIO_DEVICE_CDEV" },
-      advice: "CONFIG_VFIO_DEVICE_CDEV",
+      data: { driver: "vfio-pci" },
+      advice: "container",
     },
   ],
   DeviceBlocked: [
@@ -374,6 +382,24 @@ const SITUATIONS: Partial<Record<HostErrorClass, Situation[]>> = {
       call: ({ host }) => host.probe(NIC),
       data: { missing: "/dev/iommu", errno: "ENODEV" },
       advice: "modprobe iommufd",
+    },
+    {
+      what: "a kernel without VFIO cdevs, for a hold",
+      ...WITHOUT_CDEVS,
+      call: ({ host }) => host.hold(NIC, "default"),
+    },
+    {
+      what: "a kernel without VFIO cdevs, for a hand-over",
+      ...WITHOUT_CDEVS,
+      call: ({ host }) => host.handOverDevice(NIC, "default", () => ({ isUnderWay: false })),
+    },
+    {
+      what: "a kernel without VFIO cdevs, and without containers to probe with",
+      ...WITHOUT_CDEVS,
+      before: ({ kernel, machine }) => {
+        kernel.exists = (path) => path !== "/dev/vfio/vfio" && machine.exists(path);
+      },
+      call: ({ host }) => host.probe(NIC),
     },
   ],
   LimitExceeded: [

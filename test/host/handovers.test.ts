@@ -1,7 +1,7 @@
 import { fstatSync, readlinkSync } from "node:fs";
 import { basename } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Change } from "../../src/host/changes.ts";
 import type { Parcel } from "../../src/host/devices/handovers.ts";
 import { Host } from "../../src/host/host.ts";
@@ -127,6 +127,36 @@ describe("a device that is handed over", () => {
     expect((await host.allowed(host.anyIoas("vm", ioas))).cached).toBe(false);
   });
 
+  it("may have its sibling after it into the same context, whoever has opened or bound that by then", async () => {
+    await handOver(DISK);
+    const [iommufd, cdev] = client.take() as [number, number];
+    kernel.guestPaths.push("/dev/vfio/devices/vfio1");
+    await handOver(GPU);
+    const [, sibling] = client.take() as [number, number];
+    await bind(iommufd, cdev);
+    await bind(iommufd, sibling);
+    await machine.close(sibling);
+    await host.hold(GPU, "vm");
+    expect(await report(DISK)).toMatchObject({ state: "handed-over", context: "vm" });
+  });
+
+  it("has no part in what else keeps its sibling from the same context", async () => {
+    await handOver(DISK);
+    const [iommufd, cdev] = client.take() as [number, number];
+    await bind(iommufd, cdev);
+    kernel.guestPaths.push("/dev/vfio/devices/vfio1", "/dev/vfio/devices/vfio2");
+    expect(await refusal(() => handOver(GPU))).toMatchObject({
+      errorClass: "DeviceBusy",
+      message: expect.stringContaining(`process ${GUEST} uses it`),
+    });
+    kernel.guestPaths.length = 0;
+    failNth(kernel, 0, "EINVAL", "BIND");
+    expect(await refusal(() => host.hold(GPU, "vm"))).toMatchObject({
+      errorClass: "DeviceBlocked",
+      data: { blockers: [{ reason: "no-coherent-dma" }] },
+    });
+  });
+
   it("is not, when it has been held while others had their turn", async () => {
     host.createContext("other", "persistent");
     const holding = host.hold(NIC, "other");
@@ -153,6 +183,28 @@ describe("a device that is handed over", () => {
     expect(changes.at(-1)).toMatchObject({ event: "DEVICE_RELEASED", device: NIC, context: "vm", uid: null });
     await host.devices();
     expect(events().filter((event) => event === "DEVICE_RELEASED")).toHaveLength(1);
+  });
+
+  it("is told to be back also when nobody asks", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      await handOver(NIC);
+      const [, cdev] = client.take() as [number, number];
+      kernel.guestPaths.push("/dev/vfio/devices/vfio0");
+      vi.advanceTimersByTime(5_000);
+      await nextTurn();
+      expect(events()).not.toContain("DEVICE_RELEASED");
+      kernel.guestPaths.pop();
+      await machine.close(cdev);
+      vi.advanceTimersByTime(5_000);
+      await nextTurn();
+      expect(changes.at(-1)).toMatchObject({ event: "DEVICE_RELEASED", device: NIC, cause: "lease" });
+      // Nothing is left to look for.
+      vi.advanceTimersByTime(5_000);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("counts as taken while a process has it open without having bound it", async () => {
@@ -239,6 +291,40 @@ describe("what cannot be handed over", () => {
     await host.release(DISK);
     await host.hold(DISK, "vm");
     await handOver(GPU);
+  });
+
+  it("is a device whose sibling was handed over with another context, for as long as a client has that", async () => {
+    host.createContext("other", "persistent");
+    await handOver(DISK, "other");
+    const [iommufd, cdev] = client.take() as [number, number];
+    kernel.guestPaths.push("/dev/vfio/devices/vfio1");
+    const isRefused = async () => {
+      for (const call of [() => handOver(GPU), () => host.hold(GPU, "vm"), () => host.probe(GPU)]) {
+        expect(await refusal(call)).toMatchObject({
+          errorClass: "DeviceBusy",
+          message: expect.stringContaining("a group has one context"),
+          data: { devices: [DISK] },
+        });
+      }
+      expect((await report(GPU)).state).toBe("observed");
+    };
+    // Not yet bound: the kernel would not mind.
+    await isRefused();
+    await bind(iommufd, cdev);
+    await isRefused();
+    await machine.close(cdev);
+    kernel.guestPaths.pop();
+    await handOver(GPU);
+  });
+
+  it("is a device whose sibling's client has it bound in a context of its own", async () => {
+    await handOver(DISK);
+    const [, cdev] = client.take() as [number, number];
+    await bind(machine.open("/dev/iommu"), cdev);
+    const { errorClass, message, data } = await refusal(() => host.hold(GPU, "vm"));
+    expect([errorClass, data]).toEqual(["DeviceBusy", { errno: "EPERM", devices: [DISK] }]);
+    expect(message).toContain(`somebody else has bound ${DISK}`);
+    expect((await report(GPU)).assignable).toBe(true);
   });
 
   it("is a device with a sibling on a host driver", async () => {

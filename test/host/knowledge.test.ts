@@ -138,6 +138,25 @@ describe("a probe", () => {
     expect(simulation.host.predict([NIC, DISK]).ranges).toEqual(setOf(MSI, HIGH).invert());
   });
 
+  it("keeps the parts of a sibling's regions in the order of the file", async () => {
+    const wide = { start: "0x1000", last: "0xffff", type: "msi" };
+    const own = ["0x4000", "0xc000"].map((start) => ({ start, last: start, type: "reserved" }));
+    const simulation = new Simulation({
+      devices: [
+        { device: NIC, group: 1, regions: own },
+        { device: DISK, group: 1, regions: [wide] },
+      ],
+    });
+    await simulation.host.probe(NIC);
+    const { regions } = await reserved(simulation, NIC);
+    expect(regions.map(({ start, type }) => [start, type])).toEqual([
+      [0x4000n, "msi"],
+      [0x4000n, "reserved"],
+      [0xc000n, "msi"],
+      [0xc000n, "reserved"],
+    ]);
+  });
+
   it("moves the end of the aperture over a region that adjoins it: nobody can see where it really is", async () => {
     const simulation = new Simulation({
       devices: [
@@ -269,6 +288,27 @@ describe("an aperture that one device has shown", () => {
     expect(disk.generation).toBeGreaterThan(before.disk.generation);
     expect(simulation.host.predict([DISK])).toMatchObject({ aperturesKnown: false, ranges: RangeSet.ALL });
     expect(await reserved(simulation, GPU)).toEqual({ ...before.gpu, cached: true });
+  });
+});
+
+describe("an aperture whose end a region of the device hides", () => {
+  it("is no estimate for others, and one that another device shows whole is", async () => {
+    const simulation = new Simulation({
+      devices: [
+        { device: NIC, regions: [{ start: "0xf0000000", last: "0x1ffffffff", type: "reserved" }] },
+        { device: DISK },
+        { device: GPU },
+      ],
+      iommus: [{ name: "iommu0", aperture: { start: "0x0", last: "0xffffffff" } }],
+    });
+    await simulation.host.probe(NIC);
+    expect(await reserved(simulation, NIC)).toMatchObject({ aperture: range(0n, 0x1_ffff_ffffn) });
+    expect(await reserved(simulation, GPU)).toMatchObject({ aperture: null, apertureSource: "unknown" });
+    await simulation.host.probe(DISK);
+    expect(await reserved(simulation, GPU)).toMatchObject({
+      aperture: range(0n, 0xffff_ffffn),
+      apertureSource: "estimate",
+    });
   });
 });
 

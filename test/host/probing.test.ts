@@ -35,6 +35,15 @@ describe("a probe", () => {
     expect(simulation.host.predict([AUDIO])).toMatchObject({ aperturesKnown: false });
   });
 
+  it("is the kernel's answer and no kept one; what is asked later of the device is kept from it", async () => {
+    const simulation = new Simulation(topology);
+    for (let round = 0; round < 2; round++) {
+      const { reserved: answer } = await simulation.host.probe(NIC);
+      expect(answer.cached).toBe(false);
+      expect(await reserved(simulation, NIC)).toEqual({ ...answer, cached: true });
+    }
+  });
+
   it("takes the place of what the IOMMU's registers suggest", async () => {
     const late = { start: "0x1000", last: "0x7fffffffff" };
     const simulation = new Simulation({

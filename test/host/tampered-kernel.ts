@@ -39,12 +39,18 @@ export class TamperedKernel implements Kernel {
   readonly calls: string[] = [];
   /** Before a call is made; the call fails with what this throws, unmade. */
   before: (call: string) => void = () => {};
+  /** Every file, directory and link that was read so far. */
+  readonly reads: string[] = [];
+  /** Before a file, a directory or a link is read; the read fails with what this throws. */
+  beforeRead: (path: string) => void = () => {};
   /** After a call on the event loop is made; the call fails with what this throws. */
   after: (call: string) => void = () => {};
   /** Before a call off the event loop is made, as if no thread were free. */
   queued: (call: string) => Promise<void> = async () => {};
   /** After a call off the event loop is made and before its caller learns of it; it fails with what this throws. */
   made: (call: string) => Promise<void> = async () => {};
+  /** Tells the caller of a device what the other kernel does not. */
+  tell: (event: DeviceEvent) => void = () => {};
   readonly #kernel: Kernel;
   readonly #awaited = new Map<string, () => void>();
 
@@ -105,19 +111,20 @@ export class TamperedKernel implements Kernel {
   }
 
   watchDevices(heard: (event: DeviceEvent) => void): void {
+    this.tell = heard;
     this.#kernel.watchDevices(heard);
   }
 
   readFile(path: string, encoding?: "latin1"): string {
-    return this.#kernel.readFile(path, encoding);
+    return this.#read(path, () => this.#kernel.readFile(path, encoding));
   }
 
   readDirectory(path: string): string[] {
-    return this.#kernel.readDirectory(path);
+    return this.#read(path, () => this.#kernel.readDirectory(path));
   }
 
   readLink(path: string): string {
-    return this.#kernel.readLink(path);
+    return this.#read(path, () => this.#kernel.readLink(path));
   }
 
   openFiles(prefix: string): Promise<FileUse[]> {
@@ -137,6 +144,12 @@ export class TamperedKernel implements Kernel {
     const result = make();
     this.after(call);
     return result;
+  }
+
+  #read<T>(path: string, read: () => T): T {
+    this.reads.push(path);
+    this.beforeRead(path);
+    return read();
   }
 
   #begin(call: string): void {

@@ -84,3 +84,24 @@ describe("every method", () => {
     expect(method.result.parse(answer)).toEqual(answer);
   });
 });
+
+describe("on a host without iommufd, every method", () => {
+  let poor: Daemon;
+  beforeAll(async () => {
+    poor = await Daemon.start({ topology: { ...TOPOLOGY, kernel: { iommufd: false } } });
+  });
+  afterAll(async () => {
+    expect(await poor.stop()).toBe(0);
+  });
+
+  it.each(CALLS)("%s answers, or is refused with an error that it declares", async (name, params) => {
+    const client = await poor.client();
+    const inDefault = "context" in params && !name.endsWith("-context") ? { context: "default" } : {};
+    const refused = await client.request(name, { ...params, ...inDefault }).then(
+      () => undefined,
+      (error) => error.data.class,
+    );
+    const errors: readonly string[] = METHODS.find((each) => each.name === name)?.errors ?? [];
+    if (refused !== undefined) expect(errors).toContain(refused);
+  });
+});

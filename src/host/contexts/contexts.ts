@@ -1,4 +1,4 @@
-import { Iommufd } from "../../kernel/iommufd.ts";
+import type { Iommufd } from "../../kernel/iommufd.ts";
 import type { Kernel } from "../../kernel/kernel.ts";
 import type { Limits } from "../../limits.ts";
 import type { Tell } from "../changes.ts";
@@ -11,7 +11,7 @@ import type { UnderWay } from "../survival/under-way.ts";
 import { Context } from "./context.ts";
 import { type Allowed, Ioas, type IoasState } from "./ioas.ts";
 import type { Lease } from "./lease.ts";
-import { openIommufdFailure, rlimitModeFailure } from "./open-failures.ts";
+import { openIommufd, rlimitModeFailure } from "./open-failures.ts";
 import { type Owner, refuseBeyond } from "./owners.ts";
 
 export const DEFAULT_CONTEXT = "default";
@@ -215,15 +215,6 @@ export class Contexts {
     });
     this.#contexts.set(name, context);
     return context;
-  }
-}
-
-/** @throws HostError NotSupported, KernelError */
-function openIommufd(kernel: Kernel): Iommufd {
-  try {
-    return Iommufd.open(kernel);
-  } catch (error) {
-    throw openIommufdFailure(error);
   }
 }
 

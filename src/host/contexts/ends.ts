@@ -72,18 +72,16 @@ export class Ends {
     for (const context of this.#parts.contexts.all()) {
       if (context.lease === "connection")
         this.#parts.leases.wait(context, grace, () => void this.withLease(context));
-      if (context.lease === "handed-over") this.watchGuests();
     }
+    this.watchGuests();
   }
 
-  /** For the contexts that last as long as the devices that were handed over with them. */
+  /** For as long as clients have devices: who listens is told when one is back, and a context that lasts as long ends. */
   watchGuests(): void {
-    const { contexts, handedOver, leases } = this.#parts;
+    const { handedOver, leases } = this.#parts;
     leases.watch(() => {
-      const watched = contexts.all().filter(({ lease }) => lease === "handed-over");
-      const devices = watched.flatMap((context) => handedOver.givenWith(context));
-      void handedOver.review(devices).catch(() => undefined);
-      return devices.length > 0;
+      void handedOver.review().catch(() => undefined);
+      return handedOver.names().length > 0;
     });
   }
 }

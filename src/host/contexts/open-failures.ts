@@ -1,8 +1,19 @@
+import { Iommufd } from "../../kernel/iommufd.ts";
+import type { Kernel } from "../../kernel/kernel.ts";
 import { HostError } from "../errors.ts";
 import { isAbsent, kernelError, systemCallError } from "../failures.ts";
 
+/** @throws HostError NotSupported, KernelError */
+export function openIommufd(kernel: Kernel): Iommufd {
+  try {
+    return Iommufd.open(kernel);
+  } catch (error) {
+    throw openIommufdFailure(error);
+  }
+}
+
 /** open("/dev/iommu"). */
-export function openIommufdFailure(error: unknown): HostError {
+function openIommufdFailure(error: unknown): HostError {
   const { code } = systemCallError(error);
   if (isAbsent(code)) {
     return new HostError(

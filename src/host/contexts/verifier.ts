@@ -1,6 +1,7 @@
 import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { RangeSet } from "../../ranges/range-set.ts";
 import type { Tell } from "../changes.ts";
+import { HostError } from "../errors.ts";
 import { kernelError } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import { agrees, type Prediction, predict } from "../knowledge/prediction.ts";
@@ -56,9 +57,9 @@ export class Verifier {
     }
     if (ioas.context.shared) return answer;
     if (!isChanging && !ioas.isChanging && ioas.generation === generation) {
-      this.#compare(ioas, answer.ranges);
+      unlessUnreadable(() => this.#compare(ioas, answer.ranges));
       if (alone && ioas.devices.size === 1 && ioas.devices.has(alone.device))
-        this.#parts.knowledge.learn(alone, answer, "ioas");
+        unlessUnreadable(() => this.#parts.knowledge.learn(alone, answer, "ioas"));
     }
     const before = ioas.tell(look, answer.ranges);
     if (before) this.#announce(ioas, before, answer.ranges, cause);
@@ -68,7 +69,8 @@ export class Verifier {
   /** Whether the kernel's answer of this moment is one that the sources leave room for; also when there is none. */
   async isAsPredicted(ioas: Ioas): Promise<boolean> {
     const answer = await ioas.read().catch(() => undefined);
-    return !answer || agrees(this.predict(ioas.devices), answer.ranges);
+    const prediction = unlessUnreadable(() => this.predict(ioas.devices));
+    return !answer || !prediction || agrees(prediction, answer.ranges);
   }
 
   #compare(ioas: Ioas, actual: RangeSet): void {
@@ -95,5 +97,15 @@ export class Verifier {
       lost: before.subtract(ranges),
       cause,
     });
+  }
+}
+
+/** The kernel's answer is one also when sysfs cannot be read, and nothing is there to compare it with. */
+function unlessUnreadable<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    if (error instanceof HostError) return undefined;
+    throw error;
   }
 }

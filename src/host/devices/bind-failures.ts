@@ -7,9 +7,9 @@ import type { PlatformDevice } from "../platform/platform.ts";
 /** What may explain a refused bind. */
 export interface BindEvidence {
   readonly blockers: readonly Blocker[];
-  /** Devices of the group that the daemon holds in another context. */
-  readonly heldElsewhere: readonly string[];
-  /** Other processes that have the cdev of the device, or of a sibling, open. */
+  /** Devices of the group that the daemon holds in another context, or has handed over with one. */
+  readonly elsewhere: readonly string[];
+  /** Other processes that have the cdev of the device, or of a sibling that is not of the same context, open. */
   readonly openers: readonly number[];
   /** Devices of the group that somebody has bound, and not the daemon. */
   readonly boundElsewhere: readonly string[];
@@ -33,8 +33,8 @@ export function bindFailure(
     const busy = whoIsInTheWay(evidence);
     if (busy)
       return new HostError("DeviceBusy", `${device} is busy: ${busy.detail}`, { errno: code, ...busy.data });
-    if (evidence.boundElsewhere.length > 0)
-      return boundBySomebody(device, evidence.boundElsewhere, { errno: code });
+    const bound = evidence.boundElsewhere.filter((each) => each === device || code !== "EINVAL");
+    if (bound.length > 0) return boundBySomebody(device, bound, { errno: code });
   }
   if (code === "EBUSY") {
     const detail = `another process uses its group ${group} (fuser -v /dev/vfio/${group} tells which)`;
@@ -63,7 +63,7 @@ export function foreseenFailure({ device }: PlatformDevice, evidence: BindEviden
 }
 
 function boundBySomebody(device: string, bound: readonly string[], data: object): HostError {
-  const detail = `a process that cannot be seen from here has bound ${bound.join(", ")}`;
+  const detail = `somebody else has bound ${bound.join(", ")} (query-devices with users may tell who)`;
   return new HostError("DeviceBusy", `${device} is busy: ${detail}`, { ...data, devices: bound });
 }
 
@@ -118,14 +118,20 @@ export function withoutIommu(device: string): HostError {
 }
 
 /** Whom there is evidence of, with what a client is told. */
-export function whoIsInTheWay({ blockers, heldElsewhere, openers }: BindEvidence) {
+export function whoIsInTheWay({ blockers, elsewhere, openers }: BindEvidence) {
   const siblings = blockers.filter(({ reason }) => reason === "group-sibling");
   if (siblings[0]) return { detail: siblings[0].detail, data: { blockers: siblings } };
-  if (heldElsewhere.length > 0) {
-    const detail = `${heldElsewhere.join(", ")} of the same group is held in another context, and a group has one context: hold this device in that one too (query-devices names it), or release the other first`;
-    return { detail, data: { devices: heldElsewhere } };
-  }
+  if (elsewhere.length > 0) return { detail: oneContext(elsewhere), data: { devices: elsewhere } };
   if (openers.length > 0)
     return { detail: `process ${openers.join(", ")} uses it`, data: { processes: openers } };
   return undefined;
+}
+
+/** Before anything is opened: a sibling is with a client. */
+export function inOtherContext(device: string, elsewhere: readonly string[]): HostError {
+  return new HostError("DeviceBusy", `${device} is busy: ${oneContext(elsewhere)}`, { devices: elsewhere });
+}
+
+function oneContext(elsewhere: readonly string[]): string {
+  return `${elsewhere.join(", ")} of the same group is in another context, and a group has one context: take this device into that one too (query-devices names it), or let the other go first`;
 }

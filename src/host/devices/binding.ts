@@ -1,9 +1,10 @@
-import { Iommufd, type IovaRanges } from "../../kernel/iommufd.ts";
+import type { Iommufd, IovaRanges } from "../../kernel/iommufd.ts";
 import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 import { VfioDevice } from "../../kernel/vfio.ts";
-import { openIommufdFailure } from "../contexts/open-failures.ts";
+import type { Context } from "../contexts/context.ts";
+import { openIommufd } from "../contexts/open-failures.ts";
 import { HostError } from "../errors.ts";
-import { kernelError, readableNow } from "../failures.ts";
+import { kernelError, readable, readableNow } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
 import type { Backend } from "../knowledge/learnt.ts";
@@ -11,9 +12,23 @@ import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
 import { atOnce } from "../slice.ts";
-import { type BindEvidence, bindFailure, foreseenFailure, withoutIommu } from "./bind-failures.ts";
-import { attachFailure, changingDriver, deviceNotFound, openDeviceFailure } from "./device-failures.ts";
-import type { HeldDevice, HeldDevices } from "./held-devices.ts";
+import {
+  type BindEvidence,
+  bindFailure,
+  foreseenFailure,
+  inOtherContext,
+  withoutIommu,
+} from "./bind-failures.ts";
+import {
+  attachFailure,
+  changingDriver,
+  deviceNotFound,
+  noCdevs,
+  openDeviceFailure,
+  withoutCdev,
+} from "./device-failures.ts";
+import type { HandedOverDevices } from "./handed-over-devices.ts";
+import type { HeldDevices } from "./held-devices.ts";
 import { hasLegacyPath, legacyProbe } from "./legacy-probe.ts";
 import { attachInsisting, isLearnt, type Refusals } from "./refusals.ts";
 
@@ -25,6 +40,7 @@ export interface BindingParts {
   readonly knowledge: Knowledge;
   readonly lasting: LastingBlockers;
   readonly devices: HeldDevices;
+  readonly handedOver: HandedOverDevices;
   readonly refusals: Refusals;
 }
 
@@ -48,8 +64,14 @@ export class Binding {
     return this.#parts.platform.find(device)?.vfioDevice !== vfioDevice;
   }
 
-  /** Opens the device's cdev and binds it. */
-  async bind(device: PlatformDevice, iommufd: Iommufd): Promise<{ vfio: VfioDevice; deviceId: number }> {
+  /** Opens the device's cdev and binds it: in the context, or without one in an iommufd of nobody else's. */
+  async bind(
+    device: PlatformDevice,
+    iommufd: Iommufd,
+    context?: Context,
+  ): Promise<{ vfio: VfioDevice; deviceId: number }> {
+    this.#refuseUnready(device);
+    await this.#refuseDivided(device, context);
     const vfio = this.open(device);
     try {
       const deviceId = await vfio.bind(iommufd.fd);
@@ -59,7 +81,7 @@ export class Binding {
       await vfio.close().catch(() => undefined);
       throw this.#parts.refusals.learn(
         device,
-        bindFailure(error, device, await this.#evidence(device, iommufd)),
+        bindFailure(error, device, await this.#evidence(device, context)),
       );
     }
   }
@@ -70,6 +92,7 @@ export class Binding {
    */
   async probe(device: PlatformDevice): Promise<IovaRanges & { readonly backend: Backend }> {
     if (this.#isLegacy(device)) {
+      await this.#refuseDivided(device);
       try {
         const answer = await legacyProbe(this.#parts.kernel, device, () => this.#evidence(device));
         this.#parts.refusals.bound(device);
@@ -83,7 +106,7 @@ export class Binding {
 
   async #probe(device: PlatformDevice): Promise<IovaRanges> {
     this.#refuseUnready(device);
-    const iommufd = this.#openIommufd();
+    const iommufd = openIommufd(this.#parts.kernel);
     try {
       const ioas = iommufd.allocIoas();
       const { vfio } = await this.bind(device, iommufd);
@@ -111,17 +134,18 @@ export class Binding {
     return isOnVfioDriver(device) && hasLegacyPath(this.#parts.kernel, device);
   }
 
-  /** `iommufd`: whose own devices are not in the way. */
-  async #evidence(device: PlatformDevice, iommufd?: Iommufd): Promise<BindEvidence> {
-    const { census, devices, lasting, platform, users } = this.#parts;
+  /** `context`: whose own devices are not in the way, held or handed over. */
+  async #evidence(device: PlatformDevice, context?: Context): Promise<BindEvidence> {
+    const { census, devices, handedOver, lasting, platform, users } = this.#parts;
     // What cannot be read is no evidence; the refusal itself still is.
     ifPossible(() => atOnce(census.look(device.group)));
     const group = [...(census.group(device.group)?.devices.values() ?? [])];
-    const openers = (await users.of(group)) ?? [];
-    const isElsewhere = (held: HeldDevice | undefined) => held && held.context.open() !== iommufd;
+    const isGuests = (each: PlatformDevice) =>
+      context !== undefined && handedOver.shown(each.device)?.context === context;
+    const openers = (await users.of(group.filter((each) => !isGuests(each)))) ?? [];
     return {
       blockers: lasting.of(device).filter((blocker) => !isLearnt(blocker)),
-      heldElsewhere: group.map((each) => each.device).filter((name) => isElsewhere(devices.get(name))),
+      elsewhere: this.#elsewhere(device, context),
       openers: openers.map(({ pid }) => pid),
       boundElsewhere: group
         .filter((each) => isOnVfioDriver(each) && !devices.get(each.device))
@@ -130,12 +154,24 @@ export class Binding {
     };
   }
 
-  #openIommufd(): Iommufd {
-    try {
-      return Iommufd.open(this.#parts.kernel);
-    } catch (error) {
-      throw openIommufdFailure(error);
-    }
+  /** Devices of the group that the daemon holds in another context, or has handed over with one. */
+  #elsewhere({ group }: PlatformDevice, context?: Context): string[] {
+    const { census, devices, handedOver } = this.#parts;
+    return [...(census.group(group)?.devices.keys() ?? [])].filter((name) => {
+      const taken = devices.get(name) ?? handedOver.shown(name);
+      return taken && taken.context !== context;
+    });
+  }
+
+  /**
+   * Rejects with HostError DeviceBusy while a client has a sibling from another context: until it has bound that, the
+   * kernel would let the group go, and the client could not have what it was given.
+   */
+  async #refuseDivided(device: PlatformDevice, context?: Context): Promise<void> {
+    const { handedOver } = this.#parts;
+    const given = () => this.#elsewhere(device, context).filter((name) => handedOver.shown(name));
+    await readable(handedOver.review(given()));
+    if (given().length > 0) throw inOtherContext(device.device, given());
   }
 
   /**
@@ -143,7 +179,6 @@ export class Binding {
    * is compared with the one in sysfs, which stays while the device is open.
    */
   open(device: PlatformDevice): VfioDevice {
-    this.#refuseUnready(device);
     let vfio: VfioDevice;
     try {
       vfio = VfioDevice.open(this.#parts.kernel, device.vfioDevice as string);
@@ -162,9 +197,10 @@ export class Binding {
   }
 
   /** Rejects with HostError as {@link bind} does when a bind by anybody is sure to fail, as far as can be told. */
-  async refuseHopeless(device: PlatformDevice, iommufd: Iommufd): Promise<void> {
+  async refuseHopeless(device: PlatformDevice, context: Context): Promise<void> {
     this.#refuseUnready(device);
-    const failure = foreseenFailure(device, await this.#evidence(device, iommufd));
+    await this.#refuseDivided(device, context);
+    const failure = foreseenFailure(device, await this.#evidence(device, context));
     if (failure) throw failure;
   }
 
@@ -178,12 +214,8 @@ export class Binding {
       );
     }
     if (platform.noIommu) throw withoutIommu(device);
-    if (!cdev) {
-      throw new HostError(
-        "DeviceNotReady",
-        `${device} has no node in /dev/vfio/devices; it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
-        { driver, missing: "CONFIG_VFIO_DEVICE_CDEV" },
-      );
-    }
+    if (cdev) return;
+    const areMade = readableNow(() => this.#parts.platform.hasVfioCdev);
+    throw areMade ? withoutCdev(platform) : noCdevs(platform);
   }
 }

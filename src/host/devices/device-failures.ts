@@ -50,6 +50,24 @@ export function changingDriver(device: string): HostError {
   });
 }
 
+/** The kernel makes no cdevs at all. */
+export function noCdevs({ device, driver }: PlatformDevice): HostError {
+  return new HostError(
+    "NotSupported",
+    `${device} has no node in /dev/vfio/devices, for this kernel makes none: it takes Linux 6.6 or later with CONFIG_VFIO_DEVICE_CDEV`,
+    { driver, missing: "CONFIG_VFIO_DEVICE_CDEV" },
+  );
+}
+
+/** The kernel makes cdevs, and this one is not to be seen. */
+export function withoutCdev({ device, driver }: PlatformDevice): HostError {
+  return new HostError(
+    "DeviceNotReady",
+    `${device} has no node in /dev/vfio/devices, though this kernel makes them: let the daemon's container or chroot have it, or bind the device anew`,
+    { driver },
+  );
+}
+
 /** open("/dev/vfio/devices/…"). */
 export function openDeviceFailure(error: unknown, device: PlatformDevice): HostError {
   const { code } = systemCallError(error);

@@ -5,6 +5,7 @@ import { HostError } from "../errors.ts";
 import { readable } from "../failures.ts";
 import type { Platform, PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
+import type { Journal } from "../survival/journal.ts";
 
 /** Descriptors on their way to a client. */
 export interface Passage {
@@ -26,6 +27,7 @@ export interface HandedOverDevicesParts {
   readonly platform: Platform;
   readonly users: Users;
   readonly tell: Tell;
+  readonly journal: Journal;
 }
 
 /**
@@ -101,8 +103,11 @@ export class HandedOverDevices {
     this.#devices.delete(device);
     const context = handedOver.context.name;
     const end: End = { cause: "lease", uid: null };
-    this.#parts.tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, ...end });
-    if (this.givenWith(handedOver.context).length === 0) this.onAllBack(handedOver.context);
+    // A later life that found the one without the other would wait for the context's devices for ever.
+    this.#parts.journal.together(() => {
+      this.#parts.tell({ event: "DEVICE_RELEASED", device, context, milliseconds: 0, ...end });
+      if (this.givenWith(handedOver.context).length === 0) this.onAllBack(handedOver.context);
+    });
   }
 
   async #isOut({ platform, passage }: HandedOverDevice): Promise<boolean> {

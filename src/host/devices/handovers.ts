@@ -55,7 +55,8 @@ export class HandOvers {
       devices.refuseHeld(device);
       context.refuseClosing();
       const platform = binding.find(device);
-      await binding.refuseHopeless(platform, context.open());
+      context.open();
+      await binding.refuseHopeless(platform, context);
       const { fd } = binding.open(platform);
       let iommufd: number;
       try {

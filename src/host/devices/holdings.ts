@@ -47,7 +47,7 @@ export class Holdings {
         const started = now();
         const bind = async () => {
           const platform = binding.find(device);
-          const bound = await binding.bind(platform, context.open());
+          const bound = await binding.bind(platform, context.open(), context);
           store.put(deviceFile(device), bound.vfio.fd);
           return { platform, context, owner, ...bound, ioas: null };
         };

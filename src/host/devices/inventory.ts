@@ -125,13 +125,15 @@ export class Inventory {
   }
 
   *#lookAtGroup(group: number): Generator<undefined, void> {
-    const { census, devices, records } = this.#parts;
+    const { census, devices, knowledge, records } = this.#parts;
     yield* census.look(group);
     for (const { device, vfioDevice } of census.group(group)?.devices.values() ?? []) {
       const held = devices.get(device);
       // A VFIO device leaves sysfs before its driver's unbind begins to wait for us.
       if (held && held.platform.vfioDevice !== vfioDevice) this.#giveBack(held);
     }
+    // The records make do without: where it cannot be read the look has failed, and is made again.
+    if (census.group(group)) knowledge.files.regions(group);
     records.refresh(group);
     yield;
   }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { ifPossible } from "../../kernel/kernel.ts";
 import type { HoldingNews, News, Observer } from "../changes.ts";
 import type { LastingBlockers } from "../knowledge/lasting-blockers.ts";
 import type { GroupView } from "../platform/blockers.ts";
@@ -29,6 +30,8 @@ export interface RecordsParts {
 export class Records {
   readonly #parts: RecordsParts;
   readonly #records = new Map<string, DeviceRecord>();
+  /** Of the groups, as they could be seen last. */
+  readonly #views = new Map<number, GroupView>();
   #isNews = false;
   #names: readonly string[] | undefined;
 
@@ -80,7 +83,10 @@ export class Records {
   /** Brings the records of a group up to date, and tells of what has changed. */
   refresh(group: number): void {
     const devices = this.#parts.census.group(group)?.devices;
-    if (!devices) return;
+    if (!devices) {
+      this.#views.delete(group);
+      return;
+    }
     const common = this.#common(group);
     for (const seen of devices.values()) {
       const { device } = seen;
@@ -141,7 +147,14 @@ export class Records {
       isInUse ||
       this.#parts.devices.get(device) !== undefined ||
       this.#parts.handedOver.shown(device) !== undefined;
-    return { ...this.#parts.lasting.view(group), taken: devices.filter(isTaken) };
+    return { ...this.#view(group), taken: devices.filter(isTaken) };
+  }
+
+  /** What has happened is told, whether or not sysfs can be read in that moment: the next look makes up for it. */
+  #view(group: number): GroupView {
+    const seen = ifPossible(() => this.#parts.lasting.view(group));
+    if (seen) this.#views.set(group, seen);
+    return seen ?? this.#views.get(group) ?? { number: group, hostDma: [], direct: [] };
   }
 
   #set(device: string, record: DeviceRecord | undefined): void {

@@ -1,6 +1,7 @@
 import type { IovaRanges } from "../../kernel/iommufd.ts";
 import type { Range } from "../../ranges/range.ts";
 import type { RangeSet } from "../../ranges/range-set.ts";
+import { readableNow } from "../failures.ts";
 import { estimateAperture } from "../platform/aperture-estimate.ts";
 import type { Blocker } from "../platform/blockers.ts";
 import type { Census } from "../platform/census.ts";
@@ -59,8 +60,15 @@ export class Knowledge {
     );
   }
 
-  /** `listed`: what the proposed ioctl lists for the device, where there is one and the device is held. */
+  /**
+   * `listed`: what the proposed ioctl lists for the device, where there is one and the device is held.
+   * @throws HostError KernelError when sysfs cannot be read
+   */
   reserved(device: PlatformDevice, listed?: RangeSet): Reserved {
+    return readableNow(() => this.#reserved(device, listed));
+  }
+
+  #reserved(device: PlatformDevice, listed: RangeSet | undefined): Reserved {
     const { file, cached } = this.files.answer(device.group);
     const learnt = this.#learnt.of(device);
     const combined = this.#combined(device, file, learnt);
@@ -84,14 +92,14 @@ export class Knowledge {
    * Remembers what the kernel answered for an IOAS with this device alone in it, or by type1 for its group. False, and
    * nothing is remembered, for an answer that allows what the platform says this device reserves: an IOMMU driver that
    * finds no memory lists fewer regions, and iommufd then enforces fewer (`drivers/iommu/iommufd/io_pagetable.c:
-   * iopt_table_enforce_dev_resv_regions`).
+   * iopt_table_enforce_dev_resv_regions`). @throws HostError KernelError when sysfs cannot be read
    */
   learn(
     device: PlatformDevice,
     { backend = "iommufd", ...answer }: IovaRanges & { readonly backend?: Backend },
     source: "probe" | "ioas",
   ): boolean {
-    const { regions } = this.files.regions(device.group);
+    const { regions } = readableNow(() => this.files.regions(device.group));
     if (this.#isAlone(device) && !answer.ranges.intersect(enforcedOf(regions)).isEmpty) return false;
     const known = this.#learnt.of(device);
     const isSame = known?.alignment === answer.alignment && known.ranges.equals(answer.ranges);

@@ -58,10 +58,16 @@ export class LearntByDevice {
     return undefined;
   }
 
-  /** An aperture that was learnt of any device behind the IOMMU. */
+  /**
+   * An aperture that was learnt of any device behind the IOMMU. One whose end was moved outwards over a region, see
+   * apertureOf(), may be wider than the IOMMU's, and is the device's alone.
+   */
   apertureBehind(iommu: string | null): Range | null {
     if (iommu === null) return null;
-    for (const { aperture } of this.#byIommu.get(iommu)?.values() ?? []) if (aperture) return aperture;
+    for (const { aperture, ranges } of this.#byIommu.get(iommu)?.values() ?? []) {
+      const seen = ranges.hull();
+      if (aperture && aperture.start === seen?.start && aperture.last === seen.last) return aperture;
+    }
     return null;
   }
 

@@ -1,6 +1,6 @@
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
-import type { Region, ReservedRegions } from "../platform/reserved-regions.ts";
+import { compareRegions, type Region, type ReservedRegions } from "../platform/reserved-regions.ts";
 import type { Backend, Learnt } from "./learnt.ts";
 
 export type ApertureSource = "probe" | "ioas" | "estimate" | "unknown";
@@ -106,10 +106,11 @@ export function enforcedOf(regions: readonly Region[]): RangeSet {
 
 /** Those parts of the group's regions that the kernel does enforce for this device; relaxable ones leave no trace. */
 function ownRegions(regions: readonly Region[], excluded: RangeSet): Region[] {
-  return regions.flatMap((region) => {
+  const parts = regions.flatMap((region) => {
     if (!region.enforced) return [region];
     return [...excluded.intersect(RangeSet.from([region]))].map((part) => ({ ...region, ...part }));
   });
+  return parts.sort(compareRegions);
 }
 
 /**

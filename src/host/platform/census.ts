@@ -56,10 +56,6 @@ export class Census {
     return [...this.#groups.keys()];
   }
 
-  devices(): IterableIterator<SeenDevice> {
-    return this.#devices.values();
-  }
-
   /** Those that were seen, and have left their group since: see remove(). */
   missing(): string[] {
     return [...this.#missing];

@@ -48,7 +48,8 @@ export function parseReservedRegions(text: string): ReservedRegions {
   };
 }
 
-function compareRegions(a: Region, b: Region): number {
+/** By start, then last, then type. */
+export function compareRegions(a: Region, b: Region): number {
   if (a.start !== b.start) return a.start < b.start ? -1 : 1;
   if (a.last !== b.last) return a.last < b.last ? -1 : 1;
   return a.type < b.type ? -1 : Number(a.type > b.type);

@@ -33,7 +33,7 @@ export const queryIoas = defineMethod({
     z.object({
       ioas: z.array(wireIoas()),
     }),
-  errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
+  errors: ["ContextNotFound", "IoasNotFound", "NotSupported", "KernelError"],
   handler: async (params, { host }) => {
     if (params.ioas !== undefined) {
       const ioas = host.anyIoas(params.context ?? DEFAULT_CONTEXT, params.ioas);
@@ -66,7 +66,7 @@ export const queryAllowedRanges = defineMethod({
       cached: z.boolean(),
       generation: z.int().meta({ description: "Grows by one whenever this answer may have changed" }),
     }),
-  errors: ["ContextNotFound", "IoasNotFound", "KernelError"],
+  errors: ["ContextNotFound", "IoasNotFound", "NotSupported", "KernelError"],
   handler: (params, { host }) => {
     const ioas = host.anyIoas(params.context, params.ioas);
     const answer = host.allowed(ioas);
@@ -118,7 +118,7 @@ export const destroyIoas = defineMethod({
   summary: "Destroys an IO address space that has no device attached.",
   params: () => z.strictObject({ context, ioas: ioasId }),
   result: () => z.object({}),
-  errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "IoasBusy", "KernelError"],
+  errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "IoasBusy", "NotSupported", "KernelError"],
   handler: ({ context: name, ioas }, call) => {
     ownIoas(name, ioas, call);
     call.host.destroyIoas(name, ioas);
@@ -139,6 +139,7 @@ export const allowRanges = defineMethod({
     "PermissionDenied",
     "RangeConflict",
     "LimitExceeded",
+    "NotSupported",
     "KernelError",
   ],
   handler: async ({ context: name, ioas, ranges }, call) => {

@@ -116,7 +116,14 @@ export const predictAllowedRanges = defineMethod({
       }),
       "qemu-reserved-regions": qemuRegions,
     }),
-  errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
+  errors: [
+    "DeviceNotFound",
+    "ContextNotFound",
+    "IoasNotFound",
+    "LimitExceeded",
+    "NotSupported",
+    "KernelError",
+  ],
   handler: async ({ causes, ...params }, call) => {
     const { slice } = call;
     const plan = await planFor(params, call);
@@ -152,7 +159,14 @@ export const explainRange = defineMethod({
         .meta({ description: "Absent when no causes were asked for" }),
       ...worth,
     }),
-  errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
+  errors: [
+    "DeviceNotFound",
+    "ContextNotFound",
+    "IoasNotFound",
+    "LimitExceeded",
+    "NotSupported",
+    "KernelError",
+  ],
   handler: async ({ start, last, causes, ...given }, call) => {
     const { host, slice } = call;
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
@@ -194,7 +208,14 @@ export const findFreeRange = defineMethod({
       range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
       ...worth,
     }),
-  errors: ["DeviceNotFound", "ContextNotFound", "IoasNotFound", "LimitExceeded", "KernelError"],
+  errors: [
+    "DeviceNotFound",
+    "ContextNotFound",
+    "IoasNotFound",
+    "LimitExceeded",
+    "NotSupported",
+    "KernelError",
+  ],
   handler: async (params, call) => {
     const { size, avoid = [], direction } = params;
     refuseTooManyRanges(call.limits, "avoid", [avoid], FEWER_TO_AVOID);

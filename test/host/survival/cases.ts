@@ -16,7 +16,7 @@ export interface Cast {
 export interface Case {
   /** The method, and what is special about it. */
   readonly name: string;
-  readonly before?: (host: Host, cast: Cast) => unknown;
+  readonly before?: (host: Host, cast: Cast, send: Send) => unknown;
   /** Until its answer; what is sent with that goes to `send`. */
   readonly call: (host: Host, cast: Cast, send: Send) => unknown;
   /** What else may have become of it. */
@@ -67,6 +67,18 @@ export const CASES: readonly Case[] = [
     call: (host, { gpu }, send) => host.handOverDevice(gpu, "guest", send, OWNER),
     // It is free again.
     orElse: (host, _, send) => host.handOverContext("guest", send),
+  },
+  {
+    name: "hand-over-device with a context that ends with the guest, which ends",
+    before: (host, { gpu }, send) => {
+      host.createContext("vm", "handed-over", OWNER);
+      return host.handOverDevice(gpu, "vm", send, OWNER);
+    },
+    call: async (host, { gpu }) => {
+      const vm = host.context("vm");
+      await host.device(gpu);
+      await vm.ending;
+    },
   },
   { name: "hand-over-context", call: (host, _, send) => host.handOverContext("guest", send) },
 ];

@@ -72,6 +72,8 @@ export class Stage implements Player {
 
   async takeOver() {
     const lost = (await this.#host.takeOver(30)) ?? [];
+    // The look at its end may have found that a guest has ended.
+    for (const { ending } of this.#host.contexts()) await ending;
     this.#host.restarted("instance", lost);
     return lost;
   }
@@ -80,7 +82,7 @@ export class Stage implements Player {
     for (const storage of this.#surroundings.storages) storage.clear();
     this.life = new Life(this.#surroundings);
     await furnish(this.#host, this.#cast);
-    await at(index).before?.(this.#host, this.#cast);
+    await this.#ask(at(index).before ?? (() => {}));
   }
 
   async perform(index: number, dies = Number.POSITIVE_INFINITY) {

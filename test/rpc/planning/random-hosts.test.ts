@@ -13,7 +13,7 @@ const REFUSALS: Readonly<Record<string, string>> = {
   "no-isolated-msi": "DeviceBlocked",
   "no-coherent-dma": "DeviceBlocked",
   "no-vfio-driver": "DeviceNotReady",
-  "no-cdev": "DeviceNotReady",
+  "no-cdev": "NotSupported",
   "group-sibling": "DeviceBusy",
   held: "DeviceBusy",
   "in-use": "DeviceBusy",
