@@ -15,7 +15,14 @@ const TiB = 1n << 40n;
 const UNIT = 256n << 20n;
 
 function planWithout(reserved: readonly Range[], alignment: bigint | null): Plan {
-  return { ranges: RangeSet.from(reserved).invert(), alignment, exact: true, unprobed: [], claims: [] };
+  return {
+    ranges: RangeSet.from(reserved).invert(),
+    alignment,
+    exact: true,
+    unprobed: [],
+    claims: [],
+    certain: [],
+  };
 }
 
 function fits(machine: Machine, plan: Plan): boolean {
