@@ -1,14 +1,11 @@
 import { hash } from "node:crypto";
-import type { Profile, ProfileDevice } from "../plan/fleet/profile.ts";
+import { PROFILE_VERSION, type Profile, type ProfileDevice } from "../plan/fleet/profile.ts";
 import { parseAddress } from "../ranges/address.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { finish } from "../ranges/steps.ts";
 import { digestOf } from "../rpc/canonical-json.ts";
 import { RECORD_MEMBERS, refuseNewer, Unreadable } from "./record.ts";
-
-/** The version of profiles (`schema-version` in their long form). */
-const PROFILE_VERSION = 1;
 
 /** What the digest of a profile is of, as this version knows it. */
 const SUMMARY = ["exact", "hint", "iova-alignment", "allowed", "devices", "lists"];

@@ -66,6 +66,11 @@ export function windowFits({ ranges, alignment }: Plan, window: Window): boolean
   return ranges.covers(window) && (alignment === null || isAligned(window, alignment));
 }
 
+/** Whether they can reach all that the guest needs. */
+export function requiredFit(plan: Plan, windows: readonly Window[]): boolean {
+  return windows.every((window) => !window.required || windowFits(plan, window));
+}
+
 /** Whether the window starts and ends on multiples of `alignment`, in bytes. */
 export function isAligned(window: Range, alignment: bigint): boolean {
   const aligned = alignRangeInwards(window, alignment);

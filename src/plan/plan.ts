@@ -1,4 +1,5 @@
 import { type Claim, type Exclusion, sweep } from "../attribution/attribution.ts";
+import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
 import { hintFor, unprobedDevices } from "./gaps.ts";
@@ -16,13 +17,17 @@ export interface Plan {
   /** The devices here that a probe would tell more of, sorted. */
   readonly unprobed: readonly string[];
   readonly claims: readonly Claim[];
+  /** What is excluded whatever a probe of those devices may tell. */
+  readonly certain: readonly Range[];
 }
 
 /** Combines sources; with none, everything is allowed. */
 export function* makePlan(sources: readonly Source[]): Steps<Plan> {
   const claims: Claim[] = [];
+  const certain: Range[] = [];
   for (const source of sources) {
     for (const claim of source.claims) if (claims.push(claim) % STEP === 0) yield;
+    for (const range of source.certain ?? source.claims) if (certain.push(range) % STEP === 0) yield;
   }
   const alignments = sources.flatMap(({ alignment }) => alignment ?? []);
   const gaps = sources.flatMap(({ gap }) => gap ?? []);
@@ -37,6 +42,7 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
     ...(hint === undefined ? {} : { hint }),
     unprobed: unprobedDevices(gaps),
     claims,
+    certain,
   };
 }
 

@@ -1,8 +1,9 @@
+import { RangeSet } from "../ranges/range-set.ts";
 import { formatSize } from "../ranges/size.ts";
 import type { Steps } from "../ranges/steps.ts";
 import { listed } from "./gaps.ts";
 import { largestMemory } from "./largest-memory.ts";
-import { type CheckedLayout, windowFits } from "./layout.ts";
+import { type CheckedLayout, requiredFit, type Window } from "./layout.ts";
 import { fullName, versionsOf } from "./machines/versions.ts";
 import { type Machine, machineWindows } from "./machines.ts";
 import type { Plan } from "./plan.ts";
@@ -91,19 +92,19 @@ export function withoutDevice(device: string): Remedy {
   return { kind: "without-device", device, detail: `leave out ${device}: it alone is in the way` };
 }
 
-/** A probe makes an answer exact; it may also show that what is in the way was only feared. */
-export function probeRemedy({ unprobed }: Plan, { fits, windows }: CheckedLayout): Remedy | undefined {
-  const devices = new Set(unprobed);
-  const isDoubted = ({ device }: { readonly device?: string }) => device !== undefined && devices.has(device);
-  const isInDoubt = windows.some(({ conflicts }) => conflicts.some(({ causes }) => causes.some(isDoubted)));
-  if (unprobed.length === 0 || !(fits || isInDoubt)) return undefined;
+/** A probe makes an answer exact; it may also show that all that is in the way was only feared. */
+export function* probeRemedy(plan: Plan, windows: readonly Window[]): Steps<Remedy | undefined> {
+  const { unprobed, certain } = plan;
+  if (unprobed.length === 0) return undefined;
+  const excluded = yield* RangeSet.fromInSteps(certain);
+  if (!requiredFit({ ...plan, ranges: excluded.invert() }, windows)) return undefined;
   const detail = `probe ${listed(unprobed)} (probe-device): what is known until then may be too little or too much`;
   return { kind: "probe", devices: unprobed, detail };
 }
 
 function machineFits(machine: Machine, plan: Plan): boolean {
   try {
-    return machineWindows(machine).every((window) => !window.required || windowFits(plan, window));
+    return requiredFit(plan, machineWindows(machine));
   } catch (error) {
     if (error instanceof RangeError) return false;
     throw error;

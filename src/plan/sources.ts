@@ -13,6 +13,8 @@ import type { Gap } from "./gaps.ts";
 export interface Source {
   /** Their union is all that the source excludes. */
   readonly claims: readonly Claim[];
+  /** What of it a probe cannot refute; absent: all. */
+  readonly certain?: RangeSet;
   /** Mappings start and end on multiples of it, in bytes; null: not known. */
   readonly alignment: bigint | null;
   /** What is not known from the kernel; absent when everything is. */
@@ -47,6 +49,7 @@ export function deviceSource({ platform, reserved, blockers = [] }: CandidateDev
   if (isExact) return { claims, alignment };
   return {
     claims,
+    certain: reserved.excluded,
     alignment,
     gap: { device: platform.device, state: stateOf({ platform, reserved, blockers }) },
   };

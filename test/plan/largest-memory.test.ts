@@ -15,7 +15,14 @@ const TiB = 1n << 40n;
 const UNIT = 256n << 20n;
 
 function planWithout(reserved: readonly Range[], alignment: bigint | null): Plan {
-  return { ranges: RangeSet.from(reserved).invert(), alignment, exact: true, unprobed: [], claims: [] };
+  return {
+    ranges: RangeSet.from(reserved).invert(),
+    alignment,
+    exact: true,
+    unprobed: [],
+    claims: [],
+    certain: [],
+  };
 }
 
 function fits(machine: Machine, plan: Plan): boolean {
@@ -28,8 +35,8 @@ function fits(machine: Machine, plan: Plan): boolean {
 }
 
 /** All sizes below the machine's own, from the largest down. */
-function bruteForce(machine: Machine, plan: Plan): bigint | undefined {
-  for (let memory = ((machine.memory - 1n) / UNIT) * UNIT; memory > 0n; memory -= UNIT) {
+function bruteForce(machine: Machine, plan: Plan, unit: bigint): bigint | undefined {
+  for (let memory = ((machine.memory - 1n) / unit) * unit; memory > 0n; memory -= unit) {
     if (fits({ ...machine, memory }, plan)) return memory;
   }
   return undefined;
@@ -69,16 +76,70 @@ const reserved = fc.array(
     .map(([start, size]) => ({ start, last: start + size - 1n })),
   { maxLength: 4 },
 );
+/** What forbids the one place of RAM or the other, and what forbids neither. */
+const TAKEN = [
+  { start: 40n * GiB, last: 40n * GiB + 0xffffn },
+  { start: 600n * GiB, last: 600n * GiB + 0xffffn },
+  { start: 0xfd00000000n, last: 0xffffffffffn },
+  { start: TiB, last: 2n ** 64n - 1n },
+  { start: 3n * TiB, last: 2n ** 64n - 1n },
+] as const;
+/** Their 64-bit hole ends about where the vCPU can address no more, or where AMD's hole is: it depends on RAM's end. */
+const jumping = fc
+  .tuple(
+    fc.constantFrom<"pc" | "q35">("pc", "q35"),
+    fc.constantFrom(
+      { end: 64n * GiB, physBits: 36, unit: 32n << 20n },
+      { end: 0xfd00000000n, amdVcpu: true, unit: 128n << 20n },
+    ),
+    fc.integer({ min: 0, max: 4 }),
+    fc.bigInt(-64n, 64n),
+    fc.bigInt(1n, 200n),
+  )
+  .map(([type, { end, unit, ...vcpu }, slots, more, less]) => {
+    const hole64 = type === "q35" ? 32n * GiB : 2n * GiB;
+    const maxMemory = end - hole64 - 2n * GiB - BigInt(slots) * GiB + more * unit;
+    return { type, ...vcpu, slots, maxMemory, memory: maxMemory - less * unit, unit };
+  });
 
 describe("the largest memory that fits", () => {
   it("is the one that brute force finds, on every machine", () => {
     fc.assert(
       fc.property(machine, reserved, (given, taken) => {
         const plan = planWithout(taken, UNIT);
-        expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan));
+        expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan, UNIT));
       }),
       { numRuns: runs(500) },
     );
+  });
+
+  it("is so where maps jump to and fro within every gigabyte, for what may be plugged", () => {
+    fc.assert(
+      fc.property(jumping, fc.subarray([...TAKEN]), ({ unit, ...given }, taken) => {
+        const plan = planWithout(taken, unit);
+        expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan, unit));
+      }),
+      { numRuns: runs(100, 2_000) },
+    );
+  });
+
+  it.each<[string, Machine, Range, bigint]>([
+    [
+      "where RAM moves beyond an aperture of 40 bits",
+      { type: "q35", amdVcpu: true, memory: 0x7d30000000n, maxMemory: 0xf47c000000n },
+      { start: TiB, last: 2n ** 64n - 1n },
+      500n * GiB,
+    ],
+    [
+      "where RAM moves beyond what is taken below it",
+      { type: "pc", amdVcpu: true, memory: 0xd46d2c0000n, maxMemory: 0xfb26dc5000n, slots: 4 },
+      { start: 600n * GiB, last: 600n * GiB + 0xffffn },
+      0xd466dc4000n,
+    ],
+  ])("is so to QEMU's 8 KiB %s in every gigabyte", (_where, machine, taken, expected) => {
+    const plan = planWithout([taken], 4096n);
+    expect(bruteForce(machine, plan, 8192n)).toBe(expected);
+    expect(finish(largestMemory(machine, plan))).toBe(expected);
   });
 
   it("is so to QEMU's 8 KiB, where AMD's vCPUs have their RAM moved and where they have not", () => {

@@ -1,5 +1,8 @@
 import type { RangeSet } from "../../ranges/range-set.ts";
 
+/** The version of the form in which a host describes itself (`schema-version`). */
+export const PROFILE_VERSION = 1 as const;
+
 /** What a host's profile says of one device. */
 export interface ProfileDevice {
   readonly device: string;

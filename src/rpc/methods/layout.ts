@@ -2,9 +2,9 @@ import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import type { Limits } from "../../limits.ts";
+import { guestWindows } from "../../plan/guest.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
-import { comparedWith, machineWindows } from "../../plan/machines.ts";
-import { parseMtree } from "../../plan/mtree.ts";
+import { comparedWith } from "../../plan/machines.ts";
 import { exclusions, type Plan, unexplained } from "../../plan/plan.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
@@ -39,9 +39,6 @@ type Params = z.output<ReturnType<typeof paramsType>>;
 
 const FEWER_WINDOWS = "check them in parts";
 const FEWER_CAUSES = "leave them out with causes: false, or check the windows in parts";
-
-/** The least that a host's page has: QEMU maps whole ones, whatever the IOMMU could do. */
-const PAGE_SIZE = 4096n;
 
 export const checkLayoutMethod = defineMethod({
   name: "check-layout",
@@ -96,8 +93,7 @@ export const checkLayoutMethod = defineMethod({
     const { devices, context, ioas, hosts } = params;
     const given = { devices, context, ioas, hosts };
     const plan = await planFor(given, call);
-    const pageSize = plan.alignment !== null && plan.alignment > PAGE_SIZE ? plan.alignment : PAGE_SIZE;
-    const windows = await call.slice.run(windowsOf(params, pageSize, call.limits));
+    const windows = await call.slice.run(windowsOf(params, plan, call.limits));
     const promise = params.enforce ? await promiseOf(windows, call.slice) : NamedRanges.EMPTY;
     const checked = await call.slice.run(checkConflicts(plan, windows, params.causes, call.limits));
     const fits = checked.fits && plan.blockers.length === 0;
@@ -122,39 +118,24 @@ function checkConflicts(plan: Plan, windows: readonly Window[], causes: boolean,
     : checkLayout(plan, windows, unexplained, () => conflictBudget(limits, FEWER_WINDOWS));
 }
 
-/** All windows of the params, in the order machine or mtree, then layout. */
-function* windowsOf(
-  { machine, mtree, layout }: Params,
-  pageSize: bigint,
-  limits: Limits,
-): Steps<readonly Window[]> {
+/** All windows of the params; what the planner refuses is a fault of theirs. */
+function* windowsOf(params: Params, { alignment }: Plan, limits: Limits): Steps<readonly Window[]> {
+  const { machine, mtree, layout } = params;
   if (machine && mtree !== undefined) {
     throw invalidParams("mtree: contradicts machine; give the guest that runs, or the one that is planned");
   }
   if (!machine && mtree === undefined && layout === undefined) {
     throw invalidParams("layout: give windows here, or a machine, or an mtree");
   }
-  const windows = [
-    ...(machine ? yield* windowsFrom("machine", () => machineWindows(machine)) : []),
-    ...(mtree === undefined ? [] : yield* windowsFrom("mtree", () => parseMtree(mtree, pageSize))),
-    ...(layout ?? []),
-  ];
-  const count = windows.length;
-  refuseMoreThan(limits, "max-windows", count, `layout: ${count} windows in all`, FEWER_WINDOWS);
-  return windows;
-}
-
-/** What the planner refuses, as a fault of the member that says it. */
-function* windowsFrom(member: string, make: () => Window[] | Steps<Window[]>): Steps<Window[]> {
   try {
-    const made = make();
-    const windows = Array.isArray(made) ? made : yield* made;
-    if (windows.length > 0) return windows;
+    const windows = yield* guestWindows(params, alignment);
+    const count = windows.length;
+    refuseMoreThan(limits, "max-windows", count, `layout: ${count} windows in all`, FEWER_WINDOWS);
+    return windows;
   } catch (error) {
-    if (error instanceof RangeError) throw invalidParams(`${member}: ${error.message}`);
+    if (error instanceof RangeError) throw invalidParams(error.message);
     throw error;
   }
-  throw invalidParams(`${member}: no RAM in it`);
 }
 
 /** What the kernel is to keep usable. Rejects with JSONRPCErrorException -32602 for what it would refuse or misread */

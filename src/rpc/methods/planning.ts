@@ -170,8 +170,7 @@ export const explainRange = defineMethod({
   handler: async ({ start, last, causes, ...given }, call) => {
     const { host, slice } = call;
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
-    const { devices, ioas, hosts } = given;
-    const isAboutAll = devices === undefined && ioas === undefined && hosts === undefined;
+    const isAboutAll = Object.values(given).every((source) => source === undefined);
     const plan = isAboutAll
       ? await planForDevices(platformsOf(await host.devices(slice)), [], call)
       : await planFor(given, call);

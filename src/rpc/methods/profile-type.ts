@@ -1,10 +1,8 @@
 import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
+import { PROFILE_VERSION } from "../../plan/fleet/profile.ts";
 import { lazily } from "../lazily.ts";
 import { address, rangeList } from "../types.ts";
-
-/** The version of the form in which a host describes itself. */
-export const PROFILE_VERSION = 1 as const;
 
 /** A host's name, as it stands in causes. */
 export const hostName = z

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
+import { PROFILE_VERSION } from "../../plan/fleet/profile.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
@@ -11,7 +12,7 @@ import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../types.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
-import { hostName, PROFILE_VERSION } from "./profile-type.ts";
+import { hostName } from "./profile-type.ts";
 import { chosenDevices, type HostPlan, planForDevices, platformsOf, sources } from "./sources.ts";
 
 const NO_DEVICES = "devices: name at least one; left out, the member means every device of the host";

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { type CheckedLayout, type Window, windowFits } from "../../plan/layout.ts";
+import { type CheckedLayout, requiredFit, type Window } from "../../plan/layout.ts";
 import type { Machine } from "../../plan/machines.ts";
 import {
   deviceAtFault,
@@ -66,14 +66,14 @@ export async function remediesFor(
   const isFree = plan.blockers.length === 0;
   const fits = checked.fits && isFree;
   const remedies: Remedy[] = [];
-  if (!checked.fits && isFree && machine && requiredFit(layout, plan)) {
+  if (!checked.fits && isFree && machine && requiredFit(plan, layout)) {
     remedies.push(...(await call.slice.run(machineRemedies(machine, plan))));
   }
-  const physBits = machine && physBitsRemedy(machine, plan);
+  const physBits = fits && machine ? physBitsRemedy(machine, plan) : undefined;
   if (physBits) remedies.push(physBits);
   const without = fits ? undefined : await leavingOut(given, plan, checked, call);
   if (without) remedies.push(without);
-  const probe = probeRemedy(plan, { ...checked, fits });
+  const probe = isFree ? await call.slice.run(probeRemedy(plan, checked.windows)) : undefined;
   if (probe) remedies.push(probe);
   return remedies;
 }
@@ -88,12 +88,11 @@ async function leavingOut(
   const device = deviceAtFault(checked, blockers);
   if (device === undefined || !devices.includes(device)) return undefined;
   const rest = devices.filter((name) => name !== device);
-  if (rest.length === 0 && others.ioas === undefined && !others.hosts?.length) return undefined;
+  const isIoasAlone = rest.length === 0 && !others.hosts?.length;
+  if (isIoasAlone && others.ioas === undefined) return undefined;
   const plan = await planFor({ ...others, devices: rest }, call);
-  const helps = plan.blockers.length === 0 && requiredFit(checked.windows, plan);
+  // By itself it is exact, but for one that nothing is attached to.
+  if (isIoasAlone && !plan.exact) return undefined;
+  const helps = plan.blockers.length === 0 && requiredFit(plan, checked.windows);
   return helps ? withoutDevice(device) : undefined;
-}
-
-function requiredFit(windows: readonly Window[], plan: HostPlan): boolean {
-  return windows.every((window) => !window.required || windowFits(plan, window));
 }

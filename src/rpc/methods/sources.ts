@@ -61,7 +61,7 @@ export async function planFor(params: SourceParams, call: Call): Promise<HostPla
   const { slice } = call;
   const chosen = await chosenDevices(devices, call);
   const blockers = call.host.lastingBlockers(chosen);
-  const all: Source[] = ioas === undefined ? [] : [await spaceSource(context, ioas, chosen, call)];
+  const all = ioas === undefined ? [] : await spaceSources(context, ioas, chosen, call);
   all.push(...(await deviceSources(chosen, blockers, call)));
   for (const host of hosts) {
     const { allowed: list = [], exact = false, hint, ...rest } = toldOf(host);
@@ -151,20 +151,20 @@ async function deviceSources(
   );
 }
 
-/** `chosen`: the devices that are named beside it. */
-async function spaceSource(
+/** The IOAS, unless it restricts nothing. `chosen`: the devices that are named beside it. */
+async function spaceSources(
   context: string,
   id: number,
   chosen: readonly PlatformDevice[],
   call: Call,
-): Promise<Source> {
+): Promise<Source[]> {
   const ioas = call.host.anyIoas(context, id);
   const { ranges, alignment } = await call.host.allowed(ioas);
   const attached = await knownOf(call.host.attached(ioas), call);
   const source = await call.slice.run(ioasSource(ranges, alignment, attached));
-  const isEmpty = ioas.devices.size === 0 && source.claims.length === 0;
+  if (ioas.devices.size > 0 || source.claims.length > 0) return [source];
   // What nothing is attached to allows everything, and that is no promise to anybody.
-  return isEmpty && chosen.length === 0 ? { ...source, gap: { emptyIoas: id } } : source;
+  return chosen.length === 0 ? [{ ...source, gap: { emptyIoas: id } }] : [];
 }
 
 /** What is known of the devices, looked up while others go on. */

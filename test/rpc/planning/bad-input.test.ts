@@ -80,6 +80,7 @@ describe("planning refuses", () => {
     ["explain-range", { start: 0, last: 1, devices: [] }, "devices: give devices, an ioas or hosts"],
     ["query-host-profile", { devices: [] }, "devices: name at least one"],
     ["predict-allowed-ranges", { hosts: hostsNamed("aba") }, 'hosts[2].host: "a" stands there already'],
+    ["explain-range", { start: 0, last: 1, context: "nobody" }, "context: says nothing without an ioas"],
     ["explain-range", { start: 5, last: 4 }, "start lies above last"],
     ["explain-range", { start: 5 }, "last: this member is required"],
     ["find-free-range", {}, "size: this member is required"],

@@ -84,6 +84,15 @@ describe("an IOAS that nothing is attached to", () => {
     expect(kept).toMatchObject({ fits: true, enforced: true, ...unsure });
   });
 
+  it("says nothing of the alignment that the devices beside it will bring", async () => {
+    const client = hostWith({});
+    const { ioas } = await client.ask("create-ioas");
+    const ask = () => client.ask("predict-allowed-ranges", { ioas, devices: [NIC] });
+    expect(await ask()).toMatchObject({ "iova-alignment": null });
+    await client.ask("probe-device", { device: NIC });
+    expect(await ask()).toMatchObject({ "iova-alignment": "0x1000" });
+  });
+
   it("is no obstacle to what the devices beside it or in it promise", async () => {
     const client = hostWith({});
     const { ioas } = await client.ask("create-ioas");

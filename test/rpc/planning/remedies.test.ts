@@ -92,6 +92,18 @@ describe("a layout that does not fit is answered with what would", () => {
     expect(await client.ask("check-layout", { layout, devices: [NIC] })).toMatchObject({ fits: true });
   });
 
+  it("no device, when nothing but an IOAS that nothing is attached to would remain", async () => {
+    const region = { start: "0x40000000", last: "0x4fffffff", type: "reserved" };
+    const client = await hostWith({ gpu: { regions: [region] } });
+    const { ioas } = await client.ask("create-ioas");
+    const layout = [{ name: "ram", start: 0, size: "2G" }];
+    const ask = () => client.ask("check-layout", { layout, devices: [GPU], ioas });
+    expect(await ask()).toMatchObject({ fits: false, remedies: [] });
+    await client.ask("hold-device", { device: NIC });
+    await client.ask("attach-device", { device: NIC, ioas });
+    expect(kinds(await ask())).toEqual(["without-device"]);
+  });
+
   it("nothing of the machine, when a window of one's own does not fit", async () => {
     const client = await amdHost();
     const machine = { type: "q35", memory: 1.5 * TiB };
@@ -115,6 +127,21 @@ describe("phys-bits are limited to what the IOMMU translates", () => {
       detail: expect.stringContaining("host-phys-bits-limit=39"),
     });
     expect((await ask(39)).remedies).toEqual([]);
+  });
+
+  it("unless something else keeps it from fitting", async () => {
+    const layout = [{ name: "bar", start: "0xfee00000", size: "1M" }];
+    const nic = { regions: [{ start: "0xfee00000", last: "0xfeefffff", type: "msi" }] };
+    const blocked = { regions: [{ start: "0xbdf6e000", last: "0xbdf84fff", type: "direct" }] };
+    const client = await hostWith({ iommu, nic, gpu: blocked, probed: [NIC] });
+    const guest = { machine: { ...machine, "phys-bits": 46, memory: "1G" } };
+    for (const params of [
+      { ...guest, layout, devices: [NIC] },
+      { ...guest, devices: [GPU] },
+    ]) {
+      expect(await client.ask("check-layout", params)).toMatchObject({ fits: false, remedies: [] });
+    }
+    expect(kinds(await client.ask("check-layout", { ...guest, devices: [NIC] }))).toEqual(["phys-bits"]);
   });
 
   it("unless QEMU would refuse the guest for it", async () => {
@@ -142,10 +169,37 @@ describe("a probe is offered", () => {
   it("when what is in the way may be a sibling's, and then it fits", async () => {
     const region = { start: "0x1000", last: "0x1fff", type: "reserved" };
     const client = await hostWith({ nic: { group: 1, regions: [region] }, gpu: { group: 1 }, probed: [] });
-    const ask = () => client.ask("check-layout", { layout, devices: [GPU] });
+    const ask = (causes = true) => client.ask("check-layout", { layout, devices: [GPU], causes });
     expect(await ask()).toMatchObject({ fits: false, remedies: [{ kind: "probe", devices: [GPU] }] });
+    expect(kinds(await ask(false))).toEqual(["probe"]);
     await client.ask("probe-device", { device: GPU });
     expect(await ask()).toMatchObject({ fits: true, remedies: [] });
+  });
+
+  it("not when something is in the way that it cannot refute", async () => {
+    const region = { start: "0x1000", last: "0x1fff", type: "reserved" };
+    const client = await hostWith({ nic: { regions: [region] }, probed: [] });
+    const ask = (params: object) => client.ask("check-layout", { layout, devices: [NIC], ...params });
+    expect(await ask({})).toMatchObject({ fits: false, exact: false, remedies: [] });
+    const hosts = [{ host: "a", allowed: [], exact: true }];
+    expect(await ask({ devices: [GPU], hosts })).toMatchObject({ fits: false, exact: false, remedies: [] });
+  });
+
+  it("not beside a device that no guest can have", async () => {
+    const rmrr = { start: "0xbdf6e000", last: "0xbdf84fff", type: "direct" };
+    const client = await hostWith({ gpu: { regions: [rmrr] }, probed: [] });
+    const answer = await client.ask("check-layout", { layout, devices: [NIC, GPU] });
+    expect(kinds(answer)).toEqual(["without-device"]);
+    expect(answer.hint).toContain("probe-device");
+  });
+
+  it("whatever becomes of a window that the guest can do without", async () => {
+    const region = { start: "0x1000", last: "0x1fff", type: "reserved" };
+    const client = await hostWith({ nic: { regions: [region] }, probed: [] });
+    const optional = layout.map((window) => ({ ...window, required: false }));
+    const answer = await client.ask("check-layout", { layout: optional, devices: [NIC] });
+    expect(answer).toMatchObject({ fits: true, windows: [{ fits: false }] });
+    expect(kinds(answer)).toEqual(["probe"]);
   });
 });
 
