@@ -95,6 +95,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     await metrics.close();
     // Whether there will be a next process only systemd knows: if not, it closes what it has kept, and that is the end of it.
     await server.close(() => (service ? host.leave() : host.close()));
+    supervision?.close();
     log.info("closed");
     end(0);
   });
