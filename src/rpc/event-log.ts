@@ -88,9 +88,15 @@ export class EventLog {
     return { sequence: this.#sequence, timestamp: { seconds, microseconds: microseconds % 1_000_000 } };
   }
 
-  /** The events behind `sequence`, oldest first; of those that are remembered. */
+  /** The events behind `sequence`, oldest first; of those that are remembered when each is taken. */
   *after(sequence: number): Generator<LoggedEvent, void, undefined> {
-    for (let i = this.#indexAfter(sequence); i < this.#entries.length; i++) yield this.#entries[i] as Entry;
+    for (let last = sequence; ; ) {
+      // Not counted on from the last: meanwhile events may have been added, and others forgotten.
+      const entry = this.#entries[this.#indexAfter(last)];
+      if (!entry) return;
+      last = entry.sequence;
+      yield entry;
+    }
   }
 
   /** Bytes of the events behind `sequence`, as JSON-RPC's params. */

@@ -28,6 +28,20 @@ describe("EventLog", () => {
     ]);
   });
 
+  it("gives who takes its events one by one all that are remembered when it takes them, whatever is added meanwhile", () => {
+    for (const added of [3, 2000, 5000]) {
+      const log = logOf({ "event-history": 1500 });
+      for (let i = 0; i < 1500; i++) log.add("A", {});
+      const events = log.after(0);
+      const taken = Array.from({ length: 10 }, () => events.next().value?.sequence as number);
+      for (let i = 0; i < added; i++) log.add("A", {});
+      for (const { sequence } of events) taken.push(sequence);
+      const first = Math.max(11, log.oldest);
+      const rest = Array.from({ length: log.sequence - first + 1 }, (_, i) => first + i);
+      expect(taken).toEqual([...Array.from({ length: 10 }, (_, i) => i + 1), ...rest]);
+    }
+  });
+
   it("keeps nothing of what it has forgotten", async () => {
     const log = logOf({ "event-history": 2 });
     const added = Array.from({ length: 5 }, () => new WeakRef(log.add("A", {}).params));
