@@ -85,7 +85,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     slices,
     courier: door.courier,
   });
-  const metrics = new MetricsServer(door.access, () => server.metrics());
+  const metrics = new MetricsServer(door.access, () => server.metrics(), log);
   const listening = listenAll({ server, metrics }, options, door, sockets);
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
