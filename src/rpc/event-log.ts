@@ -14,8 +14,8 @@ interface Entry extends LoggedEvent {
 }
 
 /** Events on their way, as whole lines. */
-export interface Piece {
-  readonly lines: Buffer;
+export interface Lines<T extends string | Buffer> {
+  readonly lines: T;
   /** The sequence of the last event that was looked at. */
   readonly last: number;
 }
@@ -32,7 +32,7 @@ export class EventLog {
   #first = 0;
   #sequence: number;
   /** Of the present end; another event makes them all longer. */
-  readonly #pieces = new Map<string, Piece>();
+  readonly #pieces = new Map<string, Lines<Buffer>>();
 
   /** `now`: the wall clock in milliseconds. */
   constructor(limits: Limits, now: () => number) {
@@ -108,12 +108,14 @@ export class EventLog {
 
   /**
    * The lines of about so many bytes of events behind `sequence`, and the last event that they cover. `names`: only of
-   * these; null: of all, and then all who are at the same place share the same bytes.
+   * these; null: of all.
    */
-  piece(sequence: number, dialect: EventWording, bytes: number, names: ReadonlySet<string> | null): Piece {
-    const place = `${dialect.name} ${sequence} ${bytes}`;
-    const shared = names === null ? this.#pieces.get(place) : undefined;
-    if (shared) return shared;
+  lines(
+    sequence: number,
+    dialect: EventWording,
+    bytes: number,
+    names: ReadonlySet<string> | null,
+  ): Lines<string> {
     let lines = "";
     let last = sequence;
     for (const event of this.after(sequence)) {
@@ -121,6 +123,20 @@ export class EventLog {
       if (names?.has(event.method) ?? true) lines += this.#line(event as Entry, dialect);
       if (lines.length >= bytes) break;
     }
+    return { lines, last };
+  }
+
+  /** The same as bytes. Of all events, all who are at the same place share them. */
+  piece(
+    sequence: number,
+    dialect: EventWording,
+    bytes: number,
+    names: ReadonlySet<string> | null,
+  ): Lines<Buffer> {
+    const place = `${dialect.name} ${sequence} ${bytes}`;
+    const shared = names === null ? this.#pieces.get(place) : undefined;
+    if (shared) return shared;
+    const { lines, last } = this.lines(sequence, dialect, bytes, names);
     const piece = { lines: Buffer.from(lines), last };
     if (names === null) this.#pieces.set(place, piece);
     return piece;

@@ -51,15 +51,15 @@ export class Subscription {
     this.#state = "ended";
   }
 
-  /** All that the client has not been sent, whether or not it has taken what it was; undefined: nothing. */
-  takeAll(): string | undefined {
-    if (this.#state === "waits for its answer" || this.#state === "ended") return undefined;
-    const lost = this.#skipLost();
-    const { dialect } = this.#connection;
-    const { lines, last } = this.#log.piece(this.#sequence, dialect, Number.POSITIVE_INFINITY, this.#names);
-    this.#sequence = last;
-    const all = (lost > 0 ? this.#confession(lost) : "") + lines.toString();
-    return all === "" ? undefined : all;
+  /** All that the client has not been sent, whether or not it has taken what it was: piece by piece, each without its end. */
+  *takeAll(): Generator<string, void, undefined> {
+    for (const { sequence } = this.#log; this.#isUnderWay && this.#sequence < sequence; ) {
+      const lost = this.#skipLost();
+      if (lost > 0) yield this.#confession(lost);
+      const { lines, last } = this.#log.lines(this.#sequence, this.#connection.dialect, PIECE, this.#names);
+      this.#sequence = last;
+      if (lines !== "") yield lines.slice(0, -1);
+    }
   }
 
   /** Sends a piece, if the client has taken the last one; the rest when it has taken that. */
@@ -77,10 +77,14 @@ export class Subscription {
     });
   }
 
+  get #isUnderWay(): boolean {
+    return this.#state === "reads" || this.#state === "waits for the client";
+  }
+
   #sendPiece(): void {
     const lost = this.#skipLost();
     if (lost > 0) {
-      this.#connection.deliver(Buffer.from(this.#confession(lost)));
+      this.#connection.deliver(Buffer.from(`${this.#confession(lost)}\n`));
       return;
     }
     const { dialect } = this.#connection;
@@ -104,6 +108,6 @@ export class Subscription {
   #confession(count: number): string {
     const params = { count, ...this.#log.stamp() };
     const event = { method: "EVENTS_LOST", params, text: JSON.stringify(params) };
-    return `${this.#connection.dialect.event(event)}\n`;
+    return this.#connection.dialect.event(event);
   }
 }

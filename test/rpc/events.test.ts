@@ -113,8 +113,7 @@ function setUp(limits: Partial<Limits> = {}) {
       const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
       const answer = JSON.parse(whole((await rpc.answer(line, call, () => {})) ?? ""));
       // As a session does: first the events that the request has caused, then the answer.
-      const before = events.takeFor(connection);
-      if (before !== undefined) connection.deliver(before);
+      for (const lines of events.takeFor(connection)) connection.deliver(lines);
       connection.answered();
       // Others get theirs within a turn of the event loop.
       for (let turn = 0; turn < 2; turn++) await nextTurn();
@@ -316,6 +315,21 @@ describe("a subscriber that does not read", () => {
     const { ioas, sequence } = await slow.ask("subscribe");
     expect(ioas).toHaveLength(5);
     expect(sequence).toBe(5);
+  });
+
+  it("gets what it is owed before an answer in pieces, however much that is", async () => {
+    const { connect, events } = setUp();
+    const { connection, ask } = connect();
+    await ask("subscribe");
+    connection.isReady = false;
+    for (let i = 0; i < 3000; i++) events.publish({ event: "CONTEXT_HANDED_OVER", context: "c".repeat(64) });
+    for (const lines of events.takeFor(connection)) {
+      expect(lines.length).toBeLessThan(10_000);
+      connection.deliver(lines);
+    }
+    const sequences = connection.messages.map(({ params }) => params.sequence);
+    expect(sequences).toEqual(Array.from({ length: 3000 }, (_, index) => index + 1));
+    expect([...events.takeFor(connection)]).toEqual([]);
   });
 
   it("delays nobody and loses nothing for others", async () => {
