@@ -16,6 +16,8 @@ interface Entry extends LoggedEvent {
 /** Events on their way, as whole lines. */
 export interface Lines<T extends string | Buffer> {
   readonly lines: T;
+  /** How many they are. */
+  readonly count: number;
   /** The sequence of the last event that was looked at. */
   readonly last: number;
 }
@@ -31,6 +33,8 @@ export class EventLog {
   #entries: (Entry | undefined)[] = [];
   #first = 0;
   #sequence: number;
+  /** How many events there have been of each name, the forgotten ones among them. */
+  readonly #counts = new Map<string, number>();
   /** Of the present end; another event makes them all longer. */
   readonly #pieces = new Map<string, Lines<Buffer>>();
 
@@ -71,6 +75,7 @@ export class EventLog {
     const end = (this.#entries.at(-1)?.end ?? 0) + text.length;
     const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
     this.#entries.push(entry);
+    this.#counts.set(method, (this.#counts.get(method) ?? 0) + 1);
     this.#pieces.clear();
     while (this.#isTooMuch()) this.#entries[this.#first++] = undefined;
     // Forgetting from the front costs the length of the rest: not each time.
@@ -79,6 +84,13 @@ export class EventLog {
       this.#first = 0;
     }
     return entry;
+  }
+
+  /** How many events of these names have been added or taken over, the forgotten ones among them; null: of all. */
+  count(names: ReadonlySet<string> | null): number {
+    let count = 0;
+    for (const [name, each] of this.#counts) if (names?.has(name) ?? true) count += each;
+    return count;
   }
 
   /** What every event carries; of the last one. */
@@ -117,13 +129,16 @@ export class EventLog {
     names: ReadonlySet<string> | null,
   ): Lines<string> {
     let lines = "";
+    let count = 0;
     let last = sequence;
     for (const event of this.after(sequence)) {
       last = event.sequence;
-      if (names?.has(event.method) ?? true) lines += this.#line(event as Entry, dialect);
+      if (!(names?.has(event.method) ?? true)) continue;
+      lines += this.#line(event as Entry, dialect);
+      count++;
       if (lines.length >= bytes) break;
     }
-    return { lines, last };
+    return { lines, count, last };
   }
 
   /** The same as bytes. Of all events, all who are at the same place share them. */
@@ -136,8 +151,8 @@ export class EventLog {
     const place = `${dialect.name} ${sequence} ${bytes}`;
     const shared = names === null ? this.#pieces.get(place) : undefined;
     if (shared) return shared;
-    const { lines, last } = this.lines(sequence, dialect, bytes, names);
-    const piece = { lines: Buffer.from(lines), last };
+    const read = this.lines(sequence, dialect, bytes, names);
+    const piece = { ...read, lines: Buffer.from(read.lines) };
     if (names === null) this.#pieces.set(place, piece);
     return piece;
   }

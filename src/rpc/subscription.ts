@@ -1,6 +1,6 @@
 import type { Limits } from "../limits.ts";
 import type { Subscriber } from "./connection.ts";
-import type { EventLog } from "./event-log.ts";
+import type { EventLog, Lines } from "./event-log.ts";
 
 /** Bytes that a client is sent at a time: what it has not taken is kept for it alone. */
 const PIECE = 4 * 1024;
@@ -21,6 +21,8 @@ export class Subscription {
   readonly #told: Told;
   /** The last event that it is past. */
   #sequence: number;
+  /** How many of its events it is past, as the log counts them. */
+  #passed: number;
   #state: "waits for its answer" | "reads" | "waits for the client" | "ended" = "waits for its answer";
 
   /** `names`: only these events; undefined: all. `since`: the first event is the one behind. */
@@ -37,6 +39,8 @@ export class Subscription {
     this.#limits = limits;
     this.#names = names ? new Set(names) : null;
     this.#sequence = since;
+    this.#passed = log.count(this.#names);
+    for (const { method } of log.after(since)) if (this.#names?.has(method) ?? true) this.#passed--;
     this.#told = told;
   }
 
@@ -56,8 +60,8 @@ export class Subscription {
     for (const { sequence } = this.#log; this.#isUnderWay && this.#sequence < sequence; ) {
       const lost = this.#skipLost();
       if (lost > 0) yield this.#confession(lost);
-      const { lines, last } = this.#log.lines(this.#sequence, this.#connection.dialect, PIECE, this.#names);
-      this.#sequence = last;
+      const { dialect } = this.#connection;
+      const lines = this.#pass(this.#log.lines(this.#sequence, dialect, PIECE, this.#names));
       if (lines !== "") yield lines.slice(0, -1);
     }
   }
@@ -88,18 +92,22 @@ export class Subscription {
       return;
     }
     const { dialect } = this.#connection;
-    const { lines, last } = this.#log.piece(this.#sequence, dialect, PIECE, this.#names);
-    this.#sequence = last;
+    const lines = this.#pass(this.#log.piece(this.#sequence, dialect, PIECE, this.#names));
     if (lines.length > 0) this.#connection.deliver(lines);
+  }
+
+  #pass<T extends string | Buffer>({ lines, count, last }: Lines<T>): T {
+    this.#sequence = last;
+    this.#passed += count;
+    return lines;
   }
 
   /** Of whom waits for more than it may, or for what is forgotten, all are lost. Returns how many. */
   #skipLost(): number {
     const isForgotten = this.#sequence + 1 < this.#log.oldest;
     if (!isForgotten && this.#log.bytesAfter(this.#sequence) <= this.#limits["max-queue"]) return 0;
-    const forgotten = Math.max(0, this.#log.oldest - 1 - this.#sequence);
-    let lost = forgotten;
-    for (const { method } of this.#log.after(this.#sequence)) if (this.#names?.has(method) ?? true) lost++;
+    const lost = this.#log.count(this.#names) - this.#passed;
+    this.#passed += lost;
     this.#sequence = this.#log.sequence;
     this.#told.lost(lost);
     return lost;

@@ -74,6 +74,8 @@ describe("EventLog", () => {
             behind.map(({ sequence, text }) => ({ sequence, text })),
           );
           expect(log.bytesAfter(since)).toBe(behind.reduce((sum, { text }) => sum + text.length, 0));
+          expect(log.count(null)).toBe(events.length);
+          expect(log.count(new Set(["A"]))).toBe(events.filter(({ method }) => method === "A").length);
           for (const dialect of [jsonRpc, qmp()]) {
             for (const names of [null, new Set(["A"])]) {
               const wanted = behind.filter(({ method }) => names?.has(method) ?? true);

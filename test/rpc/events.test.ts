@@ -317,6 +317,33 @@ describe("a subscriber that does not read", () => {
     expect(sequence).toBe(5);
   });
 
+  it("is told of those events alone that it has asked for, also where others are forgotten with them", async () => {
+    const { connect, events } = setUp({ "event-history": 4 });
+    const actor = connect();
+    await actor.ask("create-context", { context: "a" });
+    await actor.ask("create-ioas", { context: "a" });
+    const { instance } = events;
+    const subscriber = async (names: string[]) => {
+      const each = connect();
+      await each.ask("subscribe", { events: names, since: { instance, sequence: 0 } });
+      each.connection.isReady = false;
+      return each.connection;
+    };
+    const some = await subscriber(["IOAS_CREATED"]);
+    const none = await subscriber(["DEVICE_HELD"]);
+    await actor.ask("create-ioas", { context: "a" });
+    for (const context of ["b", "c", "d", "e", "f"]) await actor.ask("create-context", { context });
+    await actor.ask("create-ioas", { context: "a" });
+    for (const connection of [some, none]) connection.drain();
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
+    expect(some.messages.map(({ method, params }) => [method, params.count])).toEqual([
+      ["IOAS_CREATED", undefined],
+      ["EVENTS_LOST", 2],
+    ]);
+    expect(none.messages).toEqual([]);
+    expect(events.lost).toBe(2);
+  });
+
   it("gets what it is owed before an answer in pieces, however much that is", async () => {
     const { connect, events } = setUp();
     const { connection, ask } = connect();
