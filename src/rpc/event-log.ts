@@ -9,7 +9,8 @@ export interface LoggedEvent extends WireEvent {
 interface Entry extends LoggedEvent {
   /** Its line in each dialect that it was asked for in. */
   readonly lines: Map<string, string>;
-  /** Bytes of all events up to this one, since the beginning. */
+  /** Bytes of all events since the beginning, without this one and with it. */
+  readonly begin: number;
   readonly end: number;
 }
 
@@ -72,9 +73,10 @@ export class EventLog {
   }
 
   #keep(method: string, stamped: WireEvent["params"], text: string): LoggedEvent {
-    const end = (this.#entries.at(-1)?.end ?? 0) + text.length;
-    const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
-    this.#entries.push(entry);
+    const begin = this.#entries.at(-1)?.end ?? 0;
+    const end = begin + Buffer.byteLength(text);
+    const event = { method, params: stamped, text, sequence: this.#sequence };
+    this.#entries.push({ ...event, lines: new Map(), begin, end });
     this.#counts.set(method, (this.#counts.get(method) ?? 0) + 1);
     this.#pieces.clear();
     while (this.#isTooMuch()) this.#entries[this.#first++] = undefined;
@@ -83,7 +85,7 @@ export class EventLog {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
-    return entry;
+    return event;
   }
 
   /** How many events of these names have been added or taken over, the forgotten ones among them; null: of all. */
@@ -115,7 +117,7 @@ export class EventLog {
   bytesAfter(sequence: number): number {
     const index = this.#indexAfter(sequence);
     const last = this.#entries.at(-1);
-    return last && index < this.#entries.length ? last.end - this.#endBefore(index) : 0;
+    return last ? last.end - (this.#entries[index]?.begin ?? last.end) : 0;
   }
 
   /**
@@ -167,13 +169,8 @@ export class EventLog {
 
   #isTooMuch(): boolean {
     const count = this.#entries.length - this.#first;
-    const bytes = (this.#entries.at(-1)?.end ?? 0) - this.#endBefore(this.#first);
+    const bytes = (this.#entries.at(-1)?.end ?? 0) - (this.#entries[this.#first]?.begin ?? 0);
     return count > this.#limits["event-history"] || bytes > this.#limits["max-event-history"];
-  }
-
-  #endBefore(index: number): number {
-    const entry = this.#entries[index];
-    return entry ? entry.end - entry.text.length : 0;
   }
 
   #indexAfter(sequence: number): number {
