@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
@@ -70,9 +71,14 @@ export function parseOptions(
     ...(config === undefined ? {} : decode(readConfig(config as string, problems), `${config}: `, problems)),
     ...decode(Object.fromEntries(Object.entries(given).map(fromText)), "--", problems),
   };
-  if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  const refuse = () => {
+    if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  };
+  refuse();
   if (capture && !check) return { errand: "capture", ...toHostChoice(values) };
   const socket = values.socket ?? defaultSocket(environment, uid);
+  problems.push(...sharedPaths({ ...values, socket }));
+  refuse();
   return check ? "check-config" : toOptions({ ...values, socket, config });
 }
 
@@ -103,7 +109,8 @@ function readConfig(path: string, problems: string[]): Given {
     if (!statSync(path).isFile()) throw new Error("is no regular file");
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    problems.push(`${path}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    problems.push(`${path}: ${code === "ENOENT" ? "there is no such file" : message}`);
     return {};
   }
 }
@@ -126,6 +133,20 @@ function whole(issue: z.core.$ZodRawIssue): string | undefined {
 /** `control-group[1] `; nothing for the whole. */
 function pathOf(path: readonly PropertyKey[]): string {
   return path.length === 0 ? "" : `${path.map((key, at) => (at === 0 ? key : `[${String(key)}]`)).join("")} `;
+}
+
+/** Each socket needs a path of its own. */
+function sharedPaths(values: Given): string[] {
+  const names = new Map<string, string>();
+  return ["socket", "qmp-socket", "metrics-socket"].flatMap((name) => {
+    if (values[name] === undefined) return [];
+    const path = resolve(values[name] as string);
+    const other = names.get(path);
+    names.set(path, name);
+    return other === undefined
+      ? []
+      : `--${name} and --${other} are one path, and each needs its own: ${path}`;
+  });
 }
 
 function toOptions(values: Given): Options {

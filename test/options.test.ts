@@ -97,6 +97,16 @@ describe("the command line", () => {
     }
   });
 
+  it.each([
+    [["--socket", "/a/s", "--qmp-socket", "/a/s"], "--qmp-socket and --socket are one path"],
+    [["--socket", "/a/s", "--metrics-socket", "/a/../a/s"], "--metrics-socket and --socket are one path"],
+    [["--qmp-socket", "s", "--metrics-socket", "./s"], "--metrics-socket and --qmp-socket are one path"],
+    [["--qmp-socket", "/run/iovad/iovad.sock"], "--qmp-socket and --socket are one path"],
+  ])("refuses one path for two sockets: %s", (args, message) => {
+    expect(() => parse(...args)).toThrow(UsageError);
+    expect(problems(...args)).toEqual([expect.stringContaining(message)]);
+  });
+
   it("names everybody that does not exist", () => {
     expect(problems("--control-user", "nobody-at-all", "--observe-group", "no-such-group")).toEqual([
       '--control-user[0] names no user: "nobody-at-all" is not in /etc/passwd; a number needs no entry there',
@@ -172,7 +182,7 @@ describe("a config file", () => {
   });
 
   it.each([
-    ["is missing", () => join(directory, "missing"), "ENOENT"],
+    ["is missing", () => join(directory, "missing"), ": there is no such file"],
     ["is a directory", () => directory, "is no regular file"],
     ["is no JSON", () => config("{"), "JSON"],
     ["is empty", () => config(""), "JSON"],
