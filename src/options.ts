@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
-import { faultOf } from "./command-line.ts";
+import { faultOf, joinValues } from "./command-line.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { CONFIG, ERRANDS, type Errand, LEASE_GRACE, SETTINGS, type Setting } from "./settings.ts";
 
@@ -85,16 +85,14 @@ export function parseOptions(
 function parse(args: readonly string[]): Given {
   const option = ({ name, many }: Pick<Setting, "name" | "many">) =>
     [name, { type: "string", ...(many ? { multiple: true } : {}) }] as const;
+  const options = {
+    ...Object.fromEntries([...SETTINGS, CONFIG].map(option)),
+    ...Object.fromEntries(Object.keys(ERRANDS).map((name) => [name, { type: "boolean" }] as const)),
+  };
   try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...Object.fromEntries([...SETTINGS, CONFIG].map(option)),
-        ...Object.fromEntries(Object.keys(ERRANDS).map((name) => [name, { type: "boolean" }] as const)),
-      },
-    }).values;
+    return parseArgs({ args: joinValues(args, (name) => NUMBERS.has(name), /^-\d/), options }).values;
   } catch (error) {
-    throw new UsageError([faultOf(error)]);
+    throw new UsageError([faultOf(error, Object.keys(options))]);
   }
 }
 

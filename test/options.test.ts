@@ -47,12 +47,14 @@ describe("the command line", () => {
   });
 
   it.each([
-    ["an option that does not exist", ["--sokcet", "x"], "--sokcet"],
+    ["an option that does not exist", ["--sokcet", "x"], "no option --sokcet; did you mean --socket?"],
+    ["an option that is like none", ["--quux"], "Unknown option '--quux'; try --help"],
     ["an option without its value", ["--socket"], "--socket"],
     ["an argument that belongs to no option", ["now"], "now"],
     ["a log level that does not exist", ["--log-level", "loud"], "--log-level takes one of trace"],
     ["a request size that is no number", ["--max-request", "1MB"], "--max-request takes a whole number"],
     ["a request size too small to be useful", ["--max-request", "1"], "--max-request takes a whole number"],
+    ["a negative number", ["--max-request", "-1"], "--max-request takes a whole number from 1024 to"],
     ["no connections", ["--max-connections", "0"], "--max-connections takes a whole number"],
     ["an ioctl of another driver", ["--resv-iova-ranges-ioctl", "0x5401"], "from 0x3b80"],
     [
