@@ -175,6 +175,12 @@ describe("a config file", () => {
     ]);
   });
 
+  it("is told of an ioctl's number by an example that would do", () => {
+    const [problem = ""] = problems("--config", config({ "resv-iova-ranges-ioctl": 0x3bb0 }));
+    const example = /as in "(0x[0-9a-f]+)"/.exec(problem)?.[1] as string;
+    expect(parse("--resv-iova-ranges-ioctl", example).resvIovaRangesIoctl).toBe(Number(example));
+  });
+
   it("and the command line are checked together", () => {
     const path = config({ "max-batch": 0 });
     expect(problems("--config", path, "--max-contexts", "0")).toEqual([
