@@ -175,6 +175,25 @@ function toOptions(values: Given): Options {
   };
 }
 
+/** What is looked at when the daemon starts, and never again, with the names of the settings. */
+const AT_START: Readonly<
+  Record<Exclude<keyof Options, "errand" | "config" | "logLevel" | "access" | "limits">, string>
+> = {
+  socket: "socket",
+  qmpSocket: "qmp-socket",
+  metricsSocket: "metrics-socket",
+  simulate: "simulate",
+  leaseGrace: "lease-grace",
+  resvIovaRangesIoctl: "resv-iova-ranges-ioctl",
+};
+
+/** The settings that take effect with a restart, of those that differ. */
+export function waitingForRestart(running: Options, asked: Options): string[] {
+  return Object.entries(AT_START).flatMap(([key, name]) =>
+    running[key as keyof Options] === asked[key as keyof Options] ? [] : name,
+  );
+}
+
 function toHostChoice({ simulate, "resv-iova-ranges-ioctl": ioctl }: Given): HostChoice {
   return {
     ...(simulate === undefined ? {} : { simulate: simulate as string }),

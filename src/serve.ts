@@ -10,7 +10,7 @@ import type { Limits } from "./limits.ts";
 import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
 import { openKernel } from "./open-kernel.ts";
-import { type Options, UsageError } from "./options.ts";
+import { type Options, UsageError, waitingForRestart } from "./options.ts";
 import { Meters } from "./rpc/daemon-metrics.ts";
 import { qmp } from "./rpc/dialects/qmp.ts";
 import { EventHub } from "./rpc/event-hub.ts";
@@ -101,7 +101,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     end(0);
   });
   await listening;
-  const reload = rereading(reread, log, limits, door.admitBy);
+  const reload = rereading(options, reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);
   const { socket, qmpSocket, metricsSocket } = options;
@@ -217,6 +217,7 @@ async function credentials(isSimulated: boolean, uid: number, log: Logger) {
 
 /** What SIGHUP does: it reads the config file again; a faulty one changes nothing. */
 function rereading(
+  running: Options,
   reread: () => Options,
   log: Logger,
   limits: Limits,
@@ -224,10 +225,13 @@ function rereading(
 ): () => void {
   return () => {
     try {
-      const { logLevel, access, limits: now, config } = reread();
+      const asked = reread();
+      const { logLevel, access, limits: now, config } = asked;
       Object.assign(limits, now);
       admitBy(access);
       log.level = logLevel;
+      const options = waitingForRestart(running, asked);
+      if (options.length > 0) log.warn({ options }, "these options take effect with the next start");
       log.info({ config }, config ? "configuration read again" : "there is no --config to read again");
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
