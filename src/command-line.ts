@@ -18,8 +18,8 @@ export function complain(
 }
 
 /**
- * The same arguments; what looks like an option, and is the value of one, stands in one word with it, as parseArgs wants it.
- * `takesValue`: whether the option of a name does; `value`: what no option is called.
+ * The same arguments; what looks like an option, and is the value of one, stands in one word with it, as parseArgs wants
+ * it. `takesValue`: whether the option of a name does; `value`: what no option is called.
  */
 export function joinValues(
   args: readonly string[],
@@ -38,7 +38,8 @@ export function joinValues(
 
 /**
  * What is wrong with a command line, from what parseArgs has thrown: Node explains over several sentences, the first says
- * it, and one how to give an argument that begins with a dash. `options`: names that an unknown one may have been meant for.
+ * it, and one how to give an argument that begins with a dash. `options`: names that an unknown one may have been meant
+ * for.
  */
 export function faultOf(error: unknown, options: Iterable<string> = []): string {
   const { message } = error as Error;

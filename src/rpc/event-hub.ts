@@ -122,7 +122,7 @@ export class EventHub {
     this.#forget.delete(connection);
   }
 
-  /** What the connection has to be sent before the answer to a request of its own: lines, a few at a time, each time without their end. */
+  /** What the connection is to be sent before the answer to its request: some lines at a time, without their end. */
   takeFor(connection: Subscriber): Iterable<string> {
     return this.#subscriptions.get(connection)?.takeAll() ?? [];
   }

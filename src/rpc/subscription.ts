@@ -55,7 +55,9 @@ export class Subscription {
     this.#state = "ended";
   }
 
-  /** All that the client has not been sent, whether or not it has taken what it was: piece by piece, each without its end. */
+  /**
+   * All that the client has not been sent, whether or not it has taken what it was: some lines at a time, without their end.
+   */
   *takeAll(): Generator<string, void, undefined> {
     for (const { sequence } = this.#log; this.#isUnderWay && this.#sequence < sequence; ) {
       const lost = this.#skipLost();

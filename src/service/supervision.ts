@@ -60,7 +60,7 @@ export class Supervision {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
-  /** Waits for room, for nothing makes up for such a notice; what it tells of goes on also when nobody takes it any more. */
+  /** Waits for room, for nothing makes up for such a notice. What it tells of goes on also when nobody takes it any more. */
   #tell(notice: string): void {
     try {
       this.#notices.send(notice);

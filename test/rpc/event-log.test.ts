@@ -32,7 +32,7 @@ describe("EventLog", () => {
     ]);
   });
 
-  it("gives who takes its events one by one all that are remembered when it takes them, whatever is added meanwhile", () => {
+  it("gives who takes its events one by one all that are remembered then, whatever is added meanwhile", () => {
     for (const added of [3, 2000, 5000]) {
       const log = logOf({ "event-history": 1500 });
       for (let i = 0; i < 1500; i++) log.add("A", {});
