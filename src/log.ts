@@ -11,6 +11,8 @@ export function logChanges(log: Logger): Observer {
     if (change.event === "PREDICTION_MISSED")
       log.warn(fields(change), "the kernel's answer was not predicted");
     else if (change.event === "LOOK_FAILED") log.warn(fields(change), "sysfs cannot be read");
+    else if (change.event === "RESV_IOCTL_UNKNOWN")
+      log.warn(fields(change), "the kernel does not know the ioctl of --resv-iova-ranges-ioctl");
     else if (change.event === "RESTARTED" && change.lost.length > 0)
       log.error(fields(change), "some of what an earlier process held could not be taken over");
     else if (change.event === "ALLOWED_RANGES_CHANGED") log.debug(fields(change), change.event);

@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import * as z from "zod";
 import type { AccessRules } from "./access/policy.ts";
-import { faultOf } from "./command-line.ts";
+import { faultOf, joinValues } from "./command-line.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { CONFIG, ERRANDS, type Errand, LEASE_GRACE, SETTINGS, type Setting } from "./settings.ts";
 
@@ -70,25 +71,28 @@ export function parseOptions(
     ...(config === undefined ? {} : decode(readConfig(config as string, problems), `${config}: `, problems)),
     ...decode(Object.fromEntries(Object.entries(given).map(fromText)), "--", problems),
   };
-  if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  const refuse = () => {
+    if (problems.length > 0) throw new UsageError(check ? problems : [problems.join("; ")]);
+  };
+  refuse();
   if (capture && !check) return { errand: "capture", ...toHostChoice(values) };
   const socket = values.socket ?? defaultSocket(environment, uid);
+  problems.push(...sharedPaths({ ...values, socket }));
+  refuse();
   return check ? "check-config" : toOptions({ ...values, socket, config });
 }
 
 function parse(args: readonly string[]): Given {
   const option = ({ name, many }: Pick<Setting, "name" | "many">) =>
     [name, { type: "string", ...(many ? { multiple: true } : {}) }] as const;
+  const options = {
+    ...Object.fromEntries([...SETTINGS, CONFIG].map(option)),
+    ...Object.fromEntries(Object.keys(ERRANDS).map((name) => [name, { type: "boolean" }] as const)),
+  };
   try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...Object.fromEntries([...SETTINGS, CONFIG].map(option)),
-        ...Object.fromEntries(Object.keys(ERRANDS).map((name) => [name, { type: "boolean" }] as const)),
-      },
-    }).values;
+    return parseArgs({ args: joinValues(args, (name) => NUMBERS.has(name), /^-\d/), options }).values;
   } catch (error) {
-    throw new UsageError([faultOf(error)]);
+    throw new UsageError([faultOf(error, Object.keys(options))]);
   }
 }
 
@@ -103,7 +107,8 @@ function readConfig(path: string, problems: string[]): Given {
     if (!statSync(path).isFile()) throw new Error("is no regular file");
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    problems.push(`${path}: ${(error as Error).message}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    problems.push(`${path}: ${code === "ENOENT" ? "there is no such file" : message}`);
     return {};
   }
 }
@@ -126,6 +131,20 @@ function whole(issue: z.core.$ZodRawIssue): string | undefined {
 /** `control-group[1] `; nothing for the whole. */
 function pathOf(path: readonly PropertyKey[]): string {
   return path.length === 0 ? "" : `${path.map((key, at) => (at === 0 ? key : `[${String(key)}]`)).join("")} `;
+}
+
+/** Each socket needs a path of its own. */
+function sharedPaths(values: Given): string[] {
+  const names = new Map<string, string>();
+  return ["socket", "qmp-socket", "metrics-socket"].flatMap((name) => {
+    if (values[name] === undefined) return [];
+    const path = resolve(values[name] as string);
+    const other = names.get(path);
+    names.set(path, name);
+    return other === undefined
+      ? []
+      : `--${name} and --${other} are one path, and each needs its own: ${path}`;
+  });
 }
 
 function toOptions(values: Given): Options {
@@ -154,6 +173,25 @@ function toOptions(values: Given): Options {
     },
     limits: Object.fromEntries(limits),
   };
+}
+
+/** What is looked at when the daemon starts, and never again, with the names of the settings. */
+const AT_START: Readonly<
+  Record<Exclude<keyof Options, "errand" | "config" | "logLevel" | "access" | "limits">, string>
+> = {
+  socket: "socket",
+  qmpSocket: "qmp-socket",
+  metricsSocket: "metrics-socket",
+  simulate: "simulate",
+  leaseGrace: "lease-grace",
+  resvIovaRangesIoctl: "resv-iova-ranges-ioctl",
+};
+
+/** The settings that take effect with a restart, of those that differ. */
+export function waitingForRestart(running: Options, asked: Options): string[] {
+  return Object.entries(AT_START).flatMap(([key, name]) =>
+    running[key as keyof Options] === asked[key as keyof Options] ? [] : name,
+  );
 }
 
 function toHostChoice({ simulate, "resv-iova-ranges-ioctl": ioctl }: Given): HostChoice {

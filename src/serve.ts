@@ -10,7 +10,7 @@ import type { Limits } from "./limits.ts";
 import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
 import { openKernel } from "./open-kernel.ts";
-import { type Options, UsageError } from "./options.ts";
+import { type Options, UsageError, waitingForRestart } from "./options.ts";
 import { Meters } from "./rpc/daemon-metrics.ts";
 import { qmp } from "./rpc/dialects/qmp.ts";
 import { EventHub } from "./rpc/event-hub.ts";
@@ -68,7 +68,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   await takeOver(host, events, options.leaseGrace);
   const restarts = countRestarts(service?.journal ?? NO_JOURNAL);
   const sockets = listenersAmong(environment.inherited);
-  const door = await openDoor(options, log, sockets);
+  const paths = ownSockets(options, sockets);
+  const door = await openDoor(options, log, paths);
   const server = new RpcServer({
     access: door.access,
     methods: METHODS,
@@ -85,8 +86,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     slices,
     courier: door.courier,
   });
-  const metrics = new MetricsServer(door.access, () => server.metrics());
-  const listening = listenAll({ server, metrics }, options, door, sockets);
+  const metrics = new MetricsServer(door.access, () => server.metrics(), log);
+  const listening = listenAll({ server, metrics }, sockets, paths, door);
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
     await listening;
@@ -95,11 +96,12 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     await metrics.close();
     // Whether there will be a next process only systemd knows: if not, it closes what it has kept, and that is the end of it.
     await server.close(() => (service ? host.leave() : host.close()));
+    supervision?.close();
     log.info("closed");
     end(0);
   });
   await listening;
-  const reload = rereading(reread, log, limits, door.admitBy);
+  const reload = rereading(options, reread, log, limits, door.admitBy);
   process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);
   const { socket, qmpSocket, metricsSocket } = options;
@@ -129,21 +131,37 @@ function statusOf(host: Host, { connections }: RpcServer): string {
   return `${host.heldCount} devices held in ${host.contexts().length} contexts, ${connections} connections`;
 }
 
-/** At sockets that systemd listens at already; the daemon makes its own where there are none. */
+/** Where the daemon makes a socket of its own: of what is spoken at none that systemd listens at. */
+type OwnSockets = Partial<Record<Speech, string | undefined>>;
+
+function ownSockets(
+  { socket, qmpSocket, metricsSocket }: Options,
+  inherited: readonly Listener[],
+): OwnSockets {
+  const paths: OwnSockets = { "json-rpc": socket, qmp: qmpSocket, metrics: metricsSocket };
+  for (const { speech } of inherited) delete paths[speech];
+  return paths;
+}
+
+/** At all of them or, when it throws, at none: nothing of the daemon's own stays behind. */
 async function listenAll(
   { server, metrics }: { readonly server: RpcServer; readonly metrics: MetricsServer },
-  { socket, qmpSocket, metricsSocket }: Options,
-  { mode }: { mode(): number },
   inherited: readonly Listener[],
+  own: OwnSockets,
+  { mode }: { mode(): number },
 ): Promise<void> {
   const at = (speech: Speech) => inherited.filter((each) => each.speech === speech);
-  for (const { fd } of at("json-rpc")) await server.adopt(fd);
-  for (const { fd } of at("qmp")) await server.adopt(fd, qmp);
-  for (const { fd } of at("metrics")) await metrics.adopt(fd);
-  const isMissing = (speech: Speech) => at(speech).length === 0;
-  if (isMissing("json-rpc")) await server.listen(socket, mode());
-  if (isMissing("qmp") && qmpSocket !== undefined) await server.listen(qmpSocket, mode(), qmp);
-  if (isMissing("metrics") && metricsSocket !== undefined) await metrics.listen(metricsSocket, mode());
+  try {
+    for (const { fd } of at("json-rpc")) await server.adopt(fd);
+    for (const { fd } of at("qmp")) await server.adopt(fd, qmp);
+    for (const { fd } of at("metrics")) await metrics.adopt(fd);
+    if (own["json-rpc"] !== undefined) await server.listen(own["json-rpc"], mode());
+    if (own.qmp !== undefined) await server.listen(own.qmp, mode(), qmp);
+    if (own.metrics !== undefined) await metrics.listen(own.metrics, mode());
+  } catch (error) {
+    await Promise.all([metrics.close(), server.close()]);
+    throw error;
+  }
 }
 
 /** Undefined without native code, and then there are no threads that could keep the process from ending. */
@@ -155,11 +173,7 @@ async function alarm() {
 }
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */
-async function openDoor(
-  { simulate, socket, qmpSocket, metricsSocket, access: first }: Options,
-  log: Logger,
-  inherited: readonly Listener[],
-) {
+async function openDoor({ simulate, socket, access: first }: Options, log: Logger, own: OwnSockets) {
   const uid = process.geteuid?.() ?? -1;
   const peerOf = await credentials(simulate !== undefined, uid, log);
   const socketGroup = () => statSync(socket, { throwIfNoEntry: false })?.gid;
@@ -172,7 +186,7 @@ async function openDoor(
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
     // The modes of systemd's sockets are systemd's.
-    for (const path of inherited.length > 0 ? [] : [socket, qmpSocket, metricsSocket]) {
+    for (const path of Object.values(own)) {
       try {
         if (path !== undefined) chmodSync(path, mode());
       } catch (err) {
@@ -203,6 +217,7 @@ async function credentials(isSimulated: boolean, uid: number, log: Logger) {
 
 /** What SIGHUP does: it reads the config file again; a faulty one changes nothing. */
 function rereading(
+  running: Options,
   reread: () => Options,
   log: Logger,
   limits: Limits,
@@ -210,10 +225,13 @@ function rereading(
 ): () => void {
   return () => {
     try {
-      const { logLevel, access, limits: now, config } = reread();
+      const asked = reread();
+      const { logLevel, access, limits: now, config } = asked;
       Object.assign(limits, now);
       admitBy(access);
       log.level = logLevel;
+      const options = waitingForRestart(running, asked);
+      if (options.length > 0) log.warn({ options }, "these options take effect with the next start");
       log.info({ config }, config ? "configuration read again" : "there is no --config to read again");
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;

@@ -62,7 +62,7 @@ function accounts(file: "/etc/passwd" | "/etc/group") {
 
 /** A number that mainline uses would do something else: 0x3b8b, the one of the patch, starts dirty tracking. */
 const ioctlNumber = z
-  .string({ error: 'takes text, as in "0x3b90"' })
+  .string({ error: 'takes text, as in "0x3bb0"' })
   .refine((given) => /^0x3b[0-9a-f]{2}$/i.test(given) && Number(given) >= 0x3b80, {
     error: "takes an iommufd ioctl's number, from 0x3b80 to 0x3bff",
     abort: true,

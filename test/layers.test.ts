@@ -12,7 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "nearest.ts": [],
   "random.ts": [],
   "limits.ts": [],
-  "command-line.ts": [],
+  "command-line.ts": ["nearest.ts"],
   "debugger.ts": [],
   access: [],
   unix: ["libc", "uapi"],

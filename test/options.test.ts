@@ -47,12 +47,14 @@ describe("the command line", () => {
   });
 
   it.each([
-    ["an option that does not exist", ["--sokcet", "x"], "--sokcet"],
+    ["an option that does not exist", ["--sokcet", "x"], "no option --sokcet; did you mean --socket?"],
+    ["an option that is like none", ["--quux"], "Unknown option '--quux'; try --help"],
     ["an option without its value", ["--socket"], "--socket"],
     ["an argument that belongs to no option", ["now"], "now"],
     ["a log level that does not exist", ["--log-level", "loud"], "--log-level takes one of trace"],
     ["a request size that is no number", ["--max-request", "1MB"], "--max-request takes a whole number"],
     ["a request size too small to be useful", ["--max-request", "1"], "--max-request takes a whole number"],
+    ["a negative number", ["--max-request", "-1"], "--max-request takes a whole number from 1024 to"],
     ["no connections", ["--max-connections", "0"], "--max-connections takes a whole number"],
     ["an ioctl of another driver", ["--resv-iova-ranges-ioctl", "0x5401"], "from 0x3b80"],
     [
@@ -95,6 +97,16 @@ describe("the command line", () => {
         expect.stringMatching(new RegExp(`^--${name} takes a whole number from \\d+ to \\d+$`)),
       ]);
     }
+  });
+
+  it.each([
+    [["--socket", "/a/s", "--qmp-socket", "/a/s"], "--qmp-socket and --socket are one path"],
+    [["--socket", "/a/s", "--metrics-socket", "/a/../a/s"], "--metrics-socket and --socket are one path"],
+    [["--qmp-socket", "s", "--metrics-socket", "./s"], "--metrics-socket and --qmp-socket are one path"],
+    [["--qmp-socket", "/run/iovad/iovad.sock"], "--qmp-socket and --socket are one path"],
+  ])("refuses one path for two sockets: %s", (args, message) => {
+    expect(() => parse(...args)).toThrow(UsageError);
+    expect(problems(...args)).toEqual([expect.stringContaining(message)]);
   });
 
   it("names everybody that does not exist", () => {
@@ -163,6 +175,12 @@ describe("a config file", () => {
     ]);
   });
 
+  it("is told of an ioctl's number by an example that would do", () => {
+    const [problem = ""] = problems("--config", config({ "resv-iova-ranges-ioctl": 0x3bb0 }));
+    const example = /as in "(0x[0-9a-f]+)"/.exec(problem)?.[1] as string;
+    expect(parse("--resv-iova-ranges-ioctl", example).resvIovaRangesIoctl).toBe(Number(example));
+  });
+
   it("and the command line are checked together", () => {
     const path = config({ "max-batch": 0 });
     expect(problems("--config", path, "--max-contexts", "0")).toEqual([
@@ -172,7 +190,7 @@ describe("a config file", () => {
   });
 
   it.each([
-    ["is missing", () => join(directory, "missing"), "ENOENT"],
+    ["is missing", () => join(directory, "missing"), ": there is no such file"],
     ["is a directory", () => directory, "is no regular file"],
     ["is no JSON", () => config("{"), "JSON"],
     ["is empty", () => config(""), "JSON"],

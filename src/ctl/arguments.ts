@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
-import { faultOf, UsageError } from "../command-line.ts";
-import { suggestion } from "../nearest.ts";
+import { faultOf, joinValues, UsageError } from "../command-line.ts";
 import type { OptionDefinitions, Values } from "./command.ts";
 
 /** The options that every command takes. */
@@ -65,32 +64,17 @@ export function findCommand(args: readonly string[]): {
 /** As messages end, and as they are looked up: -22, -EINVAL. No option is called so, and parseArgs would take it for one. */
 const ERRNO = /^-(\d+|E[A-Z]+)$/;
 
-/** The same arguments; an option's value that looks like an option stands in one word with it. */
-function withErrno(args: readonly string[], options: OptionDefinitions): string[] {
-  const joined: string[] = [];
-  for (const arg of args) {
-    const before = joined.at(-1);
-    const option = before?.startsWith("--") ? options[before.slice(2)] : undefined;
-    if (option?.type === "string" && ERRNO.test(arg)) joined[joined.length - 1] = `${before}=${arg}`;
-    else joined.push(arg);
-  }
-  return joined;
-}
-
 /** @throws UsageError */
 export function parseArguments(args: readonly string[], own: OptionDefinitions) {
-  const options = { ...GLOBAL_OPTIONS, ...own };
+  const options: OptionDefinitions = { ...GLOBAL_OPTIONS, ...own };
   try {
     const { values, positionals } = parseArgs({
-      args: withErrno(args, options),
+      args: joinValues(args, (name) => options[name]?.type === "string", ERRNO),
       options,
       allowPositionals: true,
     });
     return { values: values as GlobalValues & Values<OptionDefinitions>, args: positionals };
   } catch (error) {
-    const unknown = /^Unknown option '--([^' =]+)/.exec((error as Error).message)?.[1];
-    const meant = unknown === undefined ? undefined : suggestion(unknown, Object.keys(options));
-    if (meant) throw new UsageError(`there is no option --${unknown}${meant.replace("mean ", "mean --")}`);
-    throw new UsageError(faultOf(error));
+    throw new UsageError(faultOf(error, Object.keys(options)));
   }
 }

@@ -50,6 +50,8 @@ interface OtherChanges {
   RESTARTED: { instance: string; lost: readonly Loss[] };
   /** Which devices there are could not be read; it will be tried again. */
   LOOK_FAILED: { errno: string };
+  /** The kernel does not know the ioctl that was said to be IOMMU_RESV_IOVA_RANGES; it is not asked again. */
+  RESV_IOCTL_UNKNOWN: { number: string };
   /** The kernel's answer differs from what all sources predict: one of them is wrong, and it is not the kernel. */
   PREDICTION_MISSED: { context: string; ioas: number; predicted: RangeSet; actual: RangeSet };
 }

@@ -97,7 +97,7 @@ export function assemble(
   const changing = new Changing({ devices, verifier, underWay });
   const refusals = new Refusals({ knowledge, records });
   const shared = { ...known, lasting, records, refusals, contexts, changing };
-  const resvIoctl = new ResvIoctl({ devices, resvIovaRangesIoctl });
+  const resvIoctl = new ResvIoctl({ devices, tell, resvIovaRangesIoctl });
   const binding = new Binding(shared);
   const attachments = new Attachments(shared);
   const holdings = new Holdings({ ...shared, binding, attachments });

@@ -83,7 +83,11 @@ export class Answering {
       if (this.#isToStop()) return;
       const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
       const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
-      this.sendEvents();
+      // Events that a request has caused come before its answer, and what begins with the answer after it.
+      for (const lines of call.events.takeFor(call.connection)) {
+        outbox.send(lines);
+        if (slice.isOver) await this.#pause(slice.pass());
+      }
       if (deliveries.arePending) await this.#pause(this.#sendDescriptors(settled));
       else if (settled !== undefined) outbox.send(settled);
       if (this.#onAnswered.length > 0) for (const callback of this.#onAnswered.splice(0)) callback();
@@ -107,11 +111,10 @@ export class Answering {
     if (!this.#isBusy) done();
   }
 
-  /** Events that a request has caused come before its answer, and what begins with the answer after it. */
+  /** All events that the client has not been sent, at once. */
   sendEvents(): void {
     const { call, outbox } = this.#parts;
-    const events = call.events.takeFor(call.connection);
-    if (events !== undefined) outbox.send(events.slice(0, -call.connection.dialect.lineEnd.length));
+    for (const lines of call.events.takeFor(call.connection)) outbox.send(lines);
   }
 
   /** Drops what has come and not begun. */

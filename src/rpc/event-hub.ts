@@ -122,9 +122,9 @@ export class EventHub {
     this.#forget.delete(connection);
   }
 
-  /** What the connection has to be sent before the answer to a request of its own; undefined: nothing. */
-  takeFor(connection: Subscriber): string | undefined {
-    return this.#subscriptions.get(connection)?.takeAll();
+  /** What the connection is to be sent before the answer to its request: some lines at a time, without their end. */
+  takeFor(connection: Subscriber): Iterable<string> {
+    return this.#subscriptions.get(connection)?.takeAll() ?? [];
   }
 
   /** Notes the event that tells of a change, where there is one, and sends it. */

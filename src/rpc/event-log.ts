@@ -9,13 +9,16 @@ export interface LoggedEvent extends WireEvent {
 interface Entry extends LoggedEvent {
   /** Its line in each dialect that it was asked for in. */
   readonly lines: Map<string, string>;
-  /** Bytes of all events up to this one, since the beginning. */
+  /** Bytes of all events since the beginning, without this one and with it. */
+  readonly begin: number;
   readonly end: number;
 }
 
 /** Events on their way, as whole lines. */
-export interface Piece {
-  readonly lines: Buffer;
+export interface Lines<T extends string | Buffer> {
+  readonly lines: T;
+  /** How many they are. */
+  readonly count: number;
   /** The sequence of the last event that was looked at. */
   readonly last: number;
 }
@@ -31,8 +34,10 @@ export class EventLog {
   #entries: (Entry | undefined)[] = [];
   #first = 0;
   #sequence: number;
+  /** How many events there have been of each name, the forgotten ones among them. */
+  readonly #counts = new Map<string, number>();
   /** Of the present end; another event makes them all longer. */
-  readonly #pieces = new Map<string, Piece>();
+  readonly #pieces = new Map<string, Lines<Buffer>>();
 
   /** `now`: the wall clock in milliseconds. */
   constructor(limits: Limits, now: () => number) {
@@ -68,9 +73,11 @@ export class EventLog {
   }
 
   #keep(method: string, stamped: WireEvent["params"], text: string): LoggedEvent {
-    const end = (this.#entries.at(-1)?.end ?? 0) + text.length;
-    const entry: Entry = { method, params: stamped, text, sequence: this.#sequence, lines: new Map(), end };
-    this.#entries.push(entry);
+    const begin = this.#entries.at(-1)?.end ?? 0;
+    const end = begin + Buffer.byteLength(text);
+    const event = { method, params: stamped, text, sequence: this.#sequence };
+    this.#entries.push({ ...event, lines: new Map(), begin, end });
+    this.#counts.set(method, (this.#counts.get(method) ?? 0) + 1);
     this.#pieces.clear();
     while (this.#isTooMuch()) this.#entries[this.#first++] = undefined;
     // Forgetting from the front costs the length of the rest: not each time.
@@ -78,7 +85,14 @@ export class EventLog {
       this.#entries = this.#entries.slice(this.#first);
       this.#first = 0;
     }
-    return entry;
+    return event;
+  }
+
+  /** How many events of these names have been added or taken over, the forgotten ones among them; null: of all. */
+  count(names: ReadonlySet<string> | null): number {
+    let count = 0;
+    for (const [name, each] of this.#counts) if (names?.has(name) ?? true) count += each;
+    return count;
   }
 
   /** What every event carries; of the last one. */
@@ -88,34 +102,59 @@ export class EventLog {
     return { sequence: this.#sequence, timestamp: { seconds, microseconds: microseconds % 1_000_000 } };
   }
 
-  /** The events behind `sequence`, oldest first; of those that are remembered. */
+  /** The events behind `sequence`, oldest first; of those that are remembered when each is taken. */
   *after(sequence: number): Generator<LoggedEvent, void, undefined> {
-    for (let i = this.#indexAfter(sequence); i < this.#entries.length; i++) yield this.#entries[i] as Entry;
+    for (let last = sequence; ; ) {
+      // Not counted on from the last: meanwhile events may have been added, and others forgotten.
+      const entry = this.#entries[this.#indexAfter(last)];
+      if (!entry) return;
+      last = entry.sequence;
+      yield entry;
+    }
   }
 
   /** Bytes of the events behind `sequence`, as JSON-RPC's params. */
   bytesAfter(sequence: number): number {
     const index = this.#indexAfter(sequence);
     const last = this.#entries.at(-1);
-    return last && index < this.#entries.length ? last.end - this.#endBefore(index) : 0;
+    return last ? last.end - (this.#entries[index]?.begin ?? last.end) : 0;
   }
 
   /**
    * The lines of about so many bytes of events behind `sequence`, and the last event that they cover. `names`: only of
-   * these; null: of all, and then all who are at the same place share the same bytes.
+   * these; null: of all.
    */
-  piece(sequence: number, dialect: EventWording, bytes: number, names: ReadonlySet<string> | null): Piece {
-    const place = `${dialect.name} ${sequence} ${bytes}`;
-    const shared = names === null ? this.#pieces.get(place) : undefined;
-    if (shared) return shared;
+  lines(
+    sequence: number,
+    dialect: EventWording,
+    bytes: number,
+    names: ReadonlySet<string> | null,
+  ): Lines<string> {
     let lines = "";
+    let count = 0;
     let last = sequence;
     for (const event of this.after(sequence)) {
       last = event.sequence;
-      if (names?.has(event.method) ?? true) lines += this.#line(event as Entry, dialect);
+      if (!(names?.has(event.method) ?? true)) continue;
+      lines += this.#line(event as Entry, dialect);
+      count++;
       if (lines.length >= bytes) break;
     }
-    const piece = { lines: Buffer.from(lines), last };
+    return { lines, count, last };
+  }
+
+  /** The same as bytes. Of all events, all who are at the same place share them. */
+  piece(
+    sequence: number,
+    dialect: EventWording,
+    bytes: number,
+    names: ReadonlySet<string> | null,
+  ): Lines<Buffer> {
+    const place = `${dialect.name} ${sequence} ${bytes}`;
+    const shared = names === null ? this.#pieces.get(place) : undefined;
+    if (shared) return shared;
+    const read = this.lines(sequence, dialect, bytes, names);
+    const piece = { ...read, lines: Buffer.from(read.lines) };
     if (names === null) this.#pieces.set(place, piece);
     return piece;
   }
@@ -130,13 +169,8 @@ export class EventLog {
 
   #isTooMuch(): boolean {
     const count = this.#entries.length - this.#first;
-    const bytes = (this.#entries.at(-1)?.end ?? 0) - this.#endBefore(this.#first);
+    const bytes = (this.#entries.at(-1)?.end ?? 0) - (this.#entries[this.#first]?.begin ?? 0);
     return count > this.#limits["event-history"] || bytes > this.#limits["max-event-history"];
-  }
-
-  #endBefore(index: number): number {
-    const entry = this.#entries[index];
-    return entry ? entry.end - entry.text.length : 0;
   }
 
   #indexAfter(sequence: number): number {

@@ -29,7 +29,7 @@ const stamp = lazily(() => ({
 }));
 
 /** Changes that stand in the log alone. */
-type LogOnly = "LOOK_FAILED" | "PREDICTION_MISSED";
+type LogOnly = "LOOK_FAILED" | "PREDICTION_MISSED" | "RESV_IOCTL_UNKNOWN";
 type EventName = Exclude<keyof Changes, LogOnly>;
 
 /** The event of one change: what its params are, and how they come of the change. */

@@ -19,6 +19,8 @@ export interface DaemonInfo {
   /** A UUID of this lineage of state. */
   readonly instance: string;
   readonly startedAt: Date;
+  /** Seconds since then, whatever has become of the wall clock. */
+  uptime(): number;
   /** How many connections are open now. */
   connections(): number;
   /** How many lines of its log nobody has taken. */

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Logger } from "pino";
 import type { Metric } from "../metrics/metric.ts";
 import { OPEN_METRICS, openMetricsText, PROMETHEUS, prometheusText } from "../metrics/text.ts";
 import type { Access } from "./server.ts";
@@ -10,38 +11,45 @@ import { type BoundSocket, listenAt } from "./socket-path.ts";
 const CONNECTIONS = 32;
 const PATIENCE = 5000;
 
-/** Serves the metrics over HTTP on a Unix socket, to whom the rules let in. */
+/** A request's target, in both forms that a server is to take (RFC 9112, 3.2.1 and 3.2.2). */
+const TARGET = /^(?:https?:\/\/[^/?#]*)?\/metrics(?:\?|$)/;
+
+/** Serves the metrics over HTTP on Unix sockets, to whom the rules let in. */
 export class MetricsServer {
   readonly #access: Access;
   readonly #metrics: () => readonly Metric[];
-  #server: Server | undefined;
-  #bound: BoundSocket | undefined;
+  readonly #log: Logger;
+  readonly #servers: Server[] = [];
+  readonly #bound: BoundSocket[] = [];
 
-  constructor(access: Access, metrics: () => readonly Metric[]) {
+  constructor(access: Access, metrics: () => readonly Metric[], log: Logger) {
     this.#access = access;
     this.#metrics = metrics;
+    this.#log = log;
   }
 
   /** @throws Error as listenAt does */
   async listen(path: string, mode: number): Promise<void> {
-    this.#bound = await listenAt(this.#open(), path, mode);
+    const server = this.#server();
+    this.#bound.push(await listenAt(server, path, mode));
+    this.#serve(server);
   }
 
   /** Serves at a socket that listens already, and whose path is another's. */
   async adopt(fd: number): Promise<void> {
-    await once(this.#open().listen({ fd }), "listening");
+    const server = this.#server();
+    await once(server.listen({ fd }), "listening");
+    this.#serve(server);
   }
 
   async close(): Promise<void> {
-    const server = this.#server;
-    if (!server) return;
-    this.#bound?.release();
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
+    for (const bound of this.#bound) bound.release();
+    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const server of this.#servers) server.closeAllConnections();
+    await Promise.all(closed);
   }
 
-  #open(): Server {
+  #server(): Server {
     // Only who serves metrics loads it: it would be a tenth of the daemon's start.
     const { createServer } = process.getBuiltinModule("node:http");
     const options = {
@@ -55,8 +63,12 @@ export class MetricsServer {
       const peer = this.#access.peerOf(socket);
       if (!peer || !this.#access.roleOf(peer)) socket.destroy();
     });
-    this.#server = server;
     return server;
+  }
+
+  #serve(server: Server): void {
+    this.#servers.push(server);
+    server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
 }
 
@@ -64,7 +76,7 @@ function answer(request: IncomingMessage, response: ServerResponse, metrics: () 
   const { method = "", url = "", headers } = request;
   if (method !== "GET" && method !== "HEAD")
     refuse(response, 405, "only GET is known here", { Allow: "GET, HEAD" });
-  else if (url.split("?", 1)[0] !== "/metrics") refuse(response, 404, "there is only /metrics here");
+  else if (!TARGET.test(url)) refuse(response, 404, "there is only /metrics here");
   else {
     const wantsOld = wantsPrometheus(headers.accept);
     response.setHeader("Content-Type", wantsOld ? PROMETHEUS : OPEN_METRICS);

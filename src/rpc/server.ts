@@ -85,6 +85,7 @@ export class RpcServer {
     this.#refusals = new Refusals(log);
     this.#meters = options.meters ?? new Meters();
     const budget = new Budget(this.#limits);
+    const began = performance.now();
     const daemon: DaemonInfo = {
       name: SERVICE,
       version,
@@ -92,6 +93,7 @@ export class RpcServer {
       backend,
       instance: events.instance,
       startedAt: new Date(),
+      uptime: () => (performance.now() - began) / 1000,
       connections: () => this.#sessions.size,
       logLinesDropped: options.logLinesDropped ?? (() => 0),
       restarts: options.restarts ?? 0,

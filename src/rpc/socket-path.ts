@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
+import { getSystemErrorMap } from "node:util";
 import { randomBytes } from "../random.ts";
 
 /** sun_path holds 108 bytes with the final zero (linux/un.h); libuv would cut a longer path short. */
@@ -57,10 +58,20 @@ export async function listenAt(server: Server, path: string, mode = 0o660): Prom
   } catch (error) {
     // This removes the random name too. A server that never came to listen calls back with an error of no interest.
     await new Promise((resolve) => server.close(resolve));
-    throw error;
+    throw speakingOf(path, error as NodeJS.ErrnoException);
   } finally {
     closeSync(directory);
   }
+}
+
+/** An errno tells of the names that are used on the way. */
+function speakingOf(path: string, error: NodeJS.ErrnoException): Error {
+  const known = error.errno === undefined ? undefined : getSystemErrorMap().get(error.errno);
+  if (!known) return error;
+  const [code, reason] = known;
+  return Object.assign(new Error(`cannot listen at ${path}: ${reason} (${code})`, { cause: error }), {
+    code,
+  });
 }
 
 /** bind(2) gives the file the mode that the umask leaves; a chmod afterwards would come too late for somebody. */

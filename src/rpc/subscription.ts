@@ -1,6 +1,6 @@
 import type { Limits } from "../limits.ts";
 import type { Subscriber } from "./connection.ts";
-import type { EventLog } from "./event-log.ts";
+import type { EventLog, Lines } from "./event-log.ts";
 
 /** Bytes that a client is sent at a time: what it has not taken is kept for it alone. */
 const PIECE = 4 * 1024;
@@ -21,6 +21,8 @@ export class Subscription {
   readonly #told: Told;
   /** The last event that it is past. */
   #sequence: number;
+  /** How many of its events it is past, as the log counts them. */
+  #passed: number;
   #state: "waits for its answer" | "reads" | "waits for the client" | "ended" = "waits for its answer";
 
   /** `names`: only these events; undefined: all. `since`: the first event is the one behind. */
@@ -37,6 +39,8 @@ export class Subscription {
     this.#limits = limits;
     this.#names = names ? new Set(names) : null;
     this.#sequence = since;
+    this.#passed = log.count(this.#names);
+    for (const { method } of log.after(since)) if (this.#names?.has(method) ?? true) this.#passed--;
     this.#told = told;
   }
 
@@ -51,15 +55,17 @@ export class Subscription {
     this.#state = "ended";
   }
 
-  /** All that the client has not been sent, whether or not it has taken what it was; undefined: nothing. */
-  takeAll(): string | undefined {
-    if (this.#state === "waits for its answer" || this.#state === "ended") return undefined;
-    const lost = this.#skipLost();
-    const { dialect } = this.#connection;
-    const { lines, last } = this.#log.piece(this.#sequence, dialect, Number.POSITIVE_INFINITY, this.#names);
-    this.#sequence = last;
-    const all = (lost > 0 ? this.#confession(lost) : "") + lines.toString();
-    return all === "" ? undefined : all;
+  /**
+   * All that the client has not been sent, whether or not it has taken what it was: some lines at a time, without their end.
+   */
+  *takeAll(): Generator<string, void, undefined> {
+    for (const { sequence } = this.#log; this.#isUnderWay && this.#sequence < sequence; ) {
+      const lost = this.#skipLost();
+      if (lost > 0) yield this.#confession(lost);
+      const { dialect } = this.#connection;
+      const lines = this.#pass(this.#log.lines(this.#sequence, dialect, PIECE, this.#names));
+      if (lines !== "") yield lines.slice(0, -dialect.lineEnd.length);
+    }
   }
 
   /** Sends a piece, if the client has taken the last one; the rest when it has taken that. */
@@ -77,25 +83,33 @@ export class Subscription {
     });
   }
 
+  get #isUnderWay(): boolean {
+    return this.#state === "reads" || this.#state === "waits for the client";
+  }
+
   #sendPiece(): void {
+    const { dialect } = this.#connection;
     const lost = this.#skipLost();
     if (lost > 0) {
-      this.#connection.deliver(Buffer.from(this.#confession(lost)));
+      this.#connection.deliver(Buffer.from(this.#confession(lost) + dialect.lineEnd));
       return;
     }
-    const { dialect } = this.#connection;
-    const { lines, last } = this.#log.piece(this.#sequence, dialect, PIECE, this.#names);
-    this.#sequence = last;
+    const lines = this.#pass(this.#log.piece(this.#sequence, dialect, PIECE, this.#names));
     if (lines.length > 0) this.#connection.deliver(lines);
+  }
+
+  #pass<T extends string | Buffer>({ lines, count, last }: Lines<T>): T {
+    this.#sequence = last;
+    this.#passed += count;
+    return lines;
   }
 
   /** Of whom waits for more than it may, or for what is forgotten, all are lost. Returns how many. */
   #skipLost(): number {
     const isForgotten = this.#sequence + 1 < this.#log.oldest;
     if (!isForgotten && this.#log.bytesAfter(this.#sequence) <= this.#limits["max-queue"]) return 0;
-    const forgotten = Math.max(0, this.#log.oldest - 1 - this.#sequence);
-    let lost = forgotten;
-    for (const { method } of this.#log.after(this.#sequence)) if (this.#names?.has(method) ?? true) lost++;
+    const lost = this.#log.count(this.#names) - this.#passed;
+    this.#passed += lost;
     this.#sequence = this.#log.sequence;
     this.#told.lost(lost);
     return lost;
@@ -104,7 +118,6 @@ export class Subscription {
   #confession(count: number): string {
     const params = { count, ...this.#log.stamp() };
     const event = { method: "EVENTS_LOST", params, text: JSON.stringify(params) };
-    const { dialect } = this.#connection;
-    return dialect.event(event) + dialect.lineEnd;
+    return this.#connection.dialect.event(event);
   }
 }

@@ -40,23 +40,31 @@ export class Supervision {
   /** Runs `reload`, and tells when it is over. */
   reload(reload: () => void): void {
     const microseconds = process.hrtime.bigint() / 1000n;
-    this.#notices.send(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
+    this.#tell(`RELOADING=1\nMONOTONIC_USEC=${microseconds}`);
     try {
       reload();
     } finally {
-      this.#notices.send("READY=1");
+      this.#tell("READY=1");
     }
   }
 
   /** The end begins. Signs of life go on. */
   stopping(): void {
-    this.#notices.send("STOPPING=1\nSTATUS=ending");
+    this.#tell("STOPPING=1\nSTATUS=ending");
     this.takeTime();
   }
 
+  /** The end is over. */
   close(): void {
     clearInterval(this.#extending);
     for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Waits for room, for nothing makes up for such a notice. What it tells of goes on also when nobody takes it any more. */
+  #tell(notice: string): void {
+    try {
+      this.#notices.send(notice);
+    } catch {}
   }
 
   #tellStatus(): void {

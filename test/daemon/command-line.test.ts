@@ -95,6 +95,17 @@ describe("the socket", () => {
     expect(await daemon.stop()).toBe(0);
   });
 
+  it("does not stay behind when the daemon cannot listen at another", () => {
+    const topology = file("topology.json", JSON.stringify(TOPOLOGY));
+    const socket = join(directory, "s");
+    const { status, stderr } = run(
+      ...["--socket", socket, "--metrics-socket", topology, "--simulate", topology],
+    );
+    expect(stderr).toBe(`iovad: there is something at ${topology} that is not a socket\n`);
+    expect(status).toBe(1);
+    expect(existsSync(socket)).toBe(false);
+  });
+
   it("is taken over from a daemon that was killed", async () => {
     const socket = join(directory, "iovad.sock");
     const killed = await Daemon.start({ topology: TOPOLOGY, socket });

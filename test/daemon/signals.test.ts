@@ -77,6 +77,20 @@ describe("SIGHUP", () => {
     expect(daemon.log.some(({ msg }) => msg === "closed")).toBe(false);
   });
 
+  it("names the options that were changed, and wait for the next start", async () => {
+    write({ "lease-grace": 7 });
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args: ["--config", config] });
+    write({ "lease-grace": 8, "metrics-socket": join(directory, "m"), socket: join(directory, "s") });
+    await hangup(daemon, READ_AGAIN);
+    const warnings = () => daemon.log.filter(({ level }) => level === 40);
+    // What the command line has the file cannot change.
+    expect(warnings()).toMatchObject([{ options: ["metrics-socket", "lease-grace"] }]);
+    write({ "lease-grace": 7, "max-contexts": 2 });
+    await hangup(daemon, READ_AGAIN);
+    expect(warnings()).toHaveLength(1);
+    expect(await daemon.stop()).toBe(0);
+  });
+
   it.each([
     ["is not JSON", "{"],
     ["has a value that is none", JSON.stringify({ "max-contexts": 0, "log-level": "error" })],

@@ -12,7 +12,11 @@ const NOW = 1_700_000_000_123;
 const logOf = (given: Partial<typeof DEFAULT_LIMITS> = {}) =>
   new EventLog({ ...DEFAULT_LIMITS, ...given } as typeof DEFAULT_LIMITS, () => NOW);
 
-const event = fc.record({ method: fc.constantFrom("A", "B", "C"), size: fc.nat(80) });
+const event = fc.record({
+  method: fc.constantFrom("A", "B", "C"),
+  size: fc.nat(80),
+  letter: fc.constantFrom("x", "é", "€"),
+});
 
 describe("EventLog", () => {
   it("counts on from an earlier life, and has what is left of its events", () => {
@@ -26,6 +30,20 @@ describe("EventLog", () => {
       earlier,
       { a: 1, sequence: 42, timestamp: { seconds: 1_700_000_000, microseconds: 123_000 } },
     ]);
+  });
+
+  it("gives who takes its events one by one all that are remembered then, whatever is added meanwhile", () => {
+    for (const added of [3, 2000, 5000]) {
+      const log = logOf({ "event-history": 1500 });
+      for (let i = 0; i < 1500; i++) log.add("A", {});
+      const events = log.after(0);
+      const taken = Array.from({ length: 10 }, () => events.next().value?.sequence as number);
+      for (let i = 0; i < added; i++) log.add("A", {});
+      for (const { sequence } of events) taken.push(sequence);
+      const first = Math.max(11, log.oldest);
+      const rest = Array.from({ length: log.sequence - first + 1 }, (_, i) => first + i);
+      expect(taken).toEqual([...Array.from({ length: 10 }, (_, i) => i + 1), ...rest]);
+    }
   });
 
   it("keeps nothing of what it has forgotten", async () => {
@@ -47,9 +65,9 @@ describe("EventLog", () => {
         (events, history, bytes, since, size) => {
           const log = logOf({ "event-history": history, "max-event-history": bytes } as never);
           let list: { method: string; sequence: number; text: string }[] = [];
-          const weight = () => list.reduce((sum, { text }) => sum + text.length, 0);
-          for (const [index, { method, size }] of events.entries()) {
-            const params = { text: "x".repeat(size) };
+          const weight = () => list.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+          for (const [index, { method, size, letter }] of events.entries()) {
+            const params = { text: letter.repeat(size) };
             log.add(method, params);
             list.push({ method, sequence: index + 1, text: JSON.stringify({ ...params, ...log.stamp() }) });
             while (list.length > history || weight() > bytes) list = list.slice(1);
@@ -59,7 +77,11 @@ describe("EventLog", () => {
           expect([...log.after(since)].map(({ sequence, text }) => ({ sequence, text }))).toEqual(
             behind.map(({ sequence, text }) => ({ sequence, text })),
           );
-          expect(log.bytesAfter(since)).toBe(behind.reduce((sum, { text }) => sum + text.length, 0));
+          expect(log.bytesAfter(since)).toBe(
+            behind.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0),
+          );
+          expect(log.count(null)).toBe(events.length);
+          expect(log.count(new Set(["A"]))).toBe(events.filter(({ method }) => method === "A").length);
           for (const dialect of [jsonRpc, qmp()]) {
             for (const names of [null, new Set(["A"])]) {
               const wanted = behind.filter(({ method }) => names?.has(method) ?? true);

@@ -113,8 +113,7 @@ function setUp(limits: Partial<Limits> = {}) {
       const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
       const answer = JSON.parse(whole((await rpc.answer(line, call, () => {})) ?? ""));
       // As a session does: first the events that the request has caused, then the answer.
-      const before = events.takeFor(connection);
-      if (before !== undefined) connection.deliver(before);
+      for (const lines of events.takeFor(connection)) connection.deliver(lines);
       connection.answered();
       // Others get theirs within a turn of the event loop.
       for (let turn = 0; turn < 2; turn++) await nextTurn();
@@ -316,6 +315,48 @@ describe("a subscriber that does not read", () => {
     const { ioas, sequence } = await slow.ask("subscribe");
     expect(ioas).toHaveLength(5);
     expect(sequence).toBe(5);
+  });
+
+  it("is told of those events alone that it has asked for, also where others are forgotten with them", async () => {
+    const { connect, events } = setUp({ "event-history": 4 });
+    const actor = connect();
+    await actor.ask("create-context", { context: "a" });
+    await actor.ask("create-ioas", { context: "a" });
+    const { instance } = events;
+    const subscriber = async (names: string[]) => {
+      const each = connect();
+      await each.ask("subscribe", { events: names, since: { instance, sequence: 0 } });
+      each.connection.isReady = false;
+      return each.connection;
+    };
+    const some = await subscriber(["IOAS_CREATED"]);
+    const none = await subscriber(["DEVICE_HELD"]);
+    await actor.ask("create-ioas", { context: "a" });
+    for (const context of ["b", "c", "d", "e", "f"]) await actor.ask("create-context", { context });
+    await actor.ask("create-ioas", { context: "a" });
+    for (const connection of [some, none]) connection.drain();
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
+    expect(some.messages.map(({ method, params }) => [method, params.count])).toEqual([
+      ["IOAS_CREATED", undefined],
+      ["EVENTS_LOST", 2],
+    ]);
+    expect(none.messages).toEqual([]);
+    expect(events.lost).toBe(2);
+  });
+
+  it("gets what it is owed before an answer in pieces, however much that is", async () => {
+    const { connect, events } = setUp();
+    const { connection, ask } = connect();
+    await ask("subscribe");
+    connection.isReady = false;
+    for (let i = 0; i < 3000; i++) events.publish({ event: "CONTEXT_HANDED_OVER", context: "c".repeat(64) });
+    for (const lines of events.takeFor(connection)) {
+      expect(lines.length).toBeLessThan(10_000);
+      connection.deliver(lines);
+    }
+    const sequences = connection.messages.map(({ params }) => params.sequence);
+    expect(sequences).toEqual(Array.from({ length: 3000 }, (_, index) => index + 1));
+    expect([...events.takeFor(connection)]).toEqual([]);
   });
 
   it("delays nobody and loses nothing for others", async () => {

@@ -1,20 +1,22 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Limits } from "../../src/limits.ts";
+import { ADMIN, startDaemon } from "./peers.ts";
 import { Client, latch, type Message, request, startServer } from "./stub.ts";
 
 type Running = Awaited<ReturnType<typeof startServer>>;
 const running: Running[] = [];
 
-async function start(limits: Partial<Limits> = {}, options?: { closing: number }): Promise<Running> {
-  const server = await startServer(limits, undefined, options);
+async function start(limits: Partial<Limits> = {}): Promise<Running> {
+  const server = await startServer(limits);
   running.push(server);
   return server;
 }
 
 afterEach(async () => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
   for (const server of running.splice(0)) await server.stop();
 });
 
@@ -289,6 +291,26 @@ describe("a connection over the limit", () => {
   });
 });
 
+const HOUR = 3_600_000;
+
+/** For whoever looks at the clock, and for whom time is up. */
+function closeAndLetAnHourPass({ server }: Running): { closed: Promise<void> } {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const closed = server.close();
+  vi.spyOn(performance, "now").mockReturnValue(performance.now() + HOUR);
+  vi.advanceTimersByTime(HOUR);
+  vi.useRealTimers();
+  return { closed };
+}
+
+it("the uptime of query-status does not follow the wall clock", async () => {
+  const daemon = await startDaemon();
+  const client = await daemon.connect(ADMIN);
+  vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 24 * HOUR });
+  expect((await client.get("query-status"))["uptime-seconds"]).toBeLessThan(HOUR / 1000);
+  await daemon.stop();
+});
+
 describe("close", () => {
   let server: Running;
   beforeEach(async () => {
@@ -307,12 +329,11 @@ describe("close", () => {
   });
 
   it("waits for a request under way however long it takes", async () => {
-    const patient = await start({}, { closing: 1 });
+    const patient = await start();
     const client = await patient.connect();
     client.send(request(1, "wait"));
     await patient.entered.opened;
-    const closed = patient.server.close();
-    await sleep(30);
+    const { closed } = closeAndLetAnHourPass(patient);
     patient.gate.open();
     expect(await client.rest()).toEqual([{ jsonrpc: "2.0", id: 1, result: { waited: true } }]);
     await closed;
@@ -331,12 +352,11 @@ describe("close", () => {
   });
 
   it("starts no request that waits behind one that takes long", async () => {
-    const patient = await start({}, { closing: 1 });
+    const patient = await start();
     const client = await patient.connect();
     client.send(request(1, "wait"), request(2, "echo"));
     await patient.entered.opened;
-    const closed = patient.server.close();
-    await sleep(30);
+    const { closed } = closeAndLetAnHourPass(patient);
     patient.gate.open();
     expect((await client.rest()).map(({ id }) => id)).toEqual([1]);
     await closed;

@@ -124,6 +124,11 @@ describe("listenAt", () => {
     expect(readdirSync(directory)).toEqual(["s"]);
   });
 
+  it("says where it cannot listen, and why, in the words of who asked", async () => {
+    const listening = listen("/proc/iovad.sock");
+    await expect(listening).rejects.toThrow(/^cannot listen at \/proc\/iovad\.sock: [a-z ]+ \(E[A-Z]+\)$/);
+  });
+
   it("takes a path of 107 bytes and refuses one of 108 instead of cutting it short", async () => {
     const fits = join(directory, "x".repeat(107 - directory.length - 1));
     await listen(fits);

@@ -45,6 +45,7 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): DialectCall {
       backend: "simulated",
       instance: "00000000-0000-4000-8000-000000000000",
       startedAt: new Date(0),
+      uptime: () => 0,
       connections: () => 1,
       logLinesDropped: () => 0,
       restarts: 0,

@@ -69,6 +69,17 @@ describe("notices", () => {
     await manager.heard("READY=1");
     assert.match(manager.notices[0] ?? "", /^RELOADING=1\nMONOTONIC_USEC=\d+$/);
   });
+
+  it("keep neither a reload nor the end from going on when whoever supervised has gone", () => {
+    const supervision = new Supervision(notices, () => "");
+    manager.close();
+    let reloads = 0;
+    supervision.reload(() => reloads++);
+    supervision.stopping();
+    supervision.close();
+    assert.equal(reloads, 1);
+    manager = new ServiceManager(join(directory, "notify"));
+  });
 });
 
 describe("the descriptor store", () => {

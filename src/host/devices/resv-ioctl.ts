@@ -1,9 +1,11 @@
 import type { RangeSet } from "../../ranges/range-set.ts";
+import type { Tell } from "../changes.ts";
 import { errnoOf } from "../failures.ts";
 import type { HeldDevices } from "./held-devices.ts";
 
 export interface ResvIoctlParts {
   readonly devices: HeldDevices;
+  readonly tell: Tell;
   /** Its number; null, and nothing is ever issued. */
   readonly resvIovaRangesIoctl: number | null;
 }
@@ -14,10 +16,12 @@ export interface ResvIoctlParts {
  */
 export class ResvIoctl {
   readonly #devices: HeldDevices;
+  readonly #tell: Tell;
   #number: number | null;
 
-  constructor({ devices, resvIovaRangesIoctl }: ResvIoctlParts) {
+  constructor({ devices, tell, resvIovaRangesIoctl }: ResvIoctlParts) {
     this.#devices = devices;
+    this.#tell = tell;
     this.#number = resvIovaRangesIoctl;
   }
 
@@ -35,9 +39,15 @@ export class ResvIoctl {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;
-      // No such command: it will not appear while this kernel runs.
-      if (errno === "ENOTTY") this.#number = null;
+      if (errno === "ENOTTY") this.#giveUp();
       return undefined;
     }
+  }
+
+  /** No such command: it will not appear while this kernel runs. */
+  #giveUp(): void {
+    if (this.#number === null) return;
+    this.#tell({ event: "RESV_IOCTL_UNKNOWN", number: `0x${this.#number.toString(16)}` });
+    this.#number = null;
   }
 }

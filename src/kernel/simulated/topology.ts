@@ -142,6 +142,14 @@ const name = z
   .regex(/^[\w:.@+,-]+$/, "must be a name as sysfs has them")
   .refine((text) => !/^\.+$/.test(text), "must be a name as sysfs has them");
 
+/** As the wire names devices (rpc/types.ts: deviceName): of one with another name nobody could ask. */
+const deviceName = z
+  .string()
+  .regex(
+    /^(?!\.{1,2}$)[A-Za-z0-9_.:@-]{1,64}$/,
+    "must be a name of at most 64 letters, digits and any of _.:@-",
+  );
+
 const region = z
   .strictObject({
     start: address,
@@ -193,7 +201,7 @@ function pciIds({ vendor, device, class: kind, ...subsystem }: z.output<typeof p
 }
 
 const device = z.strictObject({
-  device: name,
+  device: deviceName,
   iommu: z.string().nullable().default(null),
   group: z.int().min(0).max(0x7fffffff).nullable().default(null),
   driver: name.nullable().default(null),

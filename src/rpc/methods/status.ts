@@ -60,7 +60,7 @@ export const queryStatus = defineMethod({
       "resv-iova-ranges": host.usesResvIovaRanges,
       missing: findMissing(host.kernel, host.platform),
     },
-    "uptime-seconds": Math.floor((Date.now() - daemon.startedAt.getTime()) / 1000),
+    "uptime-seconds": Math.floor(daemon.uptime()),
     contexts: host.contexts().length,
     "held-devices": host.heldCount,
     connections: daemon.connections(),
