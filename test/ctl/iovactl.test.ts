@@ -335,6 +335,38 @@ it("takes a device, attaches it, keeps ranges usable, and gives it back", async 
   expect((await ask("release", "83:00.0")).status).toBe(1);
 });
 
+it("attaches to no IO address space of another context than the device's, and names both", async () => {
+  await ask("call", "create-context", '{"context":"other"}');
+  const { ioas } = JSON.parse((await ask("call", "create-ioas")).stdout);
+  try {
+    await ask("hold", "83:00.0");
+    await ask("hold", "84:00.0", "--context", "other");
+    const { status, stdout, stderr } = await ask("attach", "83:00.0", "84:00.0", `default/${ioas}`);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    expect(stderr).toMatch(/^iovactl: 0000:84:00\.0 [^\n]*"other"[^\n]*"default"[^\n]*\n$/);
+    expect((await ask("devices", "83:00.0", "-o", "state", "--no-legend")).stdout).toBe("held\n");
+    expect((await ask("attach", "83:00.0", `default/${ioas}`)).status).toBe(0);
+  } finally {
+    await ask("release", "83:00.0", "84:00.0");
+    await ask("call", "destroy-ioas", JSON.stringify({ ioas }));
+    await ask("call", "destroy-context", '{"context":"other"}');
+  }
+});
+
+it("prints with --dry-run that it looks at the context of what it attaches", async () => {
+  const { stdout } = await iovactl(["--dry-run", "attach", "A", "B", "guest1/1"]);
+  const requests = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(requests.map(({ method, params }) => [method, params.device])).toEqual([
+    ["query-devices", "A"],
+    ["query-devices", "B"],
+    ["attach-device", "A"],
+    ["attach-device", "B"],
+  ]);
+});
+
 it("probes every device that is available, and says nothing of progress in a pipe", async () => {
   const { status, stdout, stderr } = await ask("probe", "--all", "--json=short");
   const probed = stdout
