@@ -1,10 +1,8 @@
 #!/usr/bin/env node
+import { standardOutput } from "../command-line.ts";
 import { run } from "./run.ts";
-import { standardOutput } from "./standard-output.ts";
 
-const stdout = standardOutput();
-// Who reads the output may go, as head does: nothing is left to be done then.
-process.stdout.on("error", () => process.exit(0));
+const stdout = standardOutput("iovactl");
 process.stderr.on("error", () => {});
 
 const { stderr, env } = process;
