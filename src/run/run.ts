@@ -12,7 +12,7 @@ import type { Signals } from "./signals.ts";
  */
 export async function run(args: readonly string[], signals: Signals): Promise<number> {
   try {
-    const options = parseOptions(args, process.pid);
+    const options = parseOptions(args, process);
     if (options !== "help" && options !== "version") return await runCommand(options, signals);
     standardOutput("iovad-run").write(options === "help" ? HELP : `iovad-run ${version()}\n`);
     return 0;
