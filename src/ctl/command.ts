@@ -44,6 +44,8 @@ export interface Daemon {
   readonly place: string;
   /** A program that speaks for the daemon, instead of its socket. */
   readonly via: readonly [string, ...string[]] | undefined;
+  /** Whether requests are printed, and none is answered. */
+  readonly isDry: boolean;
   /** Connects once, the first time; with --dry-run, to what only prints the requests. */
   connect(): Promise<Client>;
   /** A connection that comes back when the daemon does. */

@@ -25,6 +25,7 @@ export function chooseDaemon({ socket, host, dryRun }: DaemonChoice, env: NodeJS
   return {
     place: endpoint.socket,
     via,
+    isDry: dryRun !== undefined,
     connect() {
       client ??= open(false);
       return client;

@@ -146,9 +146,16 @@ it.each([
   ["check --machine virt,highmem=of -m 1G 83:00.0", "highmem= takes on or off"],
   ["fleet fits -m 1G --want 2:10de", "write N:VENDOR:DEVICE"],
   ["fleet hosts --dry-run", "fleet sends the daemon nothing"],
+  ["watch --since 5 --dry-run", "what watch --since asks goes by what it is answered"],
+  ["doctor 83:00.0 --dry-run", "what doctor asks"],
+  ["doctor --message -22 --dry-run", "what doctor asks"],
+  ["report - --dry-run", "what report asks"],
+  ["probe --all --dry-run", "what probe --all asks"],
 ])("says of %s what to write instead", async (line, told) => {
-  const { status, stderr } = await ask(...line.split(" "));
-  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(told) });
+  const { status, stdout, stderr } = await ask(...line.split(" "));
+  expect({ status, stdout, stderr }).toEqual({
+    ...{ status: 2, stdout: "", stderr: expect.stringContaining(told) },
+  });
 });
 
 it("takes 0 and sizes for addresses", async () => {
@@ -307,6 +314,14 @@ it("cuts the one view that counts out of what a running QEMU prints, as text or 
     const { stdout } = await iovactl(["--dry-run", "check", "--mtree", file, "83:00.0"]);
     expect(JSON.parse(stdout).params.mtree).toBe(view.replaceAll("\r", ""));
   }
+});
+
+it("prints with --dry-run both that allowed asks at once", async () => {
+  const { stdout } = await iovactl(["--dry-run", "allowed", "guest1/1"]);
+  expect(stdout.match(/"method":"[^"]*"/g)).toEqual([
+    '"method":"query-allowed-ranges"',
+    '"method":"query-ioas"',
+  ]);
 });
 
 it("prints requests that the daemon answers as it answers the command", async () => {

@@ -7,7 +7,7 @@ import { HostFiles } from "../doctor/host-files.ts";
 import { findingLines, hanging } from "../doctor/lines.ts";
 import { meaningOf, rangeIn } from "../doctor/messages.ts";
 import { EXIT } from "../exit-status.ts";
-import { noMore } from "../need.ts";
+import { answersOf, noMore } from "../need.ts";
 import { rangeText, type WireRange } from "../ranges.ts";
 import { readPiped } from "../standard-input.ts";
 import type { Output } from "../terminal/output.ts";
@@ -34,6 +34,7 @@ export const doctor = defineCommand({
   async run({ args, options, out, daemon }) {
     const [device, ...more] = args;
     noMore(more);
+    answersOf(daemon, "doctor");
     const message = options.message ?? (await readPiped());
     if (message !== undefined) {
       await explainMessage(message, device, out, daemon);

@@ -23,7 +23,7 @@ export const fleet = defineCommand({
     "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
     "The exit status is 1 when it does not fit, there is no such place, or no host can take the guest.",
   ],
-  async run({ args: [name, ...args], options, out, errors }) {
+  async run({ args: [name, ...args], options, out, errors, daemon }) {
     const known = Object.keys(QUESTIONS);
     if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
     const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
@@ -31,8 +31,7 @@ export const fleet = defineCommand({
       throw new UsageError(
         `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
       );
-    if ((options as { "dry-run"?: boolean })["dry-run"])
-      throw new UsageError("fleet sends the daemon nothing that --dry-run could print");
+    if (daemon.isDry) throw new UsageError("fleet sends the daemon nothing that --dry-run could print");
     beThrifty();
     return (await load())({ args, options, out, errors });
   },

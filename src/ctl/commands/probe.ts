@@ -4,6 +4,7 @@ import { defineCommand } from "../command.ts";
 import { NoAnswer } from "../dry-run.ts";
 import { EXIT, exitStatusOf } from "../exit-status.ts";
 import { inCommands } from "../in-commands.ts";
+import { answersOf } from "../need.ts";
 import { reservedLines } from "../reserved-ranges.ts";
 import { Progress } from "../terminal/progress.ts";
 
@@ -16,6 +17,7 @@ export const probe = defineCommand({
     if (options.all ? args.length > 0 : args.length === 0) {
       throw new UsageError("name the devices to probe, or give --all");
     }
+    if (options.all) answersOf(daemon, "probe --all");
     const client = await daemon.connect();
     const devices = options.all ? await probeable(client) : args;
     if (devices.length === 0) {

@@ -3,7 +3,7 @@ import { UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
 import { examine } from "../doctor/examine.ts";
 import { HostFiles } from "../doctor/host-files.ts";
-import { exactlyOne } from "../need.ts";
+import { answersOf, exactlyOne } from "../need.ts";
 import { gather } from "../report/gather.ts";
 import { page } from "../report/page.ts";
 
@@ -14,6 +14,7 @@ export const report = defineCommand({
   ],
   async run({ args, out, daemon }) {
     const file = exactlyOne(args, "the file");
+    answersOf(daemon, "report");
     const client = await daemon.connect();
     const uid = process.geteuid?.() ?? -1;
     const examined = { files: new HostFiles(), daemon, uid };
