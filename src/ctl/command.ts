@@ -1,5 +1,6 @@
 import type { Client } from "../client/index.ts";
 import type { Output } from "./terminal/output.ts";
+import type { Columns } from "./terminal/table.ts";
 
 /** One option of a command: for the parser, `--help`, the man page and completion alike. */
 export interface OptionDefinition {
@@ -9,6 +10,8 @@ export interface OptionDefinition {
   readonly multiple?: true;
   /** What stands for the value in the help; of a string only. */
   readonly value?: string;
+  /** The words that it may begin with, where there are few and the value does not name them. */
+  readonly words?: readonly string[];
   readonly about: string;
 }
 
@@ -59,6 +62,8 @@ export interface Command<Options extends OptionDefinitions = OptionDefinitions> 
   readonly details?: readonly string[];
   /** What its first argument may be, where that is a word of few. */
   readonly words?: readonly string[];
+  /** Of the table that -o is about, as the command line asks for it; none where it prints no table. */
+  columns?(args: readonly string[], options: Values<Options>): Columns | Promise<Columns> | undefined;
   /** Resolves to the exit status; 0 when to nothing. */
   run(invocation: Invocation<Options>): Promise<number | undefined>;
 }

@@ -55,7 +55,7 @@ async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surr
   const { values, args } = parseArguments(rest, command.options);
   if (values.help) {
     const { commandHelp } = await import("./help.ts");
-    stdout.write(commandHelp(entry, command));
+    stdout.write(await commandHelp(entry, command));
     return 0;
   }
   if (values.version) return printVersion(stdout);
@@ -65,6 +65,7 @@ async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surr
     ...(values.output === undefined ? {} : { output: values.output }),
     noLegend: values["no-legend"] ?? false,
   });
+  out.expect(await command.columns?.(args, values));
   const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
   const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, env);
   const invocation: Invocation = { args, options: values, out, daemon, errors: stderr, commands: COMMANDS };

@@ -159,6 +159,10 @@ it.each([
   ["no guest", ["check"], "which guest?"],
   ["a machine that there is none of", ["check", "--machine", "q36", "-m", "1G"], "q35"],
   ["a wish that is none", ["fits", "--want", "two:10de:20b5"], "--want two:10de:20b5"],
+  ["a guest that nobody asks about", ["hosts", "-m", "1G"], "fleet hosts takes no --memory"],
+  ["devices that check does not ask about", ["check", "-m", "1G", "--want", "1:*:*"], "takes no --want"],
+  ["a guest where only a size is asked about", ["find", "1G", "-m", "1G"], "fleet find takes no --memory"],
+  ["a direction of what is not looked for", ["predict", "--down"], "fleet predict takes no --down"],
   ["two places", ["hosts", "--nats", "nats://127.0.0.1:1"], "give one of them"],
 ])("refuses %s with one line and status 2", async (_, args, message) => {
   const { status, stderr } = await run(...args);
@@ -170,4 +174,11 @@ it.each([
 it("a store that is not there is a matter of status 3", async () => {
   const { status, stderr } = await run("hosts", "--from", join(directory, "none"));
   expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining("there is no directory") });
+});
+
+it("as is one that no host has published at", async () => {
+  const empty = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
+  const { status, stderr } = await run("hosts", "--from", empty);
+  expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining("no host has published") });
+  rmSync(empty, { recursive: true });
 });

@@ -76,6 +76,11 @@ it.each([
   ["a machine that there is not", 2, ["check", "--machine", "q36", "83:00.0"]],
   ["a method that there is not", 2, ["call", "query-device"]],
   ["params that are no JSON", 2, ["call", "query-devices", "{"]],
+  ["a report that a full disk does not take", 1, ["report", "/dev/full"]],
+  ["a picture that it does not take", 1, ["map", "83:00.0", "--svg", "/dev/full"]],
+  ["columns of what has no table", 2, ["status", "-o", "up"]],
+  ["columns of a tree", 2, ["devices", "--tree", "-o", "device"]],
+  ["columns of a fleet's question without a table", 2, ["fleet", "predict", "-o", "host"]],
   ["an IOAS that is none", 2, ["allowed", "guest1/x"]],
 ])("the exit status of %s is %d", async (_what, status, args) => {
   const ran = await ask(...args);
@@ -87,6 +92,21 @@ it("says what to do where no daemon is, with status 3", async () => {
   const { status, stderr } = await iovactl(["-s", join(directory, "none"), "status"]);
   expect(status).toBe(3);
   expect(stderr).toMatch(/^iovactl: [^\n]*start iovad[^\n]*\n$/);
+});
+
+it("refuses a column that there is not before anything is asked", async () => {
+  for (const line of ["devices -o grop", "profile -o start", "fleet hosts --from /nowhere -o hots"]) {
+    const { status, stderr } = await iovactl(["-s", join(directory, "none"), ...line.split(" ")]);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining("there is no column") });
+  }
+});
+
+it("without a legend prints what there is beside headings, and no empty line before it", async () => {
+  expect((await ask("status", "--no-legend")).stdout).toMatch(/^daemon +iovad /);
+  expect((await ask("profile", "--no-legend")).stdout).toMatch(/^0000:[\s\S]*\n\n +0x0 /);
+  expect((await ask("profile", "--no-legend", "-o", "DEVICE,usable")).stdout).toMatch(
+    /^0000:00:1f\.0 {2}no\n/,
+  );
 });
 
 it("speaks of commands where the daemon speaks of methods, but to who calls those", async () => {

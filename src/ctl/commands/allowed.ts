@@ -11,6 +11,7 @@ function namedRangeText({ name, ...range }: WireRange & { readonly name?: string
 
 export const allowed = defineCommand({
   options: {},
+  columns: () => RANGE_COLUMNS,
   async run({ args, out, daemon }) {
     const name = parseIoasName(exactlyOne(args, "the IO address space"));
     const client = await daemon.connect();
@@ -22,7 +23,7 @@ export const allowed = defineCommand({
     const kept = described?.ioas[0]?.["allow-list"];
     out.answer(answer, () => [
       ...out.table(RANGE_COLUMNS, answer.ranges),
-      ...out.facts([
+      ...out.legend([
         ["IOAS", `${answer.context}/${answer.ioas}`],
         ["devices", answer.devices.join(" ") || out.paint("warns", "none, so this is no promise")],
         ["alignment", answer["iova-alignment"]],

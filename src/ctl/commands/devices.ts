@@ -15,8 +15,9 @@ export const devices = defineCommand({
     assignable: { type: "boolean", about: "only those that a guest can have when nobody else has them" },
   },
   details: [
-    `Columns for -o: ${DEVICE_COLUMNS.map(({ name }) => name).join(", ")}. In the column usable, busy means that a guest can have the device as soon as somebody gives it back; doctor DEVICE tells more of a device.`,
+    "In the column usable, busy means that a guest can have the device as soon as somebody gives it back; doctor DEVICE tells more of a device.",
   ],
+  columns: (_args, { tree }) => (tree ? undefined : DEVICE_COLUMNS),
   async run({ args, options, out, daemon }) {
     const { driver, state, context } = options;
     const filter = {

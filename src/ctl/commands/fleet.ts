@@ -1,6 +1,7 @@
 import { UsageError } from "../../command-line.ts";
 import { suggestion } from "../../nearest.ts";
 import { defineCommand } from "../command.ts";
+import { FLEET_OPTIONS } from "../fleet/options.ts";
 import { type Answering, QUESTION_OPTIONS } from "../fleet/questions.ts";
 import { beThrifty } from "../fleet/thrifty.ts";
 
@@ -23,16 +24,30 @@ export const fleet = defineCommand({
     "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
     "The exit status is 1 when it does not fit, there is no such place, or no host can take the guest.",
   ],
+  columns: async ([name = ""]) => (await questionNamed(name)?.())?.columns,
   async run({ args: [name, ...args], options, out, errors, daemon }) {
     const known = Object.keys(QUESTIONS);
     if (name === undefined) throw new UsageError(`fleet what? ${known.join(", ")}; try --help`);
-    const load = Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
+    const load = questionNamed(name);
     if (!load)
       throw new UsageError(
         `there is no "fleet ${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,
       );
     if (daemon.isDry) throw new UsageError("fleet sends the daemon nothing that --dry-run could print");
+    const question = await load();
+    const other = Object.keys(options).find((option) => isOfOthers(option, question));
+    if (other !== undefined) throw new UsageError(`fleet ${name} takes no --${other}; try --help`);
     beThrifty();
-    return (await load())({ args, options, out, errors });
+    return question.answer({ args, options, out, errors });
   },
 });
+
+function questionNamed(name: string): (() => Promise<Answering>) | undefined {
+  return Object.hasOwn(QUESTIONS, name) ? QUESTIONS[name] : undefined;
+}
+
+/** Whether only other questions take it: what every command takes is of no question. */
+function isOfOthers(option: string, { options }: Answering): boolean {
+  const isOfAQuestion = Object.hasOwn(QUESTION_OPTIONS, option) && !Object.hasOwn(FLEET_OPTIONS, option);
+  return isOfAQuestion && !Object.hasOwn(options, option);
+}

@@ -5,7 +5,7 @@ import { NoAnswer } from "../dry-run.ts";
 import { EXIT, exitStatusOf } from "../exit-status.ts";
 import { inCommands } from "../in-commands.ts";
 import { answersOf } from "../need.ts";
-import { reservedLines } from "../reserved-ranges.ts";
+import { RESERVED_COLUMNS, reservedLines } from "../reserved-ranges.ts";
 import { Progress } from "../terminal/progress.ts";
 
 export const probe = defineCommand({
@@ -13,6 +13,7 @@ export const probe = defineCommand({
   details: [
     "A probe binds the device for a moment and asks the kernel: it resets the device, and leaves nothing behind. Ctrl-C ends after the device that is under way; the daemon finishes that one by itself.",
   ],
+  columns: () => RESERVED_COLUMNS,
   async run({ args, options, out, daemon, errors }) {
     if (options.all ? args.length > 0 : args.length === 0) {
       throw new UsageError("name the devices to probe, or give --all");

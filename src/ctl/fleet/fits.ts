@@ -3,10 +3,10 @@ import { fitsAnswer } from "../../fleet/answers.ts";
 import { guestOf } from "../../fleet/guest.ts";
 import { fitsOf } from "../../plan/fleet/fits.ts";
 import { EXIT } from "../exit-status.ts";
-import { guestParams } from "../guest.ts";
+import { GUEST_OPTIONS, guestParams } from "../guest.ts";
 import { noMore } from "../need.ts";
 import type { Column } from "../terminal/table.ts";
-import { askFleet, parseWant } from "./options.ts";
+import { askFleet, parseWant, WANT_OPTION } from "./options.ts";
 import type { Answering } from "./questions.ts";
 
 type Host = ReturnType<typeof fitsAnswer>["hosts"][number];
@@ -24,15 +24,19 @@ const COLUMNS: readonly Column<Host>[] = [
 ];
 
 /** Which hosts can take a guest with so many devices, and why the others cannot. */
-export const fits: Answering = async ({ args, out, errors, options }) => {
-  noMore(args);
-  const wants = (options.want ?? []).map(parseWant);
-  const { windows } = guestOf(guestParams(options));
-  if (windows.length === 0 && wants.length === 0) {
-    throw new UsageError("which guest? give -m, --machine, --mtree or --layout, or --want; try --help");
-  }
-  const { pool } = await askFleet({ options, errors });
-  const answer = fitsAnswer(fitsOf(pool, windows, wants));
-  out.answer(answer, () => out.table(COLUMNS, answer.hosts));
-  return answer.fits ? EXIT.yes : EXIT.no;
+export const fits: Answering = {
+  options: { ...GUEST_OPTIONS, ...WANT_OPTION },
+  columns: COLUMNS,
+  async answer({ args, out, errors, options }) {
+    noMore(args);
+    const wants = (options.want ?? []).map(parseWant);
+    const { windows } = guestOf(guestParams(options));
+    if (windows.length === 0 && wants.length === 0) {
+      throw new UsageError("which guest? give -m, --machine, --mtree or --layout, or --want; try --help");
+    }
+    const { pool } = await askFleet({ options, errors });
+    const answer = fitsAnswer(fitsOf(pool, windows, wants));
+    out.answer(answer, () => out.table(COLUMNS, answer.hosts));
+    return answer.fits ? EXIT.yes : EXIT.no;
+  },
 };
