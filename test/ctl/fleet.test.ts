@@ -52,6 +52,7 @@ it("hosts tells state, age, devices, digest and class of each, and what is wrong
   ]);
   expect(answer.classes).toBe(3);
   expect(answer.troubles.join()).toContain("half cannot be read: it is no JSON");
+  expect((await json("hosts", ...WIDE)).answer.troubles).toEqual([]);
 });
 
 it("check is yes when the layout is valid on all hosts, and says who is in the way when not", async () => {
@@ -115,6 +116,8 @@ it("fits tells which hosts can take the guest with its devices, and why the othe
     ["wide-2", undefined],
   ]);
   expect(answer.hosts[3]).toEqual({ host: "wide-1", fits: true, exact: true, devices: ["0000:41:00.0"] });
+  expect(answer).toMatchObject({ stale: ["silent"], unreadable: ["half"] });
+  expect((await run("fits", "-m", "16G")).stdout).toMatch(/^silent +no +- +layout, stale /m);
   const none = await json("fits", "--want", "0x8086:1592", ...WIDE);
   expect(none).toMatchObject({ status: 1, answer: { fits: false, hosts: [{ reason: "no-device" }, {}] } });
 });

@@ -21,7 +21,7 @@ export const fleet = defineCommand({
   words: Object.keys(QUESTIONS),
   details: [
     "hosts: which there are, how old their word is, and which are alike. check: whether a guest's memory map is valid on all of them. predict: what all of them allow. find SIZE: a place that is free on all of them. fits: which hosts can take the guest, with the devices that it wants, and why the others cannot. outliers: which hosts cost the others which addresses. watch: tells when a host comes, goes, becomes stale or breaks the layout.",
-    "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts, nothing that rests on it is exact, and it is named where it changes the answer.",
+    "The hosts tell by themselves, with iovad-fleet; no daemon is asked here. A host that has been silent for three of its intervals is stale: it still counts by its last word, nothing that rests on it is exact, and it is named where it changes the answer. For fits only a fresh host can take a guest, and every stale one is named.",
     "The exit status is 1 when it does not fit, there is no such place, or no host can take the guest.",
   ],
   columns: async ([name = ""]) => (await questionNamed(name)?.())?.columns,
