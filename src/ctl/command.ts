@@ -36,6 +36,8 @@ export interface Invocation<Options extends OptionDefinitions = OptionDefinition
   readonly out: Output;
   /** Standard error. */
   readonly errors: NodeJS.WriteStream;
+  /** What was piped in; undefined when nothing was. */
+  piped(): Promise<string | undefined>;
   /** Where the daemon is, and how it is asked. */
   readonly daemon: Daemon;
   /** All there are, this one among them. */

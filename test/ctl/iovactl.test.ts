@@ -160,7 +160,8 @@ it.each([
 });
 
 it.each([
-  ["find 4096 83:00.0", '"4096" is none: write a number and a unit'],
+  ["find 4096 83:00.0", '"4096" could be bytes, or MiB as QEMU has it: write 0x1000 or 4096M'],
+  ["find 4k8 83:00.0", '"4k8" is none: write a number and a unit'],
   ["check --layout ram=0x0 83:00.0", "how long?"],
   ["check --machine q35 83:00.0", "give -m SIZE"],
   ["check --machine virt,highmem=of -m 1G 83:00.0", "highmem= takes on or off"],
@@ -254,6 +255,35 @@ it.each([
   const { status, stdout } = await ask("doctor", "--message", message);
   expect(status).toBe(0);
   expect(stdout.replaceAll(/\s+/g, " ")).toContain(means);
+});
+
+it("explains one line of a text, the one with the most exact meaning, and says which others are known", async () => {
+  const [rmrr, map, busy] = [
+    "vfio 0000:03:00.0: Firmware has requested this device have a 1:1 IOMMU mapping",
+    "vfio_container_dma_map(0x5581, 0xfe000000, 0x2000000, 0x7f) = -22 (Invalid argument)",
+    "vfio 0000:84:00.0: Device or resource busy",
+  ];
+  const text = `2026-11-22 a line of no interest\n${busy}\n${map}\n${rmrr}\n${busy}\n`;
+  const { stdout } = await ask("doctor", "--message", text);
+  expect(stdout).toMatch(/^means +firmware claims[\s\S]*\nhere +0000:03:00\.0: direct-mapping/);
+  expect(stdout).toContain(`\nalso known ${map}\n           ${busy}\n           each by itself`);
+  expect(JSON.parse((await ask("-j", "doctor", "--message", text)).stdout).more).toEqual([map, busy]);
+  expect((await ask("doctor", "--message", `${map}\n`)).stdout).not.toContain("also known");
+});
+
+it("doctor takes a message on standard input, and says so when it waits no longer for one", async () => {
+  const pipedInto = (input: string | undefined) => {
+    const child = spawn(process.execPath, [MAIN, "-s", daemon.socket, "doctor"]);
+    if (input !== undefined) child.stdin.end(input);
+    return finish(child);
+  };
+  expect(await pipedInto("vfio: group 5 is not viable")).toMatchObject({
+    ...{ status: 0, stderr: "", stdout: expect.stringContaining("driver of the host") },
+  });
+  expect(await pipedInto(undefined)).toMatchObject({
+    stderr: "iovactl: nothing has come on standard input, which is not waited for any longer\n",
+    stdout: expect.stringMatching(/^kernel\n/),
+  });
 });
 
 it("does not answer for a device that there is not", async () => {
