@@ -10,7 +10,7 @@ export const devices = defineCommand({
     driver: { type: "string", value: "NAME", about: "only those on this driver" },
     group: { type: "string", value: "N", about: "only those of this IOMMU group" },
     state: { type: "string", value: "observed|held|attached|handed-over", about: "only those in this state" },
-    context: { type: "string", value: "NAME", about: "only those in this context" },
+    context: { type: "string", value: "CONTEXT", about: "only those in this context" },
     available: { type: "boolean", about: "only those that a guest can have now" },
     assignable: { type: "boolean", about: "only those that a guest can have when nobody else has them" },
   },
