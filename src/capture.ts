@@ -6,11 +6,12 @@ import type { HostChoice } from "./options.ts";
 import { formatAddress } from "./ranges/address.ts";
 import type { Range } from "./ranges/range.ts";
 
-/** Prints the host as it is, and asks nothing of a device. */
-export async function capture({ simulate, ...options }: HostChoice): Promise<void> {
+/** The host as it is, as the text of a topology file; asks nothing of a device. */
+export async function capture({ simulate, ...options }: HostChoice): Promise<string> {
   const host = new Host(await openKernel(simulate), options);
-  process.stdout.write(`${JSON.stringify(await captureTopology(host), null, 2)}\n`);
+  const topology = await captureTopology(host);
   await host.close();
+  return `${JSON.stringify(topology, null, 2)}\n`;
 }
 
 interface Captured {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { fstatSync, readFileSync, writeSync } from "node:fs";
 import { nearest } from "./nearest.ts";
 
 /** What the commands have in common on a terminal. */
@@ -15,6 +15,41 @@ export function complain(
   stream: Pick<NodeJS.WriteStream, "write"> = process.stderr,
 ): void {
   stream.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
+}
+
+/**
+ * Standard output, which all that is written to reaches, or else the process does not end as if it had: a reader that goes,
+ * as head does, ends it without a word, for nothing is left to be done then; anything else is said, with status 1, or what
+ * `write` throws. Of what goes into a file Node.js writes as much as there is room for, and says nothing of the rest
+ * (lib/internal/fs/sync_write_stream.js).
+ */
+export function standardOutput(command: string): NodeJS.Process["stdout"] {
+  const { stdout } = process;
+  const status = fstatSync(1);
+  if (!stdout.isTTY && (status.isFile() || status.isCharacterDevice())) {
+    return { write: writeAll } as unknown as NodeJS.Process["stdout"];
+  }
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    complain(command, unwritable(error));
+    process.exit(1);
+  });
+  return stdout;
+}
+
+function writeAll(text: string, done?: () => void): boolean {
+  const bytes = Buffer.from(text);
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+  } catch (error) {
+    throw new Error(unwritable(error as Error));
+  }
+  done?.();
+  return true;
+}
+
+function unwritable({ message }: Error): string {
+  return `the output cannot be written: ${message}`;
 }
 
 /**

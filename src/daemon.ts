@@ -1,4 +1,4 @@
-import { version } from "./command-line.ts";
+import { standardOutput, version } from "./command-line.ts";
 import { parseOptions } from "./options.ts";
 import { serve } from "./serve.ts";
 
@@ -17,13 +17,17 @@ export async function main(args: readonly string[]): Promise<void> {
 async function run(args: readonly string[]): Promise<void> {
   const parse = () => parseOptions(args, process.env, process.geteuid?.() ?? -1);
   const options = parse();
-  if (options === "help") process.stdout.write((await import("./help.ts")).HELP);
-  else if (options === "version") process.stdout.write(`iovad ${version()}\n`);
+  if (options === "help") print((await import("./help.ts")).HELP);
+  else if (options === "version") print(`iovad ${version()}\n`);
   else if (options === "check-config") return;
   else if (options.errand === "capture") {
     const { capture } = await import("./capture.ts");
-    await capture(options);
+    print(await capture(options));
   } else await serve(options, () => parse() as typeof options);
+}
+
+function print(text: string): void {
+  standardOutput("iovad").write(text);
 }
 
 interface Failure extends Error {

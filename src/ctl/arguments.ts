@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { USUAL_SOCKET } from "../client/usual-socket.ts";
 import { faultOf, joinValues, UsageError } from "../command-line.ts";
 import type { OptionDefinitions, Values } from "./command.ts";
 
@@ -8,7 +9,7 @@ export const GLOBAL_OPTIONS = {
     type: "string",
     short: "s",
     value: "PATH",
-    about: "where iovad listens (default: /run/iovad/iovad.sock)",
+    about: `where iovad listens (default: ${USUAL_SOCKET})`,
   },
   host: {
     type: "string",

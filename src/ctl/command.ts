@@ -1,5 +1,6 @@
 import type { Client } from "../client/index.ts";
 import type { Output } from "./terminal/output.ts";
+import type { Columns } from "./terminal/table.ts";
 
 /** One option of a command: for the parser, `--help`, the man page and completion alike. */
 export interface OptionDefinition {
@@ -9,6 +10,8 @@ export interface OptionDefinition {
   readonly multiple?: true;
   /** What stands for the value in the help; of a string only. */
   readonly value?: string;
+  /** The words that it may begin with, where there are few and the value does not name them. */
+  readonly words?: readonly string[];
   readonly about: string;
 }
 
@@ -33,6 +36,8 @@ export interface Invocation<Options extends OptionDefinitions = OptionDefinition
   readonly out: Output;
   /** Standard error. */
   readonly errors: NodeJS.WriteStream;
+  /** What was piped in; undefined when nothing was. */
+  piped(): Promise<string | undefined>;
   /** Where the daemon is, and how it is asked. */
   readonly daemon: Daemon;
   /** All there are, this one among them. */
@@ -44,6 +49,8 @@ export interface Daemon {
   readonly place: string;
   /** A program that speaks for the daemon, instead of its socket. */
   readonly via: readonly [string, ...string[]] | undefined;
+  /** Whether requests are printed, and none is answered. */
+  readonly isDry: boolean;
   /** Connects once, the first time; with --dry-run, to what only prints the requests. */
   connect(): Promise<Client>;
   /** A connection that comes back when the daemon does. */
@@ -57,6 +64,8 @@ export interface Command<Options extends OptionDefinitions = OptionDefinitions> 
   readonly details?: readonly string[];
   /** What its first argument may be, where that is a word of few. */
   readonly words?: readonly string[];
+  /** Of the table that -o is about, as the command line asks for it; none where it prints no table. */
+  columns?(args: readonly string[], options: Values<Options>): Columns | Promise<Columns> | undefined;
   /** Resolves to the exit status; 0 when to nothing. */
   run(invocation: Invocation<Options>): Promise<number | undefined>;
 }

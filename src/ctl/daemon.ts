@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { type Client, connect, DEFAULT_SOCKET } from "../client/index.ts";
+import { type Client, connect } from "../client/index.ts";
+import { usualSocket } from "../client/usual-socket.ts";
 import { UsageError } from "../command-line.ts";
 import type { Daemon } from "./command.ts";
 import { DryRun } from "./dry-run.ts";
@@ -25,6 +25,7 @@ export function chooseDaemon({ socket, host, dryRun }: DaemonChoice, env: NodeJS
   return {
     place: endpoint.socket,
     via,
+    isDry: dryRun !== undefined,
     connect() {
       client ??= open(false);
       return client;
@@ -42,10 +43,4 @@ function remote(host: string, socket: string | undefined): [string, ...string[]]
 /** ssh gives its arguments to a shell of the other host. */
 function shellQuoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-/** That of the host, or else of a daemon that this user has started. */
-function usualSocket({ XDG_RUNTIME_DIR }: NodeJS.ProcessEnv): string {
-  const own = XDG_RUNTIME_DIR ? `${XDG_RUNTIME_DIR}/iovad.sock` : undefined;
-  return own !== undefined && !existsSync(DEFAULT_SOCKET) && existsSync(own) ? own : DEFAULT_SOCKET;
 }

@@ -1,3 +1,5 @@
+import type { EventName } from "../client/index.ts";
+import type { OptionDefinitions } from "./command.ts";
 import { rangeText, type WireRange } from "./ranges.ts";
 import type { Paint, Role } from "./terminal/paint.ts";
 
@@ -7,14 +9,37 @@ export interface WireEvent {
   readonly params: Readonly<Record<string, unknown>>;
 }
 
-/** Of what was taken away, given, or went wrong. */
-const ROLES: Readonly<Record<string, Role>> = {
+/** Of what was taken away, given, or went wrong there is a colour. */
+const ROLES: Readonly<Record<EventName, Role>> = {
   DEVICE_ADDED: "fits",
-  DEVICE_ATTACHED: "fits",
+  DEVICE_CHANGED: "heading",
   DEVICE_REMOVED: "blocks",
+  DEVICE_PROBED: "heading",
+  DEVICE_HELD: "heading",
+  DEVICE_RELEASED: "heading",
+  DEVICE_ATTACHED: "fits",
+  DEVICE_DETACHED: "heading",
+  DEVICE_HANDED_OVER: "heading",
+  CONTEXT_CREATED: "heading",
+  CONTEXT_HANDED_OVER: "heading",
+  CONTEXT_DESTROYED: "heading",
+  IOAS_CREATED: "heading",
+  IOAS_DESTROYED: "heading",
+  ALLOW_LIST_CHANGED: "heading",
   ALLOWED_RANGES_CHANGED: "warns",
   RESTARTED: "warns",
 };
+
+/** The option that asks for some events alone. */
+export const EVENT_OPTION = {
+  event: {
+    type: "string",
+    multiple: true,
+    value: "NAME",
+    words: Object.keys(ROLES),
+    about: "only these events; as often as needed",
+  },
+} as const satisfies OptionDefinitions;
 
 /** One event as one line: its number, its time, its name, what it is about, and why. */
 export function eventLine({ method, params }: WireEvent, paint: Paint): string {
@@ -23,7 +48,7 @@ export function eventLine({ method, params }: WireEvent, paint: Paint): string {
     timestamp: { seconds: number; microseconds: number };
   };
   const time = new Date(timestamp.seconds * 1000 + Math.floor(timestamp.microseconds / 1000)).toISOString();
-  const name = paint(ROLES[method] ?? "heading", method);
+  const name = paint(ROLES[method as EventName] ?? "heading", method);
   return [paint("quiet", `${sequence} ${time}`), name, subject(params), why(method, params)]
     .filter((part) => part !== "")
     .join("  ");

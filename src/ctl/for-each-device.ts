@@ -3,7 +3,7 @@ import { NoAnswer } from "./dry-run.ts";
 import type { Output } from "./terminal/output.ts";
 
 /** The next request does not depend on the answer. */
-function unlessDry(error: unknown): undefined {
+export function unlessDry(error: unknown): undefined {
   if (!(error instanceof NoAnswer)) throw error;
 }
 

@@ -1,16 +1,26 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../command-line.ts";
+import type { Machine } from "../plan/machines.ts";
 import type { OptionDefinitions, Values } from "./command.ts";
 import { parseIoasName } from "./ioas-name.ts";
 import { parseRange } from "./ranges.ts";
+
+/** Completed and told without loading the planner's tables. */
+const MACHINE_TYPES = Object.keys({
+  q35: 0,
+  pc: 0,
+  virt: 0,
+  microvm: 0,
+  "cloud-hypervisor": 0,
+} satisfies Record<Machine["type"], 0>);
 
 /** The options that say what a guest's memory map is. */
 export const GUEST_OPTIONS = {
   machine: {
     type: "string",
     value: "TYPE[,OPTION=VALUE…]",
-    about:
-      "a machine as QEMU's -machine has it: q35,version=9.0 or pc-q35-9.0; and pc, virt, microvm, cloud-hypervisor",
+    words: MACHINE_TYPES,
+    about: `a machine as QEMU's -machine has it: ${MACHINE_TYPES.join(", ")}; as in q35,version=9.0 or pc-q35-9.0`,
   },
   memory: {
     type: "string",

@@ -26,18 +26,26 @@ ${wrap(`Exit status: ${exitStatuses()}.`, WIDTH).join("\n")}
 }
 
 /** What `iovactl COMMAND --help` prints. */
-export function commandHelp(
+export async function commandHelp(
   { name, synopsis, summary }: CommandEntry,
-  { options, details = [] }: Command,
-): string {
+  command: Command,
+): Promise<string> {
+  const { options } = command;
   const own = Object.keys(options).length === 0 ? [] : [optionsHelp(options)];
   return [
     `iovactl ${name}: ${summary}`,
     `Usage: iovactl ${name}${synopsis && ` ${synopsis}`}`,
     ...own,
-    ...details.map((paragraph) => wrap(paragraph, WIDTH).join("\n")),
+    ...(await detailsOf(command)).map((paragraph) => wrap(paragraph, WIDTH).join("\n")),
     "iovactl --help lists the options that every command takes.\n",
   ].join("\n\n");
+}
+
+/** Paragraphs: what it says itself, and the columns of its table. */
+export async function detailsOf(command: Command): Promise<readonly string[]> {
+  const columns = await command.columns?.([], {});
+  const named = columns ? [`Columns for -o: ${columns.map(({ name }) => name).join(", ")}.`] : [];
+  return [...(command.details ?? []), ...named];
 }
 
 function exitStatuses(): string {

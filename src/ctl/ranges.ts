@@ -70,5 +70,11 @@ export function parseBytes(text: string, whole: string): bigint {
     const bytes = /^0x/i.test(text) ? parseAddress(text) : parseSize(text);
     if (bytes > 0n) return bytes;
   } catch {}
+  if (/^0*[1-9]\d*$/.test(text)) {
+    const hex = formatAddress(BigInt(text));
+    throw new UsageError(
+      `${whole}: the size "${text}" could be bytes, or MiB as QEMU has it: write ${hex} or ${text}M`,
+    );
+  }
   throw new UsageError(`${whole}: the size "${text}" is none: write a number and a unit, as in 512M or 1.5T`);
 }

@@ -7,7 +7,7 @@ import type { Column } from "./terminal/table.ts";
 type Reserved = Result<"query-reserved-ranges">;
 type Row = Reserved["regions"][number];
 
-const COLUMNS: readonly Column<Row>[] = [
+export const RESERVED_COLUMNS: readonly Column<Row>[] = [
   ...RANGE_COLUMNS,
   { name: "type", of: ({ type }) => type, role: ({ enforced }) => (enforced ? "blocks" : "warns") },
   { name: "enforced", of: ({ enforced }) => (enforced ? "yes" : "no") },
@@ -38,8 +38,8 @@ export function reservedLines(answer: Reserved, out: Output): string[] {
   const { aperture, reserved } = answer;
   const extent = aperture ? `${rangeText(aperture)} (${sizeOf(aperture)}${bitsOf(aperture)}), ` : "";
   return [
-    ...out.table(COLUMNS, answer.regions),
-    ...out.facts([
+    ...out.table(RESERVED_COLUMNS, answer.regions),
+    ...out.legend([
       ["device", `${answer.device}, group ${answer.group}`],
       ["aperture", extent + APERTURES[answer["aperture-source"]]],
       ["source", `${SOURCES[answer.source]}, of the ${answer.scope}`],

@@ -13,11 +13,16 @@ import { inCommands } from "./in-commands.ts";
 import { rangeText, type WireRange } from "./ranges.ts";
 import { Output } from "./terminal/output.ts";
 
-/** What a command line is run in: the process, as a rule. */
-export type Surroundings = Pick<NodeJS.Process, "stdout" | "stderr" | "env">;
+/** What a command line is run in. */
+export interface Surroundings {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly env: NodeJS.ProcessEnv;
+  readonly piped: Invocation["piped"];
+}
 
 /** Resolves to the exit status. */
-export async function run(argv: readonly string[], surroundings: Surroundings = process): Promise<number> {
+export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   try {
     return await runCommand(argv, surroundings);
   } catch (error) {
@@ -40,7 +45,10 @@ function conflictsText({ data }: DaemonError): string {
   return ` (${first}${more})`;
 }
 
-async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surroundings): Promise<number> {
+async function runCommand(
+  argv: readonly string[],
+  { stdout, stderr, env, piped }: Surroundings,
+): Promise<number> {
   const { command: name, rest } = findCommand(argv);
   if (name === undefined) return withoutCommand(rest, stdout);
   const entry = COMMANDS.find((each) => each.name === name);
@@ -55,7 +63,7 @@ async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surr
   const { values, args } = parseArguments(rest, command.options);
   if (values.help) {
     const { commandHelp } = await import("./help.ts");
-    stdout.write(commandHelp(entry, command));
+    stdout.write(await commandHelp(entry, command));
     return 0;
   }
   if (values.version) return printVersion(stdout);
@@ -65,9 +73,12 @@ async function runCommand(argv: readonly string[], { stdout, stderr, env }: Surr
     ...(values.output === undefined ? {} : { output: values.output }),
     noLegend: values["no-legend"] ?? false,
   });
+  out.expect(await command.columns?.(args, values));
   const dryRun = values["dry-run"] ? (line: string) => out.print(line) : undefined;
   const daemon = chooseDaemon({ socket: values.socket, host: values.host, dryRun }, env);
-  const invocation: Invocation = { args, options: values, out, daemon, errors: stderr, commands: COMMANDS };
+  const invocation: Invocation = {
+    ...{ args, options: values, out, errors: stderr, piped, daemon, commands: COMMANDS },
+  };
   return (await command.run(invocation)) ?? 0;
 }
 

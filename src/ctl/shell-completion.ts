@@ -6,8 +6,8 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 _iovactl() {
   local IFS=$'\\n' line=\${COMP_LINE:0:COMP_POINT} word=\${COMP_WORDS[COMP_CWORD]} each
   local typed=\${line##*[[:blank:]]}
-  # Bash has cut the word at its colons: of a device's name only what comes behind them is to be put in.
-  [[ $word == : ]] && word=
+  # Bash has cut the word at colons and =: of a device's name, say, only what comes behind them is to be put in.
+  [[ $word == [:=] ]] && word=
   local before=\${typed%"$word"}
   COMPREPLY=()
   for each in $("\${COMP_WORDS[0]}" complete --line -- "$line" 2>/dev/null); do
@@ -31,7 +31,12 @@ function __iovactl_complete
   set -l words (commandline -opc)
   set -l program $words[1]
   set -e words[1]
-  $program complete -- $words (commandline -ct) 2>/dev/null
+  set -l found ($program complete -- $words (commandline -ct) 2>/dev/null)
+  if set -q found[1]
+    printf '%s\\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
 complete -c iovactl -f -a '(__iovactl_complete)'
 `,

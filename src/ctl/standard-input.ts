@@ -1,11 +1,12 @@
 import { fstatSync, readFileSync } from "node:fs";
+import { complain } from "../command-line.ts";
 
 /** Milliseconds that a pipe has to say something. */
 const PATIENCE = 500;
 
 /**
  * What was piped in; undefined when standard input is a terminal, is closed, or says nothing. A pipe that nobody writes
- * to, as programs leave theirs open, is not waited for.
+ * to, as programs leave theirs open, is waited for only a moment, which is said: what comes later is lost.
  */
 export async function readPiped(): Promise<string | undefined> {
   try {
@@ -15,7 +16,10 @@ export async function readPiped(): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-  const silence = setTimeout(() => process.stdin.destroy(), PATIENCE);
+  const silence = setTimeout(() => {
+    complain("iovactl", "nothing has come on standard input, which is not waited for any longer");
+    process.stdin.destroy();
+  }, PATIENCE);
   let text = "";
   try {
     for await (const bytes of process.stdin.setEncoding("utf8")) {

@@ -2,7 +2,7 @@ import { GLOBAL_OPTIONS } from "../ctl/arguments.ts";
 import type { CommandEntry, OptionDefinitions } from "../ctl/command.ts";
 import { COMMANDS } from "../ctl/commands/index.ts";
 import { EXIT, EXIT_SUMMARIES } from "../ctl/exit-status.ts";
-import { optionForm } from "../ctl/help.ts";
+import { detailsOf, optionForm } from "../ctl/help.ts";
 import { HELP as FLEET_HELP } from "../fleet/options.ts";
 import { ERROR_CODES, ERROR_SUMMARIES } from "../rpc/errors.ts";
 import { EVENTS } from "../rpc/events.ts";
@@ -50,10 +50,11 @@ function options(all: OptionDefinitions): string {
 }
 
 async function commandPart({ name, synopsis, summary, load }: CommandEntry): Promise<string> {
-  const { options: own, details = [] } = await load();
+  const command = await load();
+  const { options: own } = command;
   const parts = [
     escapeText(`${summary}.`),
-    ...details.map(escapeText),
+    ...(await detailsOf(command)).map(escapeText),
     ...(Object.keys(own).length > 0 ? [options(own)] : []),
   ];
   return [`## ${name} ${escapeText(synopsis)}`.trimEnd(), ...parts].join("\n\n");

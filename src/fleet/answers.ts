@@ -2,6 +2,7 @@ import type { Exclusion } from "../attribution/attribution.ts";
 import type { CheckedPool, PoolRemedy, Worth } from "../plan/fleet/check.ts";
 import type { Fit } from "../plan/fleet/fits.ts";
 import type { Outliers } from "../plan/fleet/outliers.ts";
+import type { Pool, PoolHost } from "../plan/fleet/pool.ts";
 import type { FleetEvent } from "../plan/fleet/watch.ts";
 import type { Plan } from "../plan/plan.ts";
 import { formatAddress } from "../ranges/address.ts";
@@ -22,7 +23,7 @@ export function hostsAnswer(hosts: readonly FleetHost[], fleet: Fleet, now: numb
       ...(trouble === undefined ? {} : { trouble }),
     })),
     classes: new Set(hosts.flatMap(({ digest }) => digest ?? [])).size,
-    troubles: fleet.troubles(now),
+    troubles: fleet.troubles(now, hosts),
   };
 }
 
@@ -56,10 +57,11 @@ export function findAnswer({ range, ...worth }: Worth & { range: Range | null })
   return { range: range && rangeAnswer(range), ...worthAnswer(worth) };
 }
 
-export function fitsAnswer(hosts: readonly Fit[]) {
+/** `stale` names all that are: also one that by its last word could not. */
+export function fitsAnswer(hosts: readonly Fit[], { hosts: asked }: Pool) {
   const taking = hosts.filter(({ fits }) => fits);
-  const named = (reason: Fit["reason"]) =>
-    hosts.filter((each) => each.reason === reason).map(({ host }) => host);
+  const named = (state: PoolHost["state"]) =>
+    asked.filter((each) => each.state === state).map(({ host }) => host);
   return {
     fits: taking.length > 0,
     exact: taking.length > 0 && taking.every(({ exact }) => exact),

@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Result } from "../client/index.ts";
 import { parseAddress } from "../ranges/address.ts";
@@ -30,11 +30,17 @@ export function featuresText({ allowed, devices, exact, digest }: Described): st
     .join("");
 }
 
-/** Writes the file whole or not at all. */
+/** Writes the file whole or not at all, and makes the directory. */
 export async function writeFeatures(directory: string, profile: Described): Promise<void> {
   // Files whose names begin with a dot are not looked at.
   const fresh = join(directory, `.${FILE}.${process.pid}`);
-  await writeFile(fresh, featuresText(profile));
+  const write = () => writeFile(fresh, featuresText(profile));
+  await write().catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    // Only the last of its path, as a store's directory.
+    await mkdir(directory);
+    await write();
+  });
   await rename(fresh, join(directory, FILE));
 }
 

@@ -103,8 +103,8 @@ export class Fleet {
     return known && this.#told(host, known, now + this.#offset);
   }
 
-  /** What is wrong beside the hosts themselves, for people. */
-  troubles(now: number): string[] {
+  /** What is wrong with the store, with the fleet as a whole, and with `hosts` of it, for people. */
+  troubles(now: number, hosts: readonly FleetHost[] = this.hosts(now)): string[] {
     const troubles = this.#silence === undefined ? [] : [this.#silence];
     if (Math.abs(this.#offset) > 60_000) {
       const where = this.#offset < 0 ? "ahead of" : "behind";
@@ -112,8 +112,8 @@ export class Fleet {
         `the clock of this machine is ${duration(this.#offset)} ${where} the store's; ages are by the store's`,
       );
     }
-    const hosts = this.hosts(now);
-    if (hosts.length > 1 && hosts.every(({ state }) => state === "stale")) {
+    const all = this.hosts(now);
+    if (all.length > 1 && all.every(({ state }) => state === "stale")) {
       troubles.push("every host is stale: either no iovad-fleet runs, or the clock here is ahead");
     }
     for (const { host, trouble, state } of hosts) {

@@ -1,16 +1,15 @@
 #!/usr/bin/env node
-import { complain, UsageError, version } from "../command-line.ts";
+import { complain, standardOutput, UsageError, version } from "../command-line.ts";
 import { refuseDebugger } from "../debugger.ts";
 import { HELP, parseOptions } from "./options.ts";
 
 refuseDebugger();
-process.stdout.on("error", () => {});
 process.stderr.on("error", () => {});
 
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
   if (options === "help" || options === "version") {
-    process.stdout.write(options === "help" ? HELP : `iovad-fleet ${version()}\n`);
+    standardOutput("iovad-fleet").write(options === "help" ? HELP : `iovad-fleet ${version()}\n`);
     return 0;
   }
   const { run } = await import("./run.ts");

@@ -1,12 +1,13 @@
 import { hostname } from "node:os";
 import { parseArgs } from "node:util";
-import { DEFAULT_SOCKET } from "../client/index.ts";
+import { USUAL_SOCKET } from "../client/usual-socket.ts";
 import { faultOf, UsageError } from "../command-line.ts";
 import { HOST_NAME, USUAL_INTERVAL } from "./record.ts";
 import { type StoreOptions, storeOptions } from "./stores/open.ts";
 
 export interface FleetOptions {
-  readonly socket: string;
+  /** The usual one, by the time that it is there, when undefined. */
+  readonly socket: string | undefined;
   readonly host: string;
   readonly store: StoreOptions;
   readonly features: string | undefined;
@@ -30,7 +31,8 @@ Usage: iovad-fleet [OPTION]... --to DIR | --nats URL
   --interval SECONDS between two heartbeats; after three without one a host is stale (default: ${USUAL_INTERVAL})
   --features DIR     write labels for Kubernetes there, for Node Feature Discovery's local source:
                      /etc/kubernetes/node-feature-discovery/features.d as a rule
-  --socket PATH      where iovad listens (default: ${DEFAULT_SOCKET})
+  --socket PATH      where iovad listens
+                     (default: ${USUAL_SOCKET})
   --version          print the version and exit
   --help             print this help and exit
 
@@ -53,7 +55,7 @@ export function parseOptions(args: readonly string[]): FleetOptions | "help" | "
     );
   }
   return {
-    socket: values.socket ?? DEFAULT_SOCKET,
+    socket: values.socket,
     host,
     store: storeOptions({ ...values, directory: to }),
     features: values.features,

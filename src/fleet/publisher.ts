@@ -49,6 +49,8 @@ export class Publisher {
   #fault: string | undefined;
   #wake: () => void = () => {};
   #isWoken = false;
+  /** Since a failure: the next try comes when it is time, not once more in vain for each event of a burst. */
+  #isPatient = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -64,6 +66,7 @@ export class Publisher {
     let waits = backoff(this.#options.random);
     while (!signal.aborted) {
       this.#isWoken = false;
+      this.#isPatient = false;
       // A daemon or a store that does not answer keeps nobody from ending this.
       const wait = await Promise.race([this.#round(), aborted])
         .then(() => {
@@ -73,6 +76,8 @@ export class Publisher {
         })
         .catch((error: Error) => {
           this.#tell(error.message);
+          this.#isPatient = true;
+          this.#isWoken = signal.aborted;
           return waits.next().value;
         });
       await this.#rung(wait);
@@ -184,7 +189,7 @@ export class Publisher {
       for await (const _ of this.#options.client.events()) {
         timer ??= setTimeout(() => {
           timer = undefined;
-          this.#ring();
+          if (!this.#isPatient) this.#ring();
         }, DEBOUNCE);
       }
     } catch {

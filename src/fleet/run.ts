@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { backoff } from "../client/backoff.ts";
 import { isLasting } from "../client/errors.ts";
 import { type Client, connect } from "../client/index.ts";
+import { usualSocket } from "../client/usual-socket.ts";
 import { complain } from "../command-line.ts";
 import { removeFeatures, writeFeatures } from "./features.ts";
 import type { FleetOptions } from "./options.ts";
@@ -38,11 +39,11 @@ export async function run(options: FleetOptions): Promise<number> {
 }
 
 /** The daemon may start later than this. Undefined when the signal comes first. */
-async function connectAtLast(socket: string, signal: AbortSignal): Promise<Client | undefined> {
+async function connectAtLast(socket: string | undefined, signal: AbortSignal): Promise<Client | undefined> {
   let told: string | undefined;
   for (const wait of backoff(Math.random)) {
     try {
-      return await connect({ socket, reconnect: true });
+      return await connect({ socket: socket ?? usualSocket(process.env), reconnect: true });
     } catch (error) {
       if (isLasting(error)) throw error;
       const { message } = error as Error;

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
-import { DEFAULT_SOCKET } from "../client/index.ts";
+import { USUAL_SOCKET, usualSocket } from "../client/usual-socket.ts";
 import { faultOf, UsageError } from "../command-line.ts";
 
 /** What the command line asks for. */
@@ -21,7 +21,8 @@ export const HELP = `iovad-run: start a program with VFIO devices that it may no
 Usage: iovad-run [OPTION]... -- COMMAND [ARGUMENT]...
 
   --device DEVICE    hand this device over, e.g. 0000:01:00.0; as often as needed
-  --socket PATH      where iovad listens (default: /run/iovad/iovad.sock)
+  --socket PATH      where iovad listens
+                     (default: ${USUAL_SOCKET})
   --context NAME     name of the iommufd context (default: run-PID)
   --rlimit-mode      count pinned memory against the program alone, not against all of the user's
   --pdeathsig SIGNAL the program gets this signal, as in KILL or TERM, when iovad-run dies, killed for one
@@ -41,7 +42,10 @@ there, 2 for a wrong command line, 126 or 127 when the command cannot be run.
 `;
 
 /** Reads the command line. "help" and "version" want nothing but their text printed. @throws UsageError */
-export function parseOptions(args: readonly string[], pid: number): RunOptions | "help" | "version" {
+export function parseOptions(
+  args: readonly string[],
+  { pid, env }: Pick<NodeJS.Process, "pid" | "env">,
+): RunOptions | "help" | "version" {
   const dashes = args.indexOf("--");
   const values = parse(dashes < 0 ? args : args.slice(0, dashes));
   if (values.help) return "help";
@@ -50,7 +54,7 @@ export function parseOptions(args: readonly string[], pid: number): RunOptions |
   if (program === undefined || program === "") {
     throw new UsageError("there is no command to run: put it behind --; try --help");
   }
-  const devices = values.device ?? [];
+  const devices = (values.device ?? []).map(longForm);
   const twice = devices.find((device, index) => devices.indexOf(device) !== index);
   if (twice !== undefined) throw new UsageError(`--device ${twice} is given twice`);
   const unknown = devicesIn([program, ...rest]).find((device) => !devices.includes(device));
@@ -58,13 +62,18 @@ export function parseOptions(args: readonly string[], pid: number): RunOptions |
     throw new UsageError(`the command has {device:${unknown}}, and there is no --device ${unknown}`);
   }
   return {
-    socket: values.socket ?? DEFAULT_SOCKET,
+    socket: values.socket ?? usualSocket(env),
     context: values.context ?? `run-${pid}`,
     devices,
     rlimitMode: values["rlimit-mode"] ?? false,
     deathSignal: values.pdeathsig === undefined ? undefined : signalName(values.pdeathsig),
     command: [program, ...rest],
   };
+}
+
+/** A device's name in sysfs, also where it stands as lspci prints it: without its domain, which is 0000 then. */
+function longForm(device: string): string {
+  return /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(device) ? `0000:${device}` : device;
 }
 
 /** Without its SIG, as setpriv takes it. */
@@ -78,7 +87,7 @@ const PLACEHOLDER = /\{(?:iommufd|device:([^{}]+))\}/g;
 
 function devicesIn(command: readonly string[]): string[] {
   return command.flatMap((word) =>
-    Array.from(word.matchAll(PLACEHOLDER), ([, device]) => device ?? []).flat(),
+    Array.from(word.matchAll(PLACEHOLDER), ([, device]) => (device ? longForm(device) : [])).flat(),
   );
 }
 
@@ -90,7 +99,7 @@ export function fillIn(
 ): string[] {
   return command.map((word) =>
     word.replace(PLACEHOLDER, (whole, device?: string) =>
-      device === undefined ? String(iommufd) : String(devices.get(device) ?? whole),
+      device === undefined ? String(iommufd) : String(devices.get(longForm(device)) ?? whole),
     ),
   );
 }

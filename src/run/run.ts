@@ -1,5 +1,5 @@
 import { type Client, connect, DaemonError } from "../client/index.ts";
-import { complain, UsageError, version } from "../command-line.ts";
+import { complain, standardOutput, UsageError, version } from "../command-line.ts";
 import { startChild, statusOf } from "./child.ts";
 import { SETPRIV } from "./death-signal.ts";
 import { askForAll } from "./hand-over.ts";
@@ -12,10 +12,9 @@ import type { Signals } from "./signals.ts";
  */
 export async function run(args: readonly string[], signals: Signals): Promise<number> {
   try {
-    const options = parseOptions(args, process.pid);
-    if (options === "help") process.stdout.write(HELP);
-    else if (options === "version") process.stdout.write(`iovad-run ${version()}\n`);
-    else return await runCommand(options, signals);
+    const options = parseOptions(args, process);
+    if (options !== "help" && options !== "version") return await runCommand(options, signals);
+    standardOutput("iovad-run").write(options === "help" ? HELP : `iovad-run ${version()}\n`);
     return 0;
   } catch (error) {
     complain("iovad-run", textOf(error as Error));

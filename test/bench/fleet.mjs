@@ -131,7 +131,7 @@ function questions(fleet) {
     return { [name]: median(times), [`${name}Cpu`]: median(processor) };
   };
   return {
-    ...ask("fits", (pool) => fitsAnswer(fitsOf(pool, WINDOWS, WANTS))),
+    ...ask("fits", (pool) => fitsAnswer(fitsOf(pool, WINDOWS, WANTS), pool)),
     ...ask("check", (pool) => checkAnswer(checkPool(pool, { windows: WINDOWS }))),
     ...ask("outliers", (pool) => outliersOf(pool)),
   };

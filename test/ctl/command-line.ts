@@ -23,7 +23,8 @@ export async function iovactl(args: readonly string[], env: NodeJS.ProcessEnv = 
     stdout: stream("stdout"),
     stderr: stream("stderr"),
     env,
-  } as NodeJS.Process);
+    piped: async () => undefined,
+  });
   return { status, ...texts };
 }
 

@@ -42,6 +42,15 @@ it.each([
   ["what an option's value may be", ["devices", "--state", "h"], ["handed-over", "held"]],
   ["nothing of a value that may be anything", ["-s", "SOCKET", "check", "-m", "0000:8"], []],
   ["IO address spaces", ["-s", "SOCKET", "check", "--ioas", ""], []],
+  ["what it may be in one word with the option", ["devices", "--json=s"], ["--json=short"]],
+  ["columns", ["devices", "-o", "gr"], ["group"]],
+  ["columns behind others", ["contexts", "--output", "lease,de"], ["lease,devices"]],
+  ["columns of a fleet's question", ["fleet", "--from", "/x", "hosts", "-o", "d"], ["devices", "digest"]],
+  ["no columns where there is no table", ["status", "-o", ""], []],
+  ["events", ["watch", "--event", "DEVICE_A"], ["DEVICE_ADDED", "DEVICE_ATTACHED"]],
+  ["what has a schema, without a daemon too", ["-s", "/nowhere", "schema", "RE"], ["RESTARTED"]],
+  ["contexts", ["-s", "SOCKET", "hold", "--context", "def"], ["default"]],
+  ["machines", ["check", "--machine", "m"], ["microvm"]],
   ["a fleet's questions", ["fleet", "o"], ["outliers"]],
   ["methods", ["-s", "SOCKET", "call", "query-host"], ["query-host-profile"]],
   ["nothing where there is no daemon", ["-s", "/nowhere", "map", "0000:8"], []],
@@ -60,6 +69,8 @@ it("completes in a real bash, devices' names with their colons among it", async 
     await bash.until(/0000:83:00\.0 /);
     bash.type("\x15iovactl devices --tr\t");
     await bash.until(/--tree /);
+    bash.type("\x15iovactl --json=pr\t");
+    await bash.until(/--json=pretty /);
   } finally {
     bash.kill();
   }
@@ -78,12 +89,14 @@ it.skipIf(!has("zsh"))("completes in a real zsh", async () => {
 });
 
 it.skipIf(!has("fish"))("completes in a real fish", () => {
-  const script = `iovactl completion fish | source; complete -C "iovactl -s ${daemon.socket} map 0000:8"`;
-  const { stdout } = spawnSync("fish", ["-c", script], {
-    env: { ...process.env, ...env() },
-    encoding: "utf8",
-  });
-  expect(stdout.trim().split("\n")).toEqual(["0000:83:00.0", "0000:84:00.0"]);
+  const completed = (line: string) => {
+    const script = `iovactl completion fish | source; complete -C "iovactl ${line}"`;
+    const options = { env: { ...process.env, ...env() }, encoding: "utf8", cwd: directory } as const;
+    return spawnSync("fish", ["-c", script], options).stdout.trim().split("\n");
+  };
+  expect(completed(`-s ${daemon.socket} map 0000:8`)).toEqual(["0000:83:00.0", "0000:84:00.0"]);
+  // A file, where nothing else is known.
+  expect(completed("report iova")).toEqual(["iovactl"]);
 });
 
 it("names the shells that there are", async () => {

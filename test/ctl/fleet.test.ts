@@ -52,6 +52,7 @@ it("hosts tells state, age, devices, digest and class of each, and what is wrong
   ]);
   expect(answer.classes).toBe(3);
   expect(answer.troubles.join()).toContain("half cannot be read: it is no JSON");
+  expect((await json("hosts", ...WIDE)).answer.troubles).toEqual([]);
 });
 
 it("check is yes when the layout is valid on all hosts, and says who is in the way when not", async () => {
@@ -115,6 +116,8 @@ it("fits tells which hosts can take the guest with its devices, and why the othe
     ["wide-2", undefined],
   ]);
   expect(answer.hosts[3]).toEqual({ host: "wide-1", fits: true, exact: true, devices: ["0000:41:00.0"] });
+  expect(answer).toMatchObject({ stale: ["silent"], unreadable: ["half"] });
+  expect((await run("fits", "-m", "16G")).stdout).toMatch(/^silent +no +- +layout, stale /m);
   const none = await json("fits", "--want", "0x8086:1592", ...WIDE);
   expect(none).toMatchObject({ status: 1, answer: { fits: false, hosts: [{ reason: "no-device" }, {}] } });
 });
@@ -159,6 +162,10 @@ it.each([
   ["no guest", ["check"], "which guest?"],
   ["a machine that there is none of", ["check", "--machine", "q36", "-m", "1G"], "q35"],
   ["a wish that is none", ["fits", "--want", "two:10de:20b5"], "--want two:10de:20b5"],
+  ["a guest that nobody asks about", ["hosts", "-m", "1G"], "fleet hosts takes no --memory"],
+  ["devices that check does not ask about", ["check", "-m", "1G", "--want", "1:*:*"], "takes no --want"],
+  ["a guest where only a size is asked about", ["find", "1G", "-m", "1G"], "fleet find takes no --memory"],
+  ["a direction of what is not looked for", ["predict", "--down"], "fleet predict takes no --down"],
   ["two places", ["hosts", "--nats", "nats://127.0.0.1:1"], "give one of them"],
 ])("refuses %s with one line and status 2", async (_, args, message) => {
   const { status, stderr } = await run(...args);
@@ -170,4 +177,11 @@ it.each([
 it("a store that is not there is a matter of status 3", async () => {
   const { status, stderr } = await run("hosts", "--from", join(directory, "none"));
   expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining("there is no directory") });
+});
+
+it("as is one that no host has published at", async () => {
+  const empty = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
+  const { status, stderr } = await run("hosts", "--from", empty);
+  expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining("no host has published") });
+  rmSync(empty, { recursive: true });
 });

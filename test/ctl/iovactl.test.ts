@@ -76,6 +76,11 @@ it.each([
   ["a machine that there is not", 2, ["check", "--machine", "q36", "83:00.0"]],
   ["a method that there is not", 2, ["call", "query-device"]],
   ["params that are no JSON", 2, ["call", "query-devices", "{"]],
+  ["a report that a full disk does not take", 1, ["report", "/dev/full"]],
+  ["a picture that it does not take", 1, ["map", "83:00.0", "--svg", "/dev/full"]],
+  ["columns of what has no table", 2, ["status", "-o", "up"]],
+  ["columns of a tree", 2, ["devices", "--tree", "-o", "device"]],
+  ["columns of a fleet's question without a table", 2, ["fleet", "predict", "-o", "host"]],
   ["an IOAS that is none", 2, ["allowed", "guest1/x"]],
 ])("the exit status of %s is %d", async (_what, status, args) => {
   const ran = await ask(...args);
@@ -87,6 +92,21 @@ it("says what to do where no daemon is, with status 3", async () => {
   const { status, stderr } = await iovactl(["-s", join(directory, "none"), "status"]);
   expect(status).toBe(3);
   expect(stderr).toMatch(/^iovactl: [^\n]*start iovad[^\n]*\n$/);
+});
+
+it("refuses a column that there is not before anything is asked", async () => {
+  for (const line of ["devices -o grop", "profile -o start", "fleet hosts --from /nowhere -o hots"]) {
+    const { status, stderr } = await iovactl(["-s", join(directory, "none"), ...line.split(" ")]);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining("there is no column") });
+  }
+});
+
+it("without a legend prints what there is beside headings, and no empty line before it", async () => {
+  expect((await ask("status", "--no-legend")).stdout).toMatch(/^daemon +iovad /);
+  expect((await ask("profile", "--no-legend")).stdout).toMatch(/^0000:[\s\S]*\n\n +0x0 /);
+  expect((await ask("profile", "--no-legend", "-o", "DEVICE,usable")).stdout).toMatch(
+    /^0000:00:1f\.0 {2}no\n/,
+  );
 });
 
 it("speaks of commands where the daemon speaks of methods, but to who calls those", async () => {
@@ -140,15 +160,23 @@ it.each([
 });
 
 it.each([
-  ["find 4096 83:00.0", '"4096" is none: write a number and a unit'],
+  ["find 4096 83:00.0", '"4096" could be bytes, or MiB as QEMU has it: write 0x1000 or 4096M'],
+  ["find 4k8 83:00.0", '"4k8" is none: write a number and a unit'],
   ["check --layout ram=0x0 83:00.0", "how long?"],
   ["check --machine q35 83:00.0", "give -m SIZE"],
   ["check --machine virt,highmem=of -m 1G 83:00.0", "highmem= takes on or off"],
   ["fleet fits -m 1G --want 2:10de", "write N:VENDOR:DEVICE"],
   ["fleet hosts --dry-run", "fleet sends the daemon nothing"],
+  ["watch --since 5 --dry-run", "what watch --since asks goes by what it is answered"],
+  ["doctor 83:00.0 --dry-run", "what doctor asks"],
+  ["doctor --message -22 --dry-run", "what doctor asks"],
+  ["report - --dry-run", "what report asks"],
+  ["probe --all --dry-run", "what probe --all asks"],
 ])("says of %s what to write instead", async (line, told) => {
-  const { status, stderr } = await ask(...line.split(" "));
-  expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(told) });
+  const { status, stdout, stderr } = await ask(...line.split(" "));
+  expect({ status, stdout, stderr }).toEqual({
+    ...{ status: 2, stdout: "", stderr: expect.stringContaining(told) },
+  });
 });
 
 it("takes 0 and sizes for addresses", async () => {
@@ -227,6 +255,35 @@ it.each([
   const { status, stdout } = await ask("doctor", "--message", message);
   expect(status).toBe(0);
   expect(stdout.replaceAll(/\s+/g, " ")).toContain(means);
+});
+
+it("explains one line of a text, the one with the most exact meaning, and says which others are known", async () => {
+  const [rmrr, map, busy] = [
+    "vfio 0000:03:00.0: Firmware has requested this device have a 1:1 IOMMU mapping",
+    "vfio_container_dma_map(0x5581, 0xfe000000, 0x2000000, 0x7f) = -22 (Invalid argument)",
+    "vfio 0000:84:00.0: Device or resource busy",
+  ];
+  const text = `2026-11-22 a line of no interest\n${busy}\n${map}\n${rmrr}\n${busy}\n`;
+  const { stdout } = await ask("doctor", "--message", text);
+  expect(stdout).toMatch(/^means +firmware claims[\s\S]*\nhere +0000:03:00\.0: direct-mapping/);
+  expect(stdout).toContain(`\nalso known ${map}\n           ${busy}\n           each by itself`);
+  expect(JSON.parse((await ask("-j", "doctor", "--message", text)).stdout).more).toEqual([map, busy]);
+  expect((await ask("doctor", "--message", `${map}\n`)).stdout).not.toContain("also known");
+});
+
+it("doctor takes a message on standard input, and says so when it waits no longer for one", async () => {
+  const pipedInto = (input: string | undefined) => {
+    const child = spawn(process.execPath, [MAIN, "-s", daemon.socket, "doctor"]);
+    if (input !== undefined) child.stdin.end(input);
+    return finish(child);
+  };
+  expect(await pipedInto("vfio: group 5 is not viable")).toMatchObject({
+    ...{ status: 0, stderr: "", stdout: expect.stringContaining("driver of the host") },
+  });
+  expect(await pipedInto(undefined)).toMatchObject({
+    stderr: "iovactl: nothing has come on standard input, which is not waited for any longer\n",
+    stdout: expect.stringMatching(/^kernel\n/),
+  });
 });
 
 it("does not answer for a device that there is not", async () => {
@@ -309,6 +366,14 @@ it("cuts the one view that counts out of what a running QEMU prints, as text or 
   }
 });
 
+it("prints with --dry-run both that allowed asks at once", async () => {
+  const { stdout } = await iovactl(["--dry-run", "allowed", "guest1/1"]);
+  expect(stdout.match(/"method":"[^"]*"/g)).toEqual([
+    '"method":"query-allowed-ranges"',
+    '"method":"query-ioas"',
+  ]);
+});
+
 it("prints requests that the daemon answers as it answers the command", async () => {
   const { stdout } = await iovactl(["--dry-run", "reserved", "83:00.0", "84:00.0"]);
   const requests = stdout
@@ -333,6 +398,38 @@ it("takes a device, attaches it, keeps ranges usable, and gives it back", async 
   expect((await ask("detach", "83:00.0")).stdout).toBe(`0000:83:00.0 is detached from default/${ioas}\n`);
   expect((await ask("release", "83:00.0")).stdout).toBe("0000:83:00.0 is free\n");
   expect((await ask("release", "83:00.0")).status).toBe(1);
+});
+
+it("attaches to no IO address space of another context than the device's, and names both", async () => {
+  await ask("call", "create-context", '{"context":"other"}');
+  const { ioas } = JSON.parse((await ask("call", "create-ioas")).stdout);
+  try {
+    await ask("hold", "83:00.0");
+    await ask("hold", "84:00.0", "--context", "other");
+    const { status, stdout, stderr } = await ask("attach", "83:00.0", "84:00.0", `default/${ioas}`);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    expect(stderr).toMatch(/^iovactl: 0000:84:00\.0 [^\n]*"other"[^\n]*"default"[^\n]*\n$/);
+    expect((await ask("devices", "83:00.0", "-o", "state", "--no-legend")).stdout).toBe("held\n");
+    expect((await ask("attach", "83:00.0", `default/${ioas}`)).status).toBe(0);
+  } finally {
+    await ask("release", "83:00.0", "84:00.0");
+    await ask("call", "destroy-ioas", JSON.stringify({ ioas }));
+    await ask("call", "destroy-context", '{"context":"other"}');
+  }
+});
+
+it("prints with --dry-run that it looks at the context of what it attaches", async () => {
+  const { stdout } = await iovactl(["--dry-run", "attach", "A", "B", "guest1/1"]);
+  const requests = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  expect(requests.map(({ method, params }) => [method, params.device])).toEqual([
+    ["query-devices", "A"],
+    ["query-devices", "B"],
+    ["attach-device", "A"],
+    ["attach-device", "B"],
+  ]);
 });
 
 it("probes every device that is available, and says nothing of progress in a pipe", async () => {

@@ -42,7 +42,7 @@ it("says what is wrong with the file", async () => {
     "report",
     join(directory, "no/such/report.html"),
   ]);
-  expect(status).toBe(2);
+  expect(status).toBe(1);
   expect(stderr).toMatch(/^iovactl: [^\n]*ENOENT[^\n]*\n$/);
 });
 

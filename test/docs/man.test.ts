@@ -27,6 +27,10 @@ it.skipIf(!hasPages)("every option, command and method has its place in a page (
     expect(page("iovad-run.1")).toContain(`\\fB--${name}\\fR`);
 });
 
+it.skipIf(!hasPages)("an example that goes on with the next line can be pasted (takes scdoc)", () => {
+  expect(page("iovad-run.1").match(/ \\\\$/gm)).toHaveLength(2);
+});
+
 it.skipIf(!hasPages || !hasMandoc)("mandoc finds nothing to complain of (takes scdoc and mandoc)", () => {
   for (const name of readdirSync(MAN)) {
     expect(spawnSync("mandoc", ["-Tlint", "-W", "warning", MAN + name], { encoding: "utf8" }).stdout).toBe(

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { snapshot } from "../../src/fleet/follow.ts";
 import type { PublisherOptions } from "../../src/fleet/publisher.ts";
 import type { HostRecord } from "../../src/fleet/record.ts";
@@ -98,6 +98,29 @@ describe("a publisher", () => {
     await until(() => said.includes("no store"));
     store.failure = undefined;
     await until(() => store.published.length === 1);
+  });
+
+  it("asks a store that fails no oftener for the events of a burst", async () => {
+    vi.useFakeTimers();
+    try {
+      let opened = 0;
+      const { daemon, end } = start({
+        random: () => 1,
+        openStore: async () => {
+          opened++;
+          throw new Error("no store");
+        },
+      });
+      for (let at = 0; at < 100; at++) {
+        daemon.event();
+        await vi.advanceTimersByTimeAsync(20);
+      }
+      // At once, and after 50, 100, 200, 400 and 800 milliseconds; the next wait is not over.
+      expect(opened).toBe(6);
+      await end();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("publishes also while its labels cannot be written, says so, and writes them when they can", async () => {

@@ -106,7 +106,8 @@ def main(path, memory, device, command):
     machine = {"type": "q35", "memory": memory}
     checked = daemon.call("check-layout", machine=machine, devices=[device])
     if not checked["fits"]:
-        say("it does not fit:", *(remedy["detail"] for remedy in checked["remedies"]))
+        # What keeps the device from any guest, and what would make the layout fit.
+        say("it does not fit:", *(each["detail"] for each in checked["blockers"] + checked["remedies"]))
         return 1
     context = f"helper-{os.getpid()}"
     daemon.call("create-context", context=context, lease="connection")
@@ -121,6 +122,10 @@ def main(path, memory, device, command):
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--help"]:
+        sys.exit(print(__doc__))
+    if len(sys.argv) < 5:
+        sys.exit("usage: helper.py SOCKET MEMORY DEVICE COMMAND...")
     try:
         sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))
     except (Refused, OSError) as error:

@@ -64,5 +64,17 @@ it.skipIf(!hasPython)("the helper says what would fit when the guest does not (t
   const { status, text } = await start(daemon.socket, "1T", "0000:83:00.0", "true").ended;
   expect(status).toBe(1);
   expect(text).toContain("at most 510G of memory");
+  const blocked = await start(daemon.socket, "1G", "0000:03:00.0", "true").ended;
+  expect(blocked.status).toBe(1);
+  expect(blocked.text).toContain("it does not fit: firmware demands a 1:1 mapping");
   await daemon.stop();
+});
+
+it.skipIf(!hasPython)("the helper tells how it is called (takes python3)", async () => {
+  expect(await start("--help").ended).toEqual({
+    ...{ status: 0, text: expect.stringContaining("helper.py SOCKET MEMORY DEVICE COMMAND...") },
+  });
+  expect(await start("socket", "1G").ended).toEqual({
+    ...{ status: 1, text: "usage: helper.py SOCKET MEMORY DEVICE COMMAND...\n" },
+  });
 });

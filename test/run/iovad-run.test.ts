@@ -3,11 +3,13 @@ import { once } from "node:events";
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { constants, tmpdir } from "node:os";
@@ -15,7 +17,7 @@ import { dirname, join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Client } from "../../src/client/index.ts";
+import { type Client, DEFAULT_SOCKET } from "../../src/client/index.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { CDEVS, FakeDaemon, IOMMUFD } from "./fake-daemon.ts";
 
@@ -36,16 +38,19 @@ afterEach(() => {
 
 /** iovad-run under way. */
 function start(...args: string[]): ChildProcess {
-  const child = spawn(process.execPath, [MAIN, "--socket", daemon.path, ...args], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+  return startWith(process.env, "--socket", daemon.path, ...args);
+}
+
+function startWith(env: NodeJS.ProcessEnv, ...args: string[]): ChildProcess {
+  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
   children.push(child);
   return child;
 }
 
 /** Runs to the end. */
-async function run(...args: string[]) {
-  const child = start(...args);
+const run = (...args: string[]) => finish(start(...args));
+
+async function finish(child: ChildProcess) {
   let [stdout, stderr] = ["", ""];
   child.stdout?.on("data", (chunk) => (stdout += chunk));
   child.stderr?.on("data", (chunk) => (stderr += chunk));
@@ -113,6 +118,32 @@ describe("iovad-run", () => {
     const [nic, gpu] = CDEVS;
     expect(stdout).toBe(`3 ${IOMMUFD}\nnic=4 ${nic}\n5 ${gpu}\n3 ${IOMMUFD}\n`);
   });
+
+  it("takes a device as lspci prints it for the same as with its domain", async () => {
+    const { status, stdout } = await run(
+      ...["--device", "01:00.0", "--device", GPU, "--"],
+      ...["echo", `{device:${NIC}}`, "{device:01:00.0}", "{device:02:00.0}"],
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "4 4 5\n" });
+    expect(daemon.requests.map(([, params]) => params)).toMatchObject([
+      {},
+      {},
+      { device: NIC },
+      { device: GPU },
+    ]);
+  });
+
+  it.skipIf(existsSync(DEFAULT_SOCKET))(
+    "finds the daemon that its user has started, where the host has none",
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "iovad-run-"));
+      symlinkSync(daemon.path, join(directory, "iovad.sock"));
+      const env = { ...process.env, XDG_RUNTIME_DIR: directory };
+      expect(await finish(startWith(env, "--", "true"))).toMatchObject({ status: 0, stderr: "" });
+      expect(daemon.requests).toHaveLength(2);
+      rmSync(directory, { recursive: true });
+    },
+  );
 
   it("asks for a leased context and for the devices, in their order", async () => {
     await run("--device", NIC, "--device", GPU, "--context", "vm7", "--", "true");
@@ -313,6 +344,11 @@ describe("iovad-run", () => {
     ["a placeholder without its device", ["--", "echo", `fd={device:${NIC}}`], `no --device ${NIC}`],
     ["a signal that there is none", ["--pdeathsig", "SIGNAL", "--", "true"], "name of a signal"],
     ["a device given twice", ["--device", NIC, "--device", NIC, "--", "true"], "given twice"],
+    [
+      "one that is the same without its domain",
+      ["--device", "01:00.0", "--device", NIC, "--", "true"],
+      `${NIC} is given twice`,
+    ],
   ])("refuses %s with one line and status 2, and asks for nothing", async (_what, args, message) => {
     const { status, stdout, stderr } = await run(...args);
     expect(stderr).toMatch(/^iovad-run: [^\n]*\n$/);

@@ -7,6 +7,7 @@ import { parseRange } from "../ranges.ts";
 
 export const allow = defineCommand({
   options: { clear: { type: "boolean", about: "keep nothing usable any more" } },
+  columns: (_args, { clear }) => (clear ? undefined : RANGE_COLUMNS),
   details: [
     "From then on the kernel refuses every device that would take one of the ranges away. The list replaces the one that was.",
   ],

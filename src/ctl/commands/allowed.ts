@@ -11,15 +11,19 @@ function namedRangeText({ name, ...range }: WireRange & { readonly name?: string
 
 export const allowed = defineCommand({
   options: {},
+  columns: () => RANGE_COLUMNS,
   async run({ args, out, daemon }) {
     const name = parseIoasName(exactlyOne(args, "the IO address space"));
     const client = await daemon.connect();
-    const answer = await client.call("query-allowed-ranges", name);
-    const kept = out.json === "off" ? (await client.call("query-ioas", name)).ioas[0]?.["allow-list"] : null;
+    const [answer, described] = await Promise.all([
+      client.call("query-allowed-ranges", name),
+      out.json === "off" ? client.call("query-ioas", name) : undefined,
+    ]);
     await client.close();
+    const kept = described?.ioas[0]?.["allow-list"];
     out.answer(answer, () => [
       ...out.table(RANGE_COLUMNS, answer.ranges),
-      ...out.facts([
+      ...out.legend([
         ["IOAS", `${answer.context}/${answer.ioas}`],
         ["devices", answer.devices.join(" ") || out.paint("warns", "none, so this is no promise")],
         ["alignment", answer["iova-alignment"]],

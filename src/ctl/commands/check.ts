@@ -25,6 +25,7 @@ export const check = defineCommand({
   details: [
     `The exit status is 0 when it fits and 1 when it does not. A window that is not required (PCI holes) may miss: the guest runs, and devices cannot reach each other there. With -m and no --machine it is a ${ASSUMED_MACHINE}.`,
   ],
+  columns: () => WINDOW_COLUMNS,
   async run({ args, options, out, daemon }) {
     const params = {
       ...someGuest(options),

@@ -15,7 +15,7 @@ const COLUMNS: readonly Column<Context>[] = [
 
 export const contexts = defineCommand({
   options: {},
-  details: [`Columns for -o: ${COLUMNS.map(({ name }) => name).join(", ")}.`],
+  columns: () => COLUMNS,
   async run({ args, out, daemon }) {
     noMore(args);
     const client = await daemon.connect();

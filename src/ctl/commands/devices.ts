@@ -10,13 +10,14 @@ export const devices = defineCommand({
     driver: { type: "string", value: "NAME", about: "only those on this driver" },
     group: { type: "string", value: "N", about: "only those of this IOMMU group" },
     state: { type: "string", value: "observed|held|attached|handed-over", about: "only those in this state" },
-    context: { type: "string", value: "NAME", about: "only those in this context" },
+    context: { type: "string", value: "CONTEXT", about: "only those in this context" },
     available: { type: "boolean", about: "only those that a guest can have now" },
     assignable: { type: "boolean", about: "only those that a guest can have when nobody else has them" },
   },
   details: [
-    `Columns for -o: ${DEVICE_COLUMNS.map(({ name }) => name).join(", ")}. In the column usable, busy means that a guest can have the device as soon as somebody gives it back; doctor DEVICE tells more of a device.`,
+    "In the column usable, busy means that a guest can have the device as soon as somebody gives it back; doctor DEVICE tells more of a device.",
   ],
+  columns: (_args, { tree }) => (tree ? undefined : DEVICE_COLUMNS),
   async run({ args, options, out, daemon }) {
     const { driver, state, context } = options;
     const filter = {

@@ -2,14 +2,14 @@ import { UsageError } from "../../command-line.ts";
 import { causesText } from "../../picture/causes.ts";
 import { parseSize } from "../../ranges/size.ts";
 import { type Daemon, defineCommand } from "../command.ts";
+import { counted } from "../counted.ts";
 import { examine } from "../doctor/examine.ts";
 import { HostFiles } from "../doctor/host-files.ts";
 import { findingLines, hanging } from "../doctor/lines.ts";
-import { meaningOf, rangeIn } from "../doctor/messages.ts";
+import { knownLines, meaningOf, rangeIn } from "../doctor/messages.ts";
 import { EXIT } from "../exit-status.ts";
-import { noMore } from "../need.ts";
+import { answersOf, noMore } from "../need.ts";
 import { rangeText, type WireRange } from "../ranges.ts";
-import { readPiped } from "../standard-input.ts";
 import type { Output } from "../terminal/output.ts";
 import { blockerText } from "../worth.ts";
 
@@ -31,10 +31,11 @@ export const doctor = defineCommand({
     "Looks at the kernel, the IOMMU, firmware's claims, devices, the daemon and the limit of locked memory: what is well, what is not, how that was seen, and what to do. Without a daemon it tells what files of the kernel tell.",
     "The exit status is 1 when something is a failure, and 0 otherwise.",
   ],
-  async run({ args, options, out, daemon }) {
+  async run({ args, options, out, daemon, piped }) {
     const [device, ...more] = args;
     noMore(more);
-    const message = options.message ?? (await readPiped());
+    answersOf(daemon, "doctor");
+    const message = options.message ?? (await piped());
     if (message !== undefined) {
       await explainMessage(message, device, out, daemon);
       return EXIT.yes;
@@ -53,14 +54,15 @@ const NAMED = /\b[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b/;
 
 /** What a message means; and what the daemon, if one is there, knows of the device and the addresses in it. */
 async function explainMessage(
-  message: string,
+  text: string,
   device: string | undefined,
   out: Output,
   daemon: Daemon,
 ): Promise<void> {
+  const [message = text, ...more] = knownLines(text);
   const { means, remedy, source } = meaningOf(message)?.meaning ?? {};
   const range = rangeIn(message);
-  const name = device ?? NAMED.exec(message)?.[0];
+  const name = device ?? NAMED.exec(message)?.[0] ?? NAMED.exec(text)?.[0];
   const client = range || name ? await daemon.connect().catch(() => undefined) : undefined;
   // A message may be of another host.
   const known = name
@@ -83,6 +85,7 @@ async function explainMessage(
     range,
     excluded,
     blockers: known?.blockers,
+    more: more.length === 0 ? undefined : more,
   };
   out.answer(answer, () => [
     ...(means === undefined
@@ -105,7 +108,21 @@ async function explainMessage(
         out,
       ),
     ),
+    ...moreLines(more, out),
   ]);
+}
+
+/** How many lines of a text are known, and not explained, are shown to people. */
+const SHOWN = 4;
+
+/** One line of a text is explained: which others could be. */
+function moreLines(more: readonly string[], out: Output): string[] {
+  if (more.length === 0) return [];
+  const rest = more.length > SHOWN ? [`and ${counted(more.length - SHOWN, "more line")}`] : [];
+  const texts = [...more.slice(0, SHOWN), ...rest, "each by itself is explained as well (--message)"];
+  return texts.flatMap((text, at) =>
+    hanging(at === 0 ? out.paint("heading", "also known ") : " ".repeat(11), text, out),
+  );
 }
 
 /** As QEMU's -m: megabytes without a unit. */

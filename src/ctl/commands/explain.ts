@@ -10,6 +10,7 @@ export const explain = defineCommand({
   details: [
     "RANGE is 0xSTART-0xLAST (inclusive), 0xSTART+SIZE, or one address. Without devices it is about all of the host.",
   ],
+  columns: () => EXCLUSION_COLUMNS,
   async run({ args, options, out, daemon }) {
     const [range, ...devices] = atLeastOne(args, "the range");
     const params = { ...parseRange(range), ...sourceParams(devices, options) };

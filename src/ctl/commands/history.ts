@@ -1,16 +1,16 @@
 import type { EventName } from "../../client/index.ts";
 import { UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
-import { eventLine } from "../event-line.ts";
+import { EVENT_OPTION, eventLine } from "../event-line.ts";
 import { noMore } from "../need.ts";
 import { sequenceNumber } from "../sequence-number.ts";
 
 export const history = defineCommand({
   options: {
     since: { type: "string", value: "N", about: "only what came behind this event" },
-    event: { type: "string", multiple: true, value: "NAME", about: "only these events; as often as needed" },
+    ...EVENT_OPTION,
     device: { type: "string", value: "DEVICE", about: "only what names the device" },
-    context: { type: "string", value: "NAME", about: "only what names the context" },
+    context: { type: "string", value: "CONTEXT", about: "only what names the context" },
     limit: { type: "string", short: "n", value: "N", about: "only the latest so many" },
   },
   async run({ args, options, out, daemon }) {

@@ -4,7 +4,7 @@ import { atLeastOne } from "../need.ts";
 
 export const hold = defineCommand({
   options: {
-    context: { type: "string", value: "NAME", about: "the context to take them into (default: default)" },
+    context: { type: "string", value: "CONTEXT", about: "the context to take them into (default: default)" },
   },
   details: [
     "Until it is released nobody else can use a held device, QEMU among them.",

@@ -116,8 +116,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry(
     "schema",
-    "METHOD",
-    "what a method takes and answers, as JSON Schemas",
+    "METHOD | EVENT",
+    "the JSON Schemas of a method, or of an event",
     async () => (await import("./schema.ts")).schema,
   ),
   entry(

@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-import { UsageError } from "../../command-line.ts";
 import type { Kind } from "../../picture/picture.ts";
 import { drawSvg } from "../../picture/svg.ts";
 import { drawText } from "../../picture/text.ts";
@@ -9,6 +7,7 @@ import { askForMap, pictureOf } from "../maps.ts";
 import { atLeastOne } from "../need.ts";
 import type { Role } from "../terminal/paint.ts";
 import { worthLines } from "../worth.ts";
+import { writeFile } from "../write-file.ts";
 
 /** What each kind of part means for whoever wants to use it. */
 export const KIND_ROLES: Readonly<Record<Kind, Role>> = {
@@ -36,7 +35,7 @@ export const map = defineCommand({
     const answers = await askForMap(client, args, guestParams(options));
     await client.close();
     const picture = pictureOf(answers, title);
-    if (options.svg !== undefined) write(options.svg, drawSvg(picture, title), (text) => out.raw(text));
+    if (options.svg !== undefined) writeFile(options.svg, drawSvg(picture, title), out);
     else {
       out.answer(answers.together, () => [
         ...drawText(picture, {
@@ -49,15 +48,3 @@ export const map = defineCommand({
     return 0;
   },
 });
-
-/** @throws UsageError */
-function write(file: string, text: string, print: (text: string) => void): void {
-  if (file === "-") print(text);
-  else {
-    try {
-      writeFileSync(file, text);
-    } catch (error) {
-      throw new UsageError(`--svg: ${(error as Error).message}`);
-    }
-  }
-}

@@ -11,6 +11,7 @@ const COLUMNS: readonly Column<Result<"query-commands">["commands"][number]>[] =
 
 export const methods = defineCommand({
   options: {},
+  columns: () => COLUMNS,
   async run({ args, out, daemon }) {
     noMore(args);
     const client = await daemon.connect();

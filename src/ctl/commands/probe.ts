@@ -4,7 +4,8 @@ import { defineCommand } from "../command.ts";
 import { NoAnswer } from "../dry-run.ts";
 import { EXIT, exitStatusOf } from "../exit-status.ts";
 import { inCommands } from "../in-commands.ts";
-import { reservedLines } from "../reserved-ranges.ts";
+import { answersOf } from "../need.ts";
+import { RESERVED_COLUMNS, reservedLines } from "../reserved-ranges.ts";
 import { Progress } from "../terminal/progress.ts";
 
 export const probe = defineCommand({
@@ -12,10 +13,12 @@ export const probe = defineCommand({
   details: [
     "A probe binds the device for a moment and asks the kernel: it resets the device, and leaves nothing behind. Ctrl-C ends after the device that is under way; the daemon finishes that one by itself.",
   ],
+  columns: () => RESERVED_COLUMNS,
   async run({ args, options, out, daemon, errors }) {
     if (options.all ? args.length > 0 : args.length === 0) {
       throw new UsageError("name the devices to probe, or give --all");
     }
+    if (options.all) answersOf(daemon, "probe --all");
     const client = await daemon.connect();
     const devices = options.all ? await probeable(client) : args;
     if (devices.length === 0) {

@@ -25,6 +25,7 @@ export const profile = defineCommand({
   details: [
     "With -j it is what check-layout and the other planning methods take in hosts, on any host: iovactl -j profile > host.json",
   ],
+  columns: () => COLUMNS,
   async run({ args, options: { full }, out, daemon }) {
     const client = await daemon.connect();
     const params = {
@@ -33,17 +34,17 @@ export const profile = defineCommand({
     };
     const answer = await client.call("query-host-profile", params);
     await client.close();
-    out.answer(answer, () => [
-      ...out.facts([
-        ["host", answer.host],
-        ["exact", answer.exact ? "yes" : `no: ${inCommands(answer.hint ?? "")}`],
-        ["digest", answer.digest],
-      ]),
-      "",
-      ...out.table(COLUMNS, answer.devices),
-      "",
-      ...out.table(RANGE_COLUMNS, answer.allowed),
-    ]);
+    out.answer(answer, () =>
+      out.paragraphs(
+        out.legend([
+          ["host", answer.host],
+          ["exact", answer.exact ? "yes" : `no: ${inCommands(answer.hint ?? "")}`],
+          ["digest", answer.digest],
+        ]),
+        out.table(COLUMNS, answer.devices),
+        out.otherTable(RANGE_COLUMNS, answer.allowed),
+      ),
+    );
     return 0;
   },
 });

@@ -1,11 +1,10 @@
-import { writeFileSync } from "node:fs";
-import { UsageError } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
 import { examine } from "../doctor/examine.ts";
 import { HostFiles } from "../doctor/host-files.ts";
-import { exactlyOne } from "../need.ts";
+import { answersOf, exactlyOne } from "../need.ts";
 import { gather } from "../report/gather.ts";
 import { page } from "../report/page.ts";
+import { writeFile } from "../write-file.ts";
 
 export const report = defineCommand({
   options: {},
@@ -14,6 +13,7 @@ export const report = defineCommand({
   ],
   async run({ args, out, daemon }) {
     const file = exactlyOne(args, "the file");
+    answersOf(daemon, "report");
     const client = await daemon.connect();
     const uid = process.geteuid?.() ?? -1;
     const examined = { files: new HostFiles(), daemon, uid };
@@ -21,14 +21,7 @@ export const report = defineCommand({
     const gathered = await gather(client);
     await client.close();
     const html = page({ ...gathered, findings, made: new Date(), place: daemon.place });
-    if (file === "-") out.raw(html);
-    else {
-      try {
-        writeFileSync(file, html);
-      } catch (error) {
-        throw new UsageError((error as Error).message);
-      }
-    }
+    writeFile(file, html, out);
     return 0;
   },
 });

@@ -1,10 +1,11 @@
 import type { Result } from "../../client/index.ts";
 import { defineCommand } from "../command.ts";
 import { atLeastOne } from "../need.ts";
-import { reservedLines } from "../reserved-ranges.ts";
+import { RESERVED_COLUMNS, reservedLines } from "../reserved-ranges.ts";
 
 export const reserved = defineCommand({
   options: {},
+  columns: () => RESERVED_COLUMNS,
   async run({ args, out, daemon }) {
     const devices = atLeastOne(args, "the device");
     const client = await daemon.connect();

@@ -1,14 +1,14 @@
 import type { EventName } from "../../client/index.ts";
 import { complain } from "../../command-line.ts";
 import { defineCommand } from "../command.ts";
-import { eventLine, type WireEvent } from "../event-line.ts";
-import { noMore } from "../need.ts";
+import { EVENT_OPTION, eventLine, type WireEvent } from "../event-line.ts";
+import { answersOf, noMore } from "../need.ts";
 import { sequenceNumber } from "../sequence-number.ts";
 
 export const watch = defineCommand({
   options: {
     since: { type: "string", value: "N", about: "begin behind this event, as far as it is remembered" },
-    event: { type: "string", multiple: true, value: "NAME", about: "only these events; as often as needed" },
+    ...EVENT_OPTION,
   },
   details: [
     "Each line begins with the event's number, which --since takes: nothing is missed in between. A restart of the daemon is survived.",
@@ -16,9 +16,9 @@ export const watch = defineCommand({
   async run({ args, options, out, daemon, errors }) {
     noMore(args);
     const sequence = options.since === undefined ? undefined : sequenceNumber("--since", options.since);
+    if (sequence !== undefined) answersOf(daemon, "watch --since");
     const client = await daemon.connectForGood();
-    const since =
-      sequence === undefined ? {} : { since: { instance: client.greeting?.instance ?? "", sequence } };
+    const since = sequence === undefined ? {} : { since: { instance: client.greeting.instance, sequence } };
     const names = options.event ? { names: options.event as EventName[] } : {};
     let isFirst = true;
     for await (const event of client.events({ ...names, ...since })) {

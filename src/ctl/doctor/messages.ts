@@ -175,13 +175,13 @@ export const MEANINGS: readonly Meaning[] = [
     source: "Linux: drivers/iommu/iommufd/io_pagetable.c, iopt_table_enforce_dev_resv_regions",
   },
   {
-    pattern: /Device or resource busy|EBUSY|-16\b/i,
+    pattern: /Device or resource busy|EBUSY|(?<!\d)-16\b/i,
     means: "somebody has the device, or its group, already",
     remedy: "iovactl devices --users names who; iovactl release DEVICE when it is iovad",
     source: "the kernel's EBUSY: drivers/vfio/group.c; drivers/iommu/iommu.c, iommu_device_claim_dma_owner",
   },
   {
-    pattern: /Invalid argument|-EINVAL|-22\b/i,
+    pattern: /Invalid argument|-EINVAL|(?<!\d)-22\b/i,
     means:
       "EINVAL, of a device that VFIO cannot give out or of memory at addresses that the IOMMU refuses: a firmware claim, the MSI window, AMD's HyperTransport hole below 1 TiB, or more address bits than the IOMMU has",
     remedy:
@@ -198,6 +198,16 @@ export function meaningOf(message: string): { meaning: Meaning; match: RegExpExe
     if (match) return { meaning, match };
   }
   return undefined;
+}
+
+/** The lines of a text whose meaning is known, each once, those with the more exact ones first. */
+export function knownLines(text: string): string[] {
+  const rank = (line: string) => MEANINGS.findIndex(({ pattern }) => pattern.test(line));
+  return [...new Set(text.split("\n").map((line) => line.trim()))]
+    .map((line) => ({ line, rank: rank(line) }))
+    .filter((each) => each.rank >= 0)
+    .sort((one, other) => one.rank - other.rank)
+    .map(({ line }) => line);
 }
 
 /** The addresses in a message that something forbids; undefined when it has none. */

@@ -24,18 +24,22 @@ const COLUMNS: readonly Column<Host>[] = [
 ];
 
 /** Which hosts there are, and what their word is worth. Hosts of one class are alike. */
-export const hosts: Answering = async ({ args, options, out, errors }) => {
-  noMore(args);
-  const { fleet, pool, now } = await askFleet({ options, errors });
-  const chosen = new Set(pool.hosts.map(({ host }) => host));
-  const answer = hostsAnswer(
-    fleet.hosts(now).filter(({ host }) => chosen.has(host)),
-    fleet,
-    now,
-  );
-  out.answer(answer, () => [
-    ...out.table(COLUMNS, answer.hosts),
-    ...answer.troubles.map((trouble) => `${out.paint("warns", "trouble")}: ${trouble}`),
-  ]);
-  return EXIT.yes;
+export const hosts: Answering = {
+  options: {},
+  columns: COLUMNS,
+  async answer({ args, options, out, errors }) {
+    noMore(args);
+    const { fleet, pool, now } = await askFleet({ options, errors });
+    const chosen = new Set(pool.hosts.map(({ host }) => host));
+    const answer = hostsAnswer(
+      fleet.hosts(now).filter(({ host }) => chosen.has(host)),
+      fleet,
+      now,
+    );
+    out.answer(answer, () => [
+      ...out.table(COLUMNS, answer.hosts),
+      ...answer.troubles.map((trouble) => `${out.paint("warns", "trouble")}: ${trouble}`),
+    ]);
+    return EXIT.yes;
+  },
 };

@@ -2,7 +2,7 @@ import { UsageError } from "../../command-line.ts";
 import { Fleet } from "../../fleet/fleet.ts";
 import { snapshot } from "../../fleet/follow.ts";
 import { openStore, storeOptions } from "../../fleet/stores/open.ts";
-import type { FleetStore } from "../../fleet/stores/store.ts";
+import { type FleetStore, StoreError } from "../../fleet/stores/store.ts";
 import type { Want } from "../../plan/fleet/fits.ts";
 import { Pool, type PoolHost } from "../../plan/fleet/pool.ts";
 import type { Values } from "../command.ts";
@@ -30,6 +30,10 @@ export const FLEET_OPTIONS = {
     value: "PATTERN",
     about: "only these hosts, with * and ? for what may stand there; as often as needed",
   },
+} as const;
+
+/** Which devices a guest is to get. */
+export const WANT_OPTION = {
   want: {
     type: "string",
     multiple: true,
@@ -76,7 +80,7 @@ export async function askKnown(question: FleetQuestion): Promise<Asked> {
   );
 }
 
-/** Rejects with UsageError when the patterns match nothing: no host is no promise. */
+/** Rejects with StoreError when there is no host, and with UsageError when the patterns match none: none is no promise. */
 export async function askFleet({ options, errors }: FleetQuestion): Promise<Asked> {
   const store = await openFleet(options);
   const fleet = new Fleet();
@@ -88,7 +92,10 @@ export async function askFleet({ options, errors }: FleetQuestion): Promise<Aske
     await snapshot(store, Date.now, fleet);
     const now = Date.now();
     const hosts = fleet.hosts(now).filter(({ host }) => isChosen(host, options.hosts));
-    if (hosts.length === 0) throw new UsageError(nobody(store, fleet, options.hosts));
+    if (fleet.names.length === 0) {
+      throw new StoreError(`no host has published at ${store.place} (iovad-fleet does)`);
+    }
+    if (hosts.length === 0) throw new UsageError(noneOf(store, fleet, options.hosts));
     return { fleet, pool: new Pool(hosts), now };
   } finally {
     clearInterval(glances);
@@ -97,9 +104,8 @@ export async function askFleet({ options, errors }: FleetQuestion): Promise<Aske
   }
 }
 
-function nobody({ place }: FleetStore, fleet: Fleet, patterns: readonly string[] | undefined): string {
+function noneOf({ place }: FleetStore, fleet: Fleet, patterns: readonly string[] | undefined): string {
   const { length } = fleet.names;
-  if (length === 0) return `no host has published at ${place} (iovad-fleet does)`;
   return `--hosts ${(patterns ?? []).join(" ")}: none of the ${length} hosts at ${place} is called so`;
 }
 

@@ -6,7 +6,7 @@ import { guestOf } from "../../fleet/guest.ts";
 import { type FleetEvent, FleetWatch } from "../../plan/fleet/watch.ts";
 import { type RangesChange, rangesChange } from "../event-line.ts";
 import { EXIT } from "../exit-status.ts";
-import { guestParams } from "../guest.ts";
+import { GUEST_OPTIONS, guestParams } from "../guest.ts";
 import { conflictLines } from "../layout-lines.ts";
 import { noMore } from "../need.ts";
 import type { Output } from "../terminal/output.ts";
@@ -17,37 +17,40 @@ import type { Answering } from "./questions.ts";
 const LOOK = 1000;
 
 /** Tells when a host comes, goes, becomes stale or breaks the layout, until it is interrupted. */
-export const watch: Answering = async ({ args, out, options }) => {
-  noMore(args);
-  const { windows } = guestOf(guestParams(options));
-  const store = await openFleet(options);
-  const fleet = new Fleet();
-  const watched = new FleetWatch(windows);
-  const told = new Set<string>();
-  const look = (host: string): FleetEvent[] => {
-    if (!isChosen(host, options.hosts)) return [];
-    const now = fleet.host(host, Date.now());
-    if (!now) {
-      told.delete(host);
-      return watched.remove(host);
+export const watch: Answering = {
+  options: GUEST_OPTIONS,
+  async answer({ args, out, options }) {
+    noMore(args);
+    const { windows } = guestOf(guestParams(options));
+    const store = await openFleet(options);
+    const fleet = new Fleet();
+    const watched = new FleetWatch(windows);
+    const told = new Set<string>();
+    const look = (host: string): FleetEvent[] => {
+      if (!isChosen(host, options.hosts)) return [];
+      const now = fleet.host(host, Date.now());
+      if (!now) {
+        told.delete(host);
+        return watched.remove(host);
+      }
+      told.add(host);
+      return watched.set(now);
+    };
+    const lookAtAll = () => [...new Set([...fleet.names, ...told])].flatMap(look);
+    const tell = (events: readonly FleetEvent[]) => {
+      for (const event of events) print(event, out);
+    };
+    const clock = setInterval(() => tell(lookAtAll()), LOOK);
+    try {
+      for await (const change of follow(store, fleet, Date.now, new AbortController().signal)) {
+        tell(eventsOf(change, look, lookAtAll));
+      }
+    } finally {
+      clearInterval(clock);
+      await store.close();
     }
-    told.add(host);
-    return watched.set(now);
-  };
-  const lookAtAll = () => [...new Set([...fleet.names, ...told])].flatMap(look);
-  const tell = (events: readonly FleetEvent[]) => {
-    for (const event of events) print(event, out);
-  };
-  const clock = setInterval(() => tell(lookAtAll()), LOOK);
-  try {
-    for await (const change of follow(store, fleet, Date.now, new AbortController().signal)) {
-      tell(eventsOf(change, look, lookAtAll));
-    }
-  } finally {
-    clearInterval(clock);
-    await store.close();
-  }
-  return EXIT.yes;
+    return EXIT.yes;
+  },
 };
 
 function eventsOf(

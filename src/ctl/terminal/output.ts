@@ -1,7 +1,7 @@
 import { UsageError } from "../../command-line.ts";
 import { wrap } from "../../picture/wrap.ts";
 import { choosePaint, type Paint, type Role } from "./paint.ts";
-import { type Column, table } from "./table.ts";
+import { type Column, type Columns, columnNamed, table } from "./table.ts";
 
 /** The options that say how answers look. */
 export interface Look {
@@ -10,6 +10,8 @@ export interface Look {
   readonly output?: string;
   readonly noLegend?: boolean;
 }
+
+type Facts = readonly (readonly [name: string, value: string | undefined])[];
 
 type Json = "pretty" | "short" | "off";
 
@@ -44,7 +46,10 @@ export class Output {
     this.paint = choosePaint(oneOf("--color", color, ["auto", "always", "never"]), this.isTerminal, env);
     this.width = Number(env.COLUMNS) || stream.columns || undefined;
     this.#legend = !noLegend;
-    this.#columns = output?.split(",").filter((name) => name !== "");
+    this.#columns = output
+      ?.toLowerCase()
+      .split(",")
+      .filter((name) => name !== "");
   }
 
   /** Of a picture: it needs one. */
@@ -55,6 +60,13 @@ export class Output {
   /** Whether -o names the column. */
   asksFor(column: string): boolean {
     return this.#columns?.includes(column) ?? false;
+  }
+
+  /** Before anything is asked. @throws UsageError when -o names what the table has not, or there is none */
+  expect(columns: Columns): void {
+    if (!this.#columns) return;
+    if (!columns) throw new UsageError("-o: there is no table here whose columns could be chosen");
+    for (const name of this.#columns) columnNamed(columns, name);
   }
 
   print(...lines: readonly string[]): void {
@@ -78,13 +90,19 @@ export class Output {
     this.print(JSON.stringify(value, undefined, isPretty ? 2 : undefined));
   }
 
+  /** The table that -o is about. */
   table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
-    return table(columns, rows, {
-      paint: this.paint,
-      legend: this.#legend,
-      width: this.width,
-      columns: this.#columns,
-    });
+    return this.#table(columns, rows, this.#columns);
+  }
+
+  /** One that stands beside it, and has all of its columns in any case. */
+  otherTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string[] {
+    return this.#table(columns, rows, undefined);
+  }
+
+  /** Parts with an empty line between each two, those left out that have none. */
+  paragraphs(...parts: readonly (readonly string[])[]): string[] {
+    return parts.filter(({ length }) => length > 0).flatMap((part, at) => (at === 0 ? part : ["", ...part]));
   }
 
   /** Text on as many lines as it takes beside a margin of so many columns; on one where lines may have any length. */
@@ -99,15 +117,32 @@ export class Output {
     return [painted, ...more.map((line) => `  ${line}`)];
   }
 
-  /** `NAME  VALUE` a line, what is undefined left out; nothing without a legend, for who wants the table alone. */
-  facts(facts: readonly (readonly [name: string, value: string | undefined])[]): string[] {
-    if (!this.#legend) return [];
+  /** Facts beside a table: nothing without a legend, for who wants the table alone. */
+  legend(facts: Facts): string[] {
+    return this.#legend ? this.facts(facts) : [];
+  }
+
+  /** `NAME  VALUE` a line, what is undefined left out. */
+  facts(facts: Facts): string[] {
     const known = facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
     const width = Math.max(0, ...known.map(([name]) => name.length));
     return known.flatMap(([name, value]) => {
       const [first = "", ...more] = value.includes(ESCAPE) ? [value] : this.wrapped(value, width + 2);
       const head = `${this.paint("heading", name.padEnd(width))}  ${first}`;
       return [head, ...more.map((line) => `${" ".repeat(width)}  ${line}`)];
+    });
+  }
+
+  #table<Row>(
+    columns: readonly Column<Row>[],
+    rows: readonly Row[],
+    chosen: readonly string[] | undefined,
+  ): string[] {
+    return table(columns, rows, {
+      paint: this.paint,
+      legend: this.#legend,
+      width: this.width,
+      columns: chosen,
     });
   }
 }

@@ -18,6 +18,9 @@ export interface Column<Row> {
   readonly optional?: true;
 }
 
+/** What -o may name of a table. */
+export type Columns = readonly { readonly name: string }[] | undefined;
+
 export interface TableStyle {
   readonly paint: Paint;
   readonly legend: boolean;
@@ -83,9 +86,13 @@ function choose<Row>(
   );
 }
 
-function columnNamed<Row>(columns: readonly Column<Row>[], name: string): Column<Row> {
+/** @throws UsageError */
+export function columnNamed<Named extends { readonly name: string }>(
+  columns: readonly Named[],
+  name: string,
+): Named {
   const known = columns.map((column) => column.name);
-  const found = columns.find((column) => column.name === name.toLowerCase());
+  const found = columns.find((column) => column.name === name);
   if (found) return found;
   throw new UsageError(
     `there is no column "${name}"${suggestion(name, known)} (there are: ${known.join(", ")})`,

@@ -46,6 +46,7 @@ function link(path: string, target: string): void {
 const NO_DAEMON: Daemon = {
   place: "/nowhere",
   via: undefined,
+  isDry: false,
   connect: () => Promise.reject(new ConnectionError("ENOENT", "/nowhere: there is no such socket")),
   connectForGood: () => Promise.reject(new ConnectionError("ENOENT", "/nowhere: there is no such socket")),
 };

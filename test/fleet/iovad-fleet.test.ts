@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { DEFAULT_SOCKET } from "../../src/client/index.ts";
+import { Daemon } from "../daemon/daemon.ts";
+
+/** The built command. */
+const MAIN = new URL("../../dist/fleet/main.js", import.meta.url).pathname;
+
+let directory: string;
+let daemon: Daemon;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
+  daemon = await Daemon.start({ topology: { devices: [] }, socket: join(directory, "iovad.sock") });
+});
+afterEach(async () => {
+  await daemon.stop();
+  rmSync(directory, { recursive: true });
+});
+
+/** Starts iovad-fleet; resolves when it says that it has published. */
+async function published(...args: string[]): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [MAIN, "--name", "n1", "--to", join(directory, "fleet"), ...args], {
+    stdio: ["ignore", "inherit", "pipe"],
+    env: { ...process.env, XDG_RUNTIME_DIR: directory },
+  });
+  let said = "";
+  for await (const bytes of child.stderr) {
+    said += bytes;
+    if (/: published n1 at /.test(said)) return child;
+  }
+  throw new Error(`it has ended: ${said}`);
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const ended = once(child, "close");
+  child.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
+}
+
+it.skipIf(existsSync(DEFAULT_SOCKET))(
+  "finds the daemon that its user has started, where the host has none",
+  async () => {
+    const child = await published();
+    expect(readdirSync(join(directory, "fleet"))).toEqual(["n1.json"]);
+    await end(child);
+    expect(readdirSync(join(directory, "fleet"))).toEqual([]);
+  },
+);
+
+it("makes the directory of its labels as it makes that of its hosts", async () => {
+  const features = join(directory, "features.d");
+  const child = await published("--socket", daemon.socket, "--features", features);
+  expect(readFileSync(join(features, "iovad"), "utf8")).toContain("iovad.io/blocked-devices=0\n");
+  await end(child);
+  expect(readdirSync(features)).toEqual([]);
+});
