@@ -51,7 +51,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ].concat(["open-kernel.ts", "options.ts", "rpc", "service", "unix"]),
   "daemon.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
   "compiled.ts": ["daemon.ts"],
-  "main.ts": ["compiled.ts", "debugger.ts", "heap.ts"],
+  "main.ts": ["compiled.ts", "debugger.ts"],
   "code-cache.ts": ["compiled.ts", "heap.ts"],
 };
 
