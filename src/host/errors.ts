@@ -1,7 +1,7 @@
 import type { LimitName } from "../limits.ts";
 
 /**
- * What can go wrong for a client, by name. The names are API (PROTOCOL: `data.class`); codes and JSON belong to
+ * What can go wrong for a client, by name. The names are API (`data.class`); codes and JSON belong to
  * the rpc layer.
  */
 export type HostErrorClass =

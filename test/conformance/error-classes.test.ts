@@ -35,7 +35,7 @@ const [MSI] = wireRanges([[MSI_START, MSI_START + 0xfffn]]);
 /** Stands for a device that has an IOMMU group, and no VFIO driver. */
 const NOT_READY = "not-ready";
 
-/** PROTOCOL's classes of error, and for each what provokes it. */
+/** The classes of error, and for each what provokes it. */
 const PROVOCATIONS: Readonly<Record<HostErrorClass, Provocation | Elsewhere>> = {
   DeviceNotFound: { requests: [["hold-device", { device: "0000:00:1e.7" }]] },
   DeviceBusy: { requests: [create, hold, ["hold-device", { device: DEVICE }]] },

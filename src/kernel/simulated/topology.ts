@@ -82,7 +82,7 @@ export class TopologyError extends Error {
 }
 
 /**
- * Reads a topology file's JSON (PROTOCOL, section 6). Left out, a member means the ordinary host: everything
+ * Reads a topology file's JSON (README.md, Topology files). Left out, a member means the ordinary host: everything
  * supported, the whole address space translated in 4 KiB pages, no driver, no regions, no latency, and for a
  * device behind an IOMMU the lowest group number that the file leaves free. Throws TopologyError.
  */
