@@ -36,11 +36,3 @@ export async function inSlices<T>(work: Iterator<unknown, T>, slice: Slice): Pro
     if (slice.isOver) await slice.pass();
   }
 }
-
-/** Takes all steps of `work` in one piece. */
-export function atOnce<T>(work: Iterator<unknown, T>): T {
-  for (;;) {
-    const step = work.next();
-    if (step.done) return step.value;
-  }
-}

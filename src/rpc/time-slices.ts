@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { inSlices } from "../host/slice.ts";
 import type { Steps } from "../ranges/steps.ts";
 
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
@@ -202,12 +203,8 @@ export class TimeSlice {
   }
 
   /** All steps; others go first whenever a slice is over in between. */
-  async run<T>(steps: Steps<T>): Promise<T> {
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done) return value;
-      if (this.isOver) await this.pass();
-    }
+  run<T>(steps: Steps<T>): Promise<T> {
+    return inSlices(steps, this);
   }
 }
 

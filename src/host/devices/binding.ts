@@ -1,6 +1,7 @@
 import type { Iommufd, IovaRanges } from "../../kernel/iommufd.ts";
 import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
 import { VfioDevice } from "../../kernel/vfio.ts";
+import { finish } from "../../ranges/steps.ts";
 import type { Context } from "../contexts/context.ts";
 import { openIommufd } from "../contexts/open-failures.ts";
 import { HostError } from "../errors.ts";
@@ -11,7 +12,6 @@ import type { Backend } from "../knowledge/learnt.ts";
 import type { Census } from "../platform/census.ts";
 import { isOnVfioDriver, type Platform, type PlatformDevice } from "../platform/platform.ts";
 import type { Users } from "../platform/users.ts";
-import { atOnce } from "../slice.ts";
 import {
   type BindEvidence,
   bindFailure,
@@ -138,7 +138,7 @@ export class Binding {
   async #evidence(device: PlatformDevice, context?: Context): Promise<BindEvidence> {
     const { census, devices, handedOver, lasting, platform, users } = this.#parts;
     // What cannot be read is no evidence; the refusal itself still is.
-    ifPossible(() => atOnce(census.look(device.group)));
+    ifPossible(() => finish(census.look(device.group)));
     const group = [...(census.group(device.group)?.devices.values() ?? [])];
     const isGuests = (each: PlatformDevice) =>
       context !== undefined && handedOver.shown(each.device)?.context === context;

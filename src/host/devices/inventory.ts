@@ -1,10 +1,11 @@
 import { type DeviceEvent, ifPossible, type Kernel } from "../../kernel/kernel.ts";
+import { finish } from "../../ranges/steps.ts";
 import type { Tell } from "../changes.ts";
 import { errnoOf } from "../failures.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import type { Census } from "../platform/census.ts";
 import type { Platform } from "../platform/platform.ts";
-import { atOnce, inSlices, OwnSlice, type Slice } from "../slice.ts";
+import { inSlices, OwnSlice, type Slice } from "../slice.ts";
 import type { DeviceRecord } from "./device-record.ts";
 import type { HandedOverDevices } from "./handed-over-devices.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
@@ -56,7 +57,7 @@ export class Inventory {
     ifPossible(() => kernel.watchDevices((event) => this.#hear(event)));
     for (const { platform: seen } of told ?? []) census.takeOver(seen);
     for (const group of new Set([...platform.groups(), ...census.groups()])) {
-      atOnce(census.look(group));
+      finish(census.look(group));
       knowledge.files.regions(group);
     }
     records.begin(told);

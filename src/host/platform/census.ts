@@ -1,4 +1,4 @@
-import { atOnce } from "../slice.ts";
+import { finish } from "../../ranges/steps.ts";
 import type { Platform, PlatformDevice } from "./platform.ts";
 
 /** An IOMMU group with its devices, as they were seen last. */
@@ -65,7 +65,7 @@ export class Census {
   find(device: string): SeenDevice | undefined {
     const group = this.groupOf(device);
     if (group === undefined) return undefined;
-    atOnce(this.look(group));
+    finish(this.look(group));
     return this.present(device);
   }
 
