@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Client } from "../../src/client/index.ts";
+import { type Client, connect } from "../../src/client/index.ts";
+import type { LinuxKernel } from "../../src/kernel/linux/linux-kernel.ts";
+import { VfioDevice } from "../../src/kernel/vfio.ts";
 import { onlyWhere } from "../conformance/only-where.ts";
 import { currentPlatform } from "../conformance/platforms.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { endUnsurprised, openDevices, probeDrivers, secondOpinion, unbind, wireRanges } from "./guest.ts";
+
+/** In a variable, or tsc would ask for the build: the kernel's threads run compiled files. */
+const COMPILED = "../../dist/kernel/linux/linux-kernel.js";
 
 /** One multifunction device: the first function on a host driver, the second on vfio-pci. */
 const RNG = "0000:00:08.0";
@@ -98,6 +103,31 @@ describe("two devices of one group", () => {
 
     for (const device of [FIRST, SECOND]) await client.call("release-device", { device });
     for (const each of [ioas, other]) await client.call("destroy-ioas", { ioas: each });
+  });
+
+  it("are handed over into one context, the second when the first is bound, and into no other", async () => {
+    const { LinuxKernel } = (await import(COMPILED)) as { LinuxKernel: new () => LinuxKernel };
+    const kernel = new LinuxKernel();
+    const guest = await connect({ socket: daemon.socket, descriptors: true });
+    await guest.call("create-context", { context: "guest" });
+    await guest.call("create-context", { context: "elsewhere" });
+    const taken: number[] = [];
+    for (const device of [FIRST, SECOND]) {
+      const { fds } = await guest.callForDescriptors("hand-over-device", { device, context: "guest" });
+      const [iommufd, cdev] = fds as [number, number];
+      taken.push(...fds);
+      expect(await new VfioDevice(kernel, cdev).bind(iommufd)).toBeGreaterThan(0);
+      if (device === SECOND) break;
+      await expect(
+        guest.callForDescriptors("hand-over-device", { device: SECOND, context: "elsewhere" }),
+      ).rejects.toMatchObject({ data: { class: "DeviceBusy", devices: [FIRST] } });
+    }
+    for (const device of [FIRST, SECOND]) expect((await query(device)).state).toBe("handed-over");
+    for (const fd of taken) await kernel.close(fd);
+    for (const device of [FIRST, SECOND]) expect((await query(device)).state).toBe("observed");
+    for (const context of ["guest", "elsewhere"]) await guest.call("destroy-context", { context });
+    await guest.close();
+    await kernel.shutdown();
   });
 });
 
