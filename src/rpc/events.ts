@@ -1,18 +1,16 @@
 import * as z from "zod";
 import type { Change, Changes } from "../host/changes.ts";
+import { contextName, deviceName, ioasId } from "./inputs.ts";
 import { lazily } from "./lazily.ts";
-import { toWireRanges } from "./methods/wire.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
 import {
-  contextName,
-  deviceName,
-  ioasId,
   toWireNamedRange,
   toWireRange,
+  toWireRanges,
   wireNamedRanges,
   wireRange,
   wireRanges,
-} from "./types.ts";
+} from "./wire.ts";
 
 /** One event: a notification that subscribers get. */
 export interface EventDefinition {

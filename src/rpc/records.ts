@@ -2,9 +2,9 @@ import * as z from "zod";
 import type { DeviceRecord, Holding } from "../host/devices/device-record.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import type { ContextRecord, IoasRecord, Snapshot } from "../host/snapshot.ts";
+import { contextName, deviceName, ioasId } from "./inputs.ts";
 import { lazily } from "./lazily.ts";
-import { toWireRegion } from "./methods/wire.ts";
-import { contextName, deviceName, ioasId, toWireNamedRange, wireNamedRanges, wireRegion } from "./types.ts";
+import { toWireNamedRange, toWireRegion, wireNamedRanges, wireRegion } from "./wire.ts";
 
 /** What a snapshot is made of: the form of devices, contexts and IO address spaces in answers and events. */
 

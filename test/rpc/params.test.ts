@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { LIMITS } from "../../src/limits.ts";
+import { context, ioasId, rangeList } from "../../src/rpc/inputs.ts";
 import { parseParams } from "../../src/rpc/params.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
-import { context, ioasId, rangeList } from "../../src/rpc/types.ts";
 
 const PARAMS = z.strictObject({
   context,

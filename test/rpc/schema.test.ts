@@ -6,12 +6,13 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { finish } from "../../src/ranges/steps.ts";
 import { EVENTS } from "../../src/rpc/events.ts";
+import { address } from "../../src/rpc/inputs.ts";
 import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { schemaFiles } from "../../src/rpc/schema/files.ts";
 import { jsonSchema, methodSchemas } from "../../src/rpc/schema/json-schema.ts";
 import { openRpcDocument } from "../../src/rpc/schema/openrpc.ts";
-import { address, wireRanges } from "../../src/rpc/types.ts";
+import { wireRanges } from "../../src/rpc/wire.ts";
 
 /** OpenRPC's schema for 1.4. It refers to a schema of JSON Schemas that is draft-07 under another name. */
 function validateOpenRpc() {

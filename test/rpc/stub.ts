@@ -14,11 +14,11 @@ import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
 import { Dispatcher } from "../../src/rpc/dispatcher.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
+import { range } from "../../src/rpc/inputs.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { type Access, RpcServer } from "../../src/rpc/server.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
-import { range } from "../../src/rpc/types.ts";
 
 /** The rpc layer hands the host on and never looks at it. */
 export const NO_HOST = {} as Host;

@@ -142,7 +142,7 @@ const name = z
   .regex(/^[\w:.@+,-]+$/, "must be a name as sysfs has them")
   .refine((text) => !/^\.+$/.test(text), "must be a name as sysfs has them");
 
-/** As the wire names devices (rpc/types.ts: deviceName): of one with another name nobody could ask. */
+/** As the wire names devices (rpc/inputs.ts: deviceName): of one with another name nobody could ask. */
 const deviceName = z
   .string()
   .regex(

@@ -5,22 +5,12 @@ import { ioasRecord } from "../../host/snapshot.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { invalidParams } from "../errors.ts";
+import { context, contextName, deviceName, ioasId, namedRangeList } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
 import { toWireIoas, wireIoas } from "../records.ts";
-import {
-  context,
-  contextName,
-  deviceName,
-  ioasId,
-  namedRangeList,
-  toWireNamedRange,
-  wireAddress,
-  wireNamedRanges,
-  wireRanges,
-} from "../types.ts";
+import { toWireNamedRange, toWireRanges, wireAddress, wireNamedRanges, wireRanges } from "../wire.ts";
 import { ownContext, ownIoas } from "./ownership.ts";
 import { refuseTooManyRanges } from "./planning-limits.ts";
-import { toWireRanges } from "./wire.ts";
 
 const FEWER_RANGES = "allow what the guest's memory map needs as fewer, larger ranges";
 

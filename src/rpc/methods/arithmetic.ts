@@ -3,8 +3,9 @@ import { LIMITS } from "../../limits.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
+import { range, rangeList } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
-import { range, rangeList, toWireRange, wireRanges } from "../types.ts";
+import { toWireRange, wireRanges } from "../wire.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 
 const IN_PARTS = "intersect them in parts, and then the answers";

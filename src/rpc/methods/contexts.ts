@@ -1,9 +1,9 @@
 import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
+import { contextName } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
 import { lease, toWireContext, wireContext } from "../records.ts";
-import { contextName } from "../types.ts";
 import { ownWholeContext } from "./ownership.ts";
 
 export const queryContexts = defineMethod({

@@ -1,10 +1,11 @@
 import * as z from "zod";
 import { formatAddress } from "../../ranges/address.ts";
+import { context, contextName, device, deviceName, ioasId } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
-import { context, contextName, device, deviceName, ioasId, wireAddress, wireRanges } from "../types.ts";
+import { toWireRanges, wireAddress, wireRanges } from "../wire.ts";
 import { reservedResult } from "./host.ts";
 import { ownContext, ownDevice, ownIoas, refuseForeignDevice } from "./ownership.ts";
-import { toWireRanges, toWireReserved } from "./wire.ts";
+import { toWireReserved } from "./reserved.ts";
 
 const deviceParams = z.strictObject({ device });
 

@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { EVENTS } from "../events.ts";
+import { contextName, device } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
 import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
-import { contextName, device } from "../types.ts";
 
 const eventName = z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" });
 const eventNames = z.array(eventName).max(64).optional().meta({ description: "Only these; without it, all" });

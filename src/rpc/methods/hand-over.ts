@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
+import { contextName, device, deviceName } from "../inputs.ts";
 import { type Call, defineMethod } from "../method.ts";
-import { contextName, device, deviceName } from "../types.ts";
 import { ownWholeContext } from "./ownership.ts";
 
 const fds = z.array(z.enum(["iommufd", "device"])).meta({

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { Host } from "../../host/host.ts";
+import { contextName, device, deviceName } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { group, toWireDevice, wireDevice } from "../records.ts";
-import { contextName, device, deviceName, wireAddress, wireRange, wireRanges, wireRegion } from "../types.ts";
-import { qemuRegions, toWireReserved } from "./wire.ts";
+import { wireAddress, wireRange, wireRanges, wireRegion } from "../wire.ts";
+import { qemuRegions, toWireReserved } from "./reserved.ts";
 
 const deviceParams = lazily(() =>
   z.strictObject({

@@ -2,8 +2,8 @@ import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
 import type { Window } from "../../plan/layout.ts";
 import { U64_MAX } from "../../ranges/address.ts";
+import { address, size, windowName } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
-import { address, size, windowName } from "../types.ts";
 import { machine } from "./machine-params.ts";
 
 const window = z

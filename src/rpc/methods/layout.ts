@@ -13,7 +13,7 @@ import { invalidParams } from "../errors.ts";
 import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
-import { toWireRange, wireAddress, wireExclusion } from "../types.ts";
+import { toWireExclusion, toWireRange, wireAddress, wireExclusion } from "../wire.ts";
 import { allowRanges } from "./address-spaces.ts";
 import { hintsFor } from "./hints.ts";
 import { layoutParams } from "./layout-params.ts";
@@ -22,7 +22,6 @@ import { causes, toWireWorth, worth } from "./planning.ts";
 import { causeBudget, conflictBudget, refuseMoreThan } from "./planning-limits.ts";
 import { remediesFor, toWireRemedy, wireRemedy } from "./remedies.ts";
 import { planFor, sources } from "./sources.ts";
-import { toWireExclusion } from "./wire.ts";
 
 const paramsType = lazily(() =>
   z.strictObject({

@@ -11,8 +11,8 @@ import {
 import type { Machine } from "../../plan/machines.ts";
 import { quote } from "../errors.ts";
 import { REQUIRED } from "../expectation.ts";
+import { size } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
-import { size } from "../types.ts";
 
 const MiB = 1n << 20n;
 const GiB = 1n << 30n;

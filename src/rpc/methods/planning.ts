@@ -7,24 +7,24 @@ import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams } from "../errors.ts";
+import { address, rangeList, size } from "../inputs.ts";
 import { JsonElements } from "../json-elements.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireBlocker, wireBlocker } from "../records.ts";
 import {
-  address,
-  rangeList,
-  size,
+  exclusionText,
+  rangeText,
   toWireRange,
   wireAddress,
   wireExclusion,
   wireRange,
   wireRanges,
-} from "../types.ts";
+} from "../wire.ts";
 import { HINT_LIMIT, hintsFor, isUnaccounted } from "./hints.ts";
 import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
 import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
+import { qemuRegions } from "./reserved.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
-import { exclusionText, qemuRegions, rangeText } from "./wire.ts";
 
 const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
 export const FEWER_CAUSES =

@@ -1,8 +1,8 @@
 import * as z from "zod";
 import { LIMITS } from "../../limits.ts";
 import { PROFILE_VERSION } from "../../plan/fleet/profile.ts";
+import { address, rangeList } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
-import { address, rangeList } from "../types.ts";
 
 /** A host's name, as it stands in causes. */
 export const hostName = z

@@ -10,7 +10,7 @@ import { invalidParams } from "../errors.ts";
 import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
-import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../types.ts";
+import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../wire.ts";
 import { exactness, excludedBy, toWireExactness } from "./planning.ts";
 import { hostName } from "./profile-type.ts";
 import { chosenDevices, type HostPlan, planForDevices, platformsOf, sources } from "./sources.ts";

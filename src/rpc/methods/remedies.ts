@@ -10,9 +10,10 @@ import {
   withoutDevice,
 } from "../../plan/remedies.ts";
 import { formatAddress } from "../../ranges/address.ts";
+import { deviceName } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
-import { deviceName, wireAddress } from "../types.ts";
+import { wireAddress } from "../wire.ts";
 import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
 
 const detail = z.string().meta({ description: "For people" });

@@ -9,9 +9,9 @@ import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams, quote } from "../errors.ts";
+import { contextName, device, ioasId } from "../inputs.ts";
 import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
-import { contextName, device, ioasId } from "../types.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
 

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { z } from "zod";
 import { U64_MAX } from "../../src/ranges/address.ts";
-import { METHODS } from "../../src/rpc/methods/index.ts";
 import {
   address,
   context,
@@ -13,10 +12,9 @@ import {
   range,
   rangeList,
   size,
-  toWireRange,
-  wireAddress,
-  wireRange,
-} from "../../src/rpc/types.ts";
+} from "../../src/rpc/inputs.ts";
+import { METHODS } from "../../src/rpc/methods/index.ts";
+import { toWireRange, wireAddress, wireRange } from "../../src/rpc/wire.ts";
 
 const u64 = fc.bigInt({ min: 0n, max: U64_MAX });
 

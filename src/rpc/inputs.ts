@@ -1,13 +1,12 @@
 import * as z from "zod";
 import { LIMITS } from "../limits.ts";
-import { formatAddress, parseAddress } from "../ranges/address.ts";
-import { MAX_NAME, type NamedRange } from "../ranges/named-ranges.ts";
+import { parseAddress } from "../ranges/address.ts";
+import { MAX_NAME } from "../ranges/named-ranges.ts";
 import type { Range } from "../ranges/range.ts";
 import { parseSize, SIZE } from "../ranges/size.ts";
 
 /** The bits of a u64 and no more, whatever the leading zeros. Written so that no text makes it backtrack far. */
 const ADDRESS_INPUT = /^0[xX](0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
-const ADDRESS_OUTPUT = /^0x(0|[1-9a-f][0-9a-f]{0,15})$/;
 
 /** An address, size or alignment as clients may write it; decoded to a bigint. */
 export const address = z
@@ -146,81 +145,3 @@ export const device = deviceName
       "The sysfs name of a device; a PCI device without its domain, as lspci prints it, is in domain 0000",
     examples: ["0000:00:05.0", "00:05.0"],
   });
-
-/** An address in an answer. */
-export const wireAddress = z
-  .string()
-  .regex(ADDRESS_OUTPUT)
-  .meta({
-    id: "Address",
-    description: "A u64: lower-case hexadecimal after 0x, not padded",
-    examples: ["0xfee00000"],
-  });
-
-/** A range in an answer. */
-export const wireRange = z
-  .object({ start: wireAddress, last: wireAddress })
-  .meta({ id: "Range", description: "Addresses from start to last, both inclusive" });
-
-/** A list of ranges in an answer. */
-export const wireRanges = z
-  .array(wireRange)
-  .meta({ id: "RangeList", description: "Ranges, ascending; no two overlap or touch" });
-
-/** Ranges that may have names, in an answer. */
-export const wireNamedRanges = z
-  .array(wireRange.extend({ name: z.string().optional() }).meta({ id: "NamedRange" }))
-  .meta({
-    id: "NamedRangeList",
-    description: "Ranges, ascending; no two overlap or touch. Those that were given a name have it",
-  });
-
-/** A reserved region in an answer. */
-export const wireRegion = z
-  .object({
-    start: wireAddress,
-    last: wireAddress,
-    type: z.string().meta({
-      description: "The kernel's word for it",
-      examples: ["direct", "direct-relaxable", "reserved", "msi"],
-    }),
-    enforced: z.boolean().meta({ description: "False for direct-relaxable, which user space may map over" }),
-  })
-  .meta({ id: "Region", description: "A region that the platform reserves" });
-
-/** Why a range is excluded, in an answer. */
-export const wireCause = z
-  .union([
-    z.object({
-      device: deviceName,
-      group: z.int().nonnegative(),
-      kind: z.enum(["region", "aperture", "reserved-elsewhere"]),
-      type: z.string().optional(),
-    }),
-    z.object({ kind: z.literal("reserved-elsewhere") }),
-    z.object({ kind: z.literal("host"), host: z.string() }),
-  ])
-  .meta({ id: "Cause", description: "Why a range is excluded, and whose fault it is" });
-
-/** An excluded range with its causes, in an answer. */
-export const wireExclusion = z
-  .object({
-    start: wireAddress,
-    last: wireAddress,
-    causes: z.array(wireCause),
-    hint: z.string().optional().meta({
-      description:
-        "Where a cause is reserved-elsewhere: what else the host shows at these addresses. For people; not a cause",
-    }),
-  })
-  .meta({ id: "Exclusion", description: "An excluded range; every cause holds for the whole of it" });
-
-/** As {@link toWireRange}, with the name if there is one. */
-export function toWireNamedRange({ name, ...range }: NamedRange): z.output<typeof wireNamedRanges>[number] {
-  return name === undefined ? toWireRange(range) : { ...toWireRange(range), name };
-}
-
-/** A range in the form it has in answers. */
-export function toWireRange({ start, last }: Range): z.output<typeof wireRange> {
-  return { start: formatAddress(start), last: formatAddress(last) };
-}
