@@ -9,7 +9,7 @@ export async function openKernel(simulate: string | undefined): Promise<Kernel> 
     return new LinuxKernel();
   }
   const { SimulatedKernel } = await import("./kernel/simulated/simulated-kernel.ts");
-  const { parseTopology } = await import("./kernel/simulated/topology.ts");
+  const { parseTopology } = await import("./kernel/simulated/topology-file.ts");
   try {
     return new SimulatedKernel(parseTopology(JSON.parse(readFileSync(simulate, "utf8"))));
   } catch (error) {

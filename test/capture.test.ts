@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { captureTopology } from "../src/capture.ts";
 import { Host } from "../src/host/host.ts";
 import { SimulatedKernel } from "../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../src/kernel/simulated/topology-file.ts";
 import { MAIN } from "./daemon/daemon.ts";
 import { DISK, GPU, MSI, NIC, type TestTopology } from "./host/simulation.ts";
 

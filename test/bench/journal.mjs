@@ -3,7 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { Host } from "../../dist/host/host.js";
 import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
-import { parseTopology } from "../../dist/kernel/simulated/topology.js";
+import { parseTopology } from "../../dist/kernel/simulated/topology-file.js";
 import { EventHub } from "../../dist/rpc/event-hub.js";
 import { JournalFile } from "../../dist/service/journal-file.js";
 import { MemoryFile } from "../../dist/service/memory-file.js";

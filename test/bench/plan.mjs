@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { attribute } from "../../dist/attribution/attribution.js";
 import { Host } from "../../dist/host/host.js";
 import { SimulatedKernel } from "../../dist/kernel/simulated/simulated-kernel.js";
-import { parseTopology } from "../../dist/kernel/simulated/topology.js";
+import { parseTopology } from "../../dist/kernel/simulated/topology-file.js";
 import { DEFAULT_LIMITS } from "../../dist/limits.js";
 import { makePlan } from "../../dist/plan/plan.js";
 import { deviceSource } from "../../dist/plan/sources.js";

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { fold } from "../../src/client/fold.ts";
 import type { Send } from "../../src/host/devices/handovers.ts";
 import { HostError } from "../../src/host/errors.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { toWireEvent } from "../../src/rpc/events.ts";
 import { toWireSnapshot, type WireSnapshot } from "../../src/rpc/records.ts";
 import { VFIO_DEVICE_BIND_IOMMUFD, vfio_device_bind_iommufd } from "../../src/uapi/vfio.ts";

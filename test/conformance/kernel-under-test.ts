@@ -1,6 +1,6 @@
 import type { Kernel } from "../../src/kernel/kernel.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { currentPlatform } from "./platforms.ts";
 
 /** The two devices, of a group each, that the lab's guest binds to vfio-pci, behind one IOMMU. */

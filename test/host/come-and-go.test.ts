@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { HostError } from "../../src/host/errors.ts";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { runs } from "../runs.ts";
 import { assertModelEqualsKernel, DISK, GPU, MSI, NIC, refusal, Simulation, setOf } from "./simulation.ts";
 

@@ -7,7 +7,7 @@ import type { Parcel } from "../../src/host/devices/handovers.ts";
 import { Host } from "../../src/host/host.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { IOMMU_OPTION, IOMMU_OPTION_OP_GET, iommu_option } from "../../src/uapi/iommufd.ts";
 import {
   VFIO_DEVICE_ATTACH_IOMMUFD_PT,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { NIC } from "./simulation.ts";
 import { TamperedKernel } from "./tampered-kernel.ts";
 

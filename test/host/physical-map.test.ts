@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { PhysicalMap } from "../../src/host/platform/physical-map.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { finish } from "../../src/ranges/steps.ts";
 
 const BRIDGE = "/sys/bus/pci/devices/0000:00:1c.0";

@@ -4,7 +4,7 @@ import { describe, it } from "vitest";
 import { HostError } from "../../src/host/errors.ts";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { runs } from "../runs.ts";
 import { assertPredictionIsExact, CONTEXTS, operationOn, perform, range } from "./operations.ts";
 import { assertModelEqualsKernel } from "./simulation.ts";

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Host } from "../../src/host/host.ts";
 import type { DeviceEvent } from "../../src/kernel/kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { GPU, MSI, NIC, range, refusal, Simulation, setOf, type TestRegion } from "./simulation.ts";
 
 const LOW: TestRegion = { start: "0x0", last: "0xfff", type: "reserved" };

@@ -4,7 +4,7 @@ import { HostError } from "../../src/host/errors.ts";
 import { Host, type HostOptions } from "../../src/host/host.ts";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import type { Range } from "../../src/ranges/range.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { TamperedKernel } from "./tampered-kernel.ts";

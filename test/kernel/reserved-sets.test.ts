@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { Iommufd } from "../../src/kernel/iommufd.ts";
 import type { Kernel } from "../../src/kernel/kernel.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import type { Range } from "../../src/ranges/range.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { IOMMU_TEST_CMD } from "../../src/uapi/iommufd.ts";

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
 import type { Subscriber } from "../../src/rpc/connection.ts";
 import type { DialectCall } from "../../src/rpc/dialect.ts";

@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { type AccessRules, accessPolicy, type Peer } from "../../src/access/policy.ts";
 import { Host } from "../../src/host/host.ts";
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../src/limits.ts";
 import { qmp } from "../../src/rpc/dialects/qmp.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";

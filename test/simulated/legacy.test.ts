@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { SystemCallError } from "../../src/kernel/kernel.ts";
 import type { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { VfioContainer, VfioGroup } from "../../src/kernel/type1.ts";
 import { outcome } from "../conformance/session.ts";
 import { sessionOn } from "./session-on.ts";

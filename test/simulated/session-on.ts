@@ -1,5 +1,5 @@
 import { SimulatedKernel } from "../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
 import { Session } from "../conformance/session.ts";
 
 /** A session on a simulated host; its devices 0 and 1 are vfio0 and vfio1. */

@@ -2,7 +2,7 @@ import { fold } from "../../../src/client/fold.ts";
 import type { Change } from "../../../src/host/changes.ts";
 import type { DescriptorStore } from "../../../src/host/survival/journal.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../../src/kernel/simulated/topology-file.ts";
 import { toWireEvent } from "../../../src/rpc/events.ts";
 import type { WireSnapshot } from "../../../src/rpc/records.ts";
 import type { JournalStorage } from "../../../src/service/journal-file.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import type { Change } from "../../../src/host/changes.ts";
 import { Host } from "../../../src/host/host.ts";
 import { SimulatedKernel } from "../../../src/kernel/simulated/simulated-kernel.ts";
-import { parseTopology } from "../../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../../src/kernel/simulated/topology-file.ts";
 import { DEFAULT_LIMITS, type Limits } from "../../../src/limits.ts";
 import type { DialectCall } from "../../../src/rpc/dialect.ts";
 import { ResultTexts } from "../../../src/rpc/encode.ts";

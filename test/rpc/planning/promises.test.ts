@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { parseTopology, type TopologyDevice } from "../../../src/kernel/simulated/topology.ts";
+import type { TopologyDevice } from "../../../src/kernel/simulated/topology.ts";
+import { parseTopology } from "../../../src/kernel/simulated/topology-file.ts";
 import { DEFAULT_LIMITS } from "../../../src/limits.ts";
 import type { Message } from "../stub.ts";
 import { Client } from "./client.ts";

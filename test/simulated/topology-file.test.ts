@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseTopology, TopologyError } from "../../src/kernel/simulated/topology.ts";
+import { parseTopology, TopologyError } from "../../src/kernel/simulated/topology-file.ts";
 import { deviceName } from "../../src/rpc/inputs.ts";
 
 const U64_MAX = (1n << 64n) - 1n;
