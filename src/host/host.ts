@@ -219,6 +219,10 @@ export class Host {
     await contexts.get(context).run(() => allowRanges(ioas, list, devices, lost, tell, underWay));
   }
 
+  /**
+   * Asks the kernel what the device takes out of an IOAS of its own: bind, attach, read, close. Rejects with HostError
+   * DeviceNotFound, DeviceBusy, DeviceNotReady, DeviceBlocked, NotSupported, KernelError.
+   */
   async probe(device: string): Promise<KnownDevice> {
     await this.#parts.handedOver.refuse(device);
     const platform = await this.#parts.holdings.probe(device);
@@ -226,33 +230,39 @@ export class Host {
     return { platform, reserved: { ...this.#parts.knowledge.reserved(platform), cached: false } };
   }
 
+  /** Binds the device in the context. Rejects as {@link probe}, and with HostError ContextNotFound, LimitExceeded. */
   async hold(device: string, context: string, owner: Owner = null): Promise<HeldDevice> {
     const chosen = this.#parts.contexts.get(context);
     await this.#parts.handedOver.refuse(device);
     return this.#parts.holdings.hold(device, chosen, owner);
   }
 
-  /** Gives a client the context's iommufd and the device's cdev, open and unbound. */
+  /** Gives a client the context's iommufd and the device's cdev, open and unbound. Rejects as {@link hold}. */
   async handOverDevice(device: string, context: string, send: Send, to: Owner = null): Promise<void> {
     const chosen = this.#parts.contexts.get(context);
     await this.#parts.handOvers.device(device, chosen, to, send);
     this.#parts.ends.watchGuests();
   }
 
-  /** Gives a client the context's iommufd. */
+  /** Gives a client the context's iommufd. Rejects with HostError ContextNotFound, NotSupported, KernelError. */
   handOverContext(context: string, send: Send): Promise<void> {
     return this.#parts.handOvers.context(this.#parts.contexts.get(context), send);
   }
 
+  /** Detaches and unbinds the device. Rejects with HostError NotHeld, DeviceBusy. */
   release(device: string, by: Owner = null): Promise<void> {
     return this.#parts.holdings.release(device, { cause: "request", uid: by });
   }
 
-  /** `permit` is asked about every sibling that would move with the device, and may throw. */
+  /**
+   * `permit` is asked about every sibling that would move with the device, and may throw. Rejects with HostError NotHeld,
+   * IoasNotFound, DeviceBusy, DeviceBlocked, RangeConflict, DeviceNotFound, KernelError.
+   */
   attach(device: string, ioas: number, permit: (sibling: HeldDevice) => void = () => {}) {
     return this.#parts.attachments.attach(device, ioas, permit);
   }
 
+  /** Resolves to where it was attached, null when it was not. Rejects with HostError NotHeld, DeviceBusy, KernelError. */
   detach(device: string, by: Owner = null): Promise<{ held: HeldDevice; ioas: Ioas | null }> {
     return this.#parts.attachments.detach(device, { cause: "request", uid: by });
   }
