@@ -16,7 +16,9 @@ const directory = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const topology = join(directory, "topology.json");
 const socket = join(directory, "socket");
-writeFileSync(topology, '{"iommus":[{"name":"dmar0"}],"devices":[]}');
+const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
+const device = { device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci", regions: [msi] };
+writeFileSync(topology, JSON.stringify({ iommus: [{ name: "dmar0" }], devices: [device] }));
 
 const path = cachePath();
 const script = compileDaemon();
