@@ -99,6 +99,16 @@ async function rangesOf(ranges: Iterable<Range>, { slice }: Call): Promise<z.inp
   return elements.asArray();
 }
 
+/** What any of the sources may come to. */
+const ERRORS = [
+  "DeviceNotFound",
+  "ContextNotFound",
+  "IoasNotFound",
+  "LimitExceeded",
+  "NotSupported",
+  "KernelError",
+] as const;
+
 export const predictAllowedRanges = defineMethod({
   name: "predict-allowed-ranges",
   role: "observe",
@@ -116,14 +126,7 @@ export const predictAllowedRanges = defineMethod({
       }),
       "qemu-reserved-regions": qemuRegions,
     }),
-  errors: [
-    "DeviceNotFound",
-    "ContextNotFound",
-    "IoasNotFound",
-    "LimitExceeded",
-    "NotSupported",
-    "KernelError",
-  ],
+  errors: ERRORS,
   handler: async ({ causes, ...params }, call) => {
     const { slice } = call;
     const plan = await planFor(params, call);
@@ -159,14 +162,7 @@ export const explainRange = defineMethod({
         .meta({ description: "Absent when no causes were asked for" }),
       ...worth,
     }),
-  errors: [
-    "DeviceNotFound",
-    "ContextNotFound",
-    "IoasNotFound",
-    "LimitExceeded",
-    "NotSupported",
-    "KernelError",
-  ],
+  errors: ERRORS,
   handler: async ({ start, last, causes, ...given }, call) => {
     const { host, slice } = call;
     if (start > last) throw invalidParams("start lies above last (both are inclusive)");
@@ -207,14 +203,7 @@ export const findFreeRange = defineMethod({
       range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
       ...worth,
     }),
-  errors: [
-    "DeviceNotFound",
-    "ContextNotFound",
-    "IoasNotFound",
-    "LimitExceeded",
-    "NotSupported",
-    "KernelError",
-  ],
+  errors: ERRORS,
   handler: async (params, call) => {
     const { size, avoid = [], direction } = params;
     refuseTooManyRanges(call.limits, "avoid", [avoid], FEWER_TO_AVOID);
