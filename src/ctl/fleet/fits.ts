@@ -40,7 +40,8 @@ export const fits: Answering = {
     }
     const { pool } = await askFleet({ options, errors });
     const answer = fitsAnswer(fitsOf(pool, windows, wants), pool);
-    const rows = answer.hosts.map((each) => ({ ...each, isStale: answer.stale.includes(each.host) }));
+    const stale = new Set(answer.stale);
+    const rows = answer.hosts.map((each) => ({ ...each, isStale: stale.has(each.host) }));
     out.answer(answer, () => out.table(COLUMNS, rows));
     return answer.fits ? EXIT.yes : EXIT.no;
   },

@@ -171,7 +171,8 @@ export class Binding {
     const { handedOver } = this.#parts;
     const given = () => this.#elsewhere(device, context).filter((name) => handedOver.shown(name));
     await readable(handedOver.review(given()));
-    if (given().length > 0) throw inOtherContext(device.device, given());
+    const elsewhere = given();
+    if (elsewhere.length > 0) throw inOtherContext(device.device, elsewhere);
   }
 
   /**
