@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ["client", "command-line.ts", "picture"],
   fleet: ["attribution", "client", "command-line.ts", "debugger.ts", "plan", "ranges", "rpc"],
   ctl: ["client", "command-line.ts", "fleet", "metrics", "nearest.ts", "picture", "plan", "ranges"],
-  run: ["client", "command-line.ts", "debugger.ts"],
+  run: ["client", "command-line.ts", "debugger.ts", "rpc"],
   docs: ["ctl", "fleet", "rpc", "run", "settings.ts"],
   package: [],
   "settings.ts": ["access", "limits.ts", "uapi"],

@@ -4,6 +4,7 @@ import { parseAddress } from "../ranges/address.ts";
 import { MAX_NAME } from "../ranges/named-ranges.ts";
 import type { Range } from "../ranges/range.ts";
 import { parseSize, SIZE } from "../ranges/size.ts";
+import { longForm } from "./device-name.ts";
 
 /** The bits of a u64 and no more, whatever the leading zeros. Written so that no text makes it backtrack far. */
 const ADDRESS_INPUT = /^0[xX](0+|0*[1-9a-fA-F][0-9a-fA-F]{0,15})$/;
@@ -133,15 +134,10 @@ export const deviceName = z
   })
   .meta({ id: "DeviceName", description: "The sysfs name of a device", examples: ["0000:00:05.0"] });
 
-/** A PCI device as lspci prints it where there is one domain: bus, device, function. */
-const WITHOUT_DOMAIN = /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/;
-
 /** A device as clients may name it. */
-export const device = deviceName
-  .transform((name) => (WITHOUT_DOMAIN.test(name) ? `0000:${name}` : name))
-  .meta({
-    id: "DeviceInput",
-    description:
-      "The sysfs name of a device; a PCI device without its domain, as lspci prints it, is in domain 0000",
-    examples: ["0000:00:05.0", "00:05.0"],
-  });
+export const device = deviceName.transform(longForm).meta({
+  id: "DeviceInput",
+  description:
+    "The sysfs name of a device; a PCI device without its domain, as lspci prints it, is in domain 0000",
+  examples: ["0000:00:05.0", "00:05.0"],
+});

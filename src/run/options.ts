@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { USUAL_SOCKET, usualSocket } from "../client/usual-socket.ts";
 import { faultOf, UsageError } from "../command-line.ts";
+import { longForm } from "../rpc/device-name.ts";
 
 /** What the command line asks for. */
 export interface RunOptions {
@@ -69,11 +70,6 @@ export function parseOptions(
     deathSignal: values.pdeathsig === undefined ? undefined : signalName(values.pdeathsig),
     command: [program, ...rest],
   };
-}
-
-/** A device's name in sysfs, also where it stands as lspci prints it: without its domain, which is 0000 then. */
-function longForm(device: string): string {
-  return /^[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(device) ? `0000:${device}` : device;
 }
 
 /** Without its SIG, as setpriv takes it. */
