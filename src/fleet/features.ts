@@ -1,7 +1,8 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Result } from "../client/index.ts";
 import { parseAddress } from "../ranges/address.ts";
+import { inDirectory } from "./in-directory.ts";
 
 /** The file of ours in Node Feature Discovery's directory. */
 const FILE = "iovad";
@@ -34,13 +35,7 @@ export function featuresText({ allowed, devices, exact, digest }: Described): st
 export async function writeFeatures(directory: string, profile: Described): Promise<void> {
   // Files whose names begin with a dot are not looked at.
   const fresh = join(directory, `.${FILE}.${process.pid}`);
-  const write = () => writeFile(fresh, featuresText(profile));
-  await write().catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    // Only the last of its path, as a store's directory.
-    await mkdir(directory);
-    await write();
-  });
+  await inDirectory(directory, () => writeFile(fresh, featuresText(profile)));
   await rename(fresh, join(directory, FILE));
 }
 

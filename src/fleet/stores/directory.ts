@@ -1,6 +1,7 @@
 import { watch as watchDirectory } from "node:fs";
-import { mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { inDirectory, isMissing } from "../in-directory.ts";
 import { HOST_NAME, type HostRecord } from "../record.ts";
 import {
   type FleetStore,
@@ -31,12 +32,7 @@ export class DirectoryStore implements FleetStore {
     // Its name hides it from readers, and from rsync as rsync's own do.
     const fresh = join(this.#directory, `.${record.host}${SUFFIX}.${record.publisher.slice(0, 8)}`);
     await this.#do(async () => {
-      const file = await open(fresh, "w", 0o644).catch(async (error) => {
-        if (!isMissing(error)) throw error;
-        // Only the last of its path: what lies above may be a file system that is yet to be mounted.
-        await mkdir(this.#directory);
-        return open(fresh, "w", 0o644);
-      });
+      const file = await inDirectory(this.#directory, () => open(fresh, "w", 0o644));
       try {
         await file.writeFile(`${JSON.stringify({ ...profile, ...record })}\n`);
         // Or a power cut may leave the new name with nothing behind it.
@@ -181,10 +177,6 @@ async function readValue(path: string): Promise<StoredValue | undefined> {
 
 function unlessMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
-}
-
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
 }
 
 function said(error: unknown, directory: string): StoreError {
