@@ -8,7 +8,7 @@ import type { Range } from "./ranges/range.ts";
 
 /** The host as it is, as the text of a topology file; asks nothing of a device. */
 export async function capture({ simulate, ...options }: HostChoice): Promise<string> {
-  const host = new Host(await openKernel(simulate), options);
+  const host = new Host(openKernel(simulate), options);
   const topology = await captureTopology(host);
   await host.close();
   return `${JSON.stringify(topology, null, 2)}\n`;

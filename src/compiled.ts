@@ -32,10 +32,7 @@ export function compileDaemon(cachedData?: Buffer): Script {
  */
 export function loadDaemon(script = compileDaemon(cachedData())): typeof import("./daemon.ts") {
   const module = new Module(BUNDLE);
-  const require = createRequire(BUNDLE);
-  // For the chunks that the bundle loads later, and that load it.
-  require.cache[BUNDLE] = module;
-  script.runInThisContext()(module.exports, require, module, BUNDLE, dirname(BUNDLE));
+  script.runInThisContext()(module.exports, createRequire(BUNDLE), module, BUNDLE, dirname(BUNDLE));
   return module.exports;
 }
 

@@ -1,4 +1,6 @@
+import { capture } from "./capture.ts";
 import { standardOutput, version } from "./command-line.ts";
+import { help } from "./help.ts";
 import { parseOptions } from "./options.ts";
 import { serve } from "./serve.ts";
 
@@ -17,13 +19,11 @@ export async function main(args: readonly string[]): Promise<void> {
 async function run(args: readonly string[]): Promise<void> {
   const parse = () => parseOptions(args, process.env, process.geteuid?.() ?? -1);
   const options = parse();
-  if (options === "help") print((await import("./help.ts")).HELP);
+  if (options === "help") print(help());
   else if (options === "version") print(`iovad ${version()}\n`);
   else if (options === "check-config") return;
-  else if (options.errand === "capture") {
-    const { capture } = await import("./capture.ts");
-    print(await capture(options));
-  } else await serve(options, () => parse() as typeof options);
+  else if (options.errand === "capture") print(await capture(options));
+  else await serve(options, () => parse() as typeof options);
 }
 
 function print(text: string): void {

@@ -6,6 +6,8 @@ import { qmp } from "./rpc/dialects/qmp.ts";
 import type { MetricsServer } from "./rpc/metrics-server.ts";
 import type { Access, RpcServer } from "./rpc/server.ts";
 import type { Listener, Speech } from "./service/listeners.ts";
+import { loadPeerCredentials } from "./unix/credentials.ts";
+import * as courier from "./unix/send-descriptors.ts";
 
 /** Where the daemon makes a socket of its own: of what is spoken at none that systemd listens at. */
 type OwnSockets = Partial<Record<Speech, string | undefined>>;
@@ -41,9 +43,9 @@ export async function listenAll(
 }
 
 /** Who is let in, by rules that may change, and with which mode sockets are made. */
-export async function openDoor({ simulate, socket, access: first }: Options, log: Logger, own: OwnSockets) {
+export function openDoor({ simulate, socket, access: first }: Options, log: Logger, own: OwnSockets) {
   const uid = process.geteuid?.() ?? -1;
-  const peerOf = await credentials(simulate !== undefined, uid, log);
+  const peerOf = credentials(simulate !== undefined, uid, log);
   const socketGroup = () => statSync(socket, { throwIfNoEntry: false })?.gid;
   let rules = first;
   let policy = accessPolicy(rules, { uid, socketGroup });
@@ -70,11 +72,9 @@ export async function openDoor({ simulate, socket, access: first }: Options, log
  * Who has connected, by the kernel's word. That takes native code; where it cannot be loaded, a simulated host is served
  * to the daemon's own user alone, which the socket's mode sees to.
  */
-async function credentials(isSimulated: boolean, uid: number, log: Logger) {
+function credentials(isSimulated: boolean, uid: number, log: Logger) {
   try {
-    const { peerCredentials } = await import("./unix/credentials.ts");
-    const courier = await import("./unix/send-descriptors.ts");
-    return { areKnown: true, ask: peerCredentials, courier };
+    return { areKnown: true, ask: loadPeerCredentials(), courier };
   } catch (err) {
     if (!isSimulated) throw err;
     log.warn({ err }, "no native code: only the daemon's own user is let in, and nothing can be handed over");

@@ -11,8 +11,14 @@ const PATIENCE = "heap-growing-percent";
 
 const set = (flag: string, value: number) => setFlagsFromString(`--${flag}=${value}`);
 
+/** For the start: to divide a MiB of new objects among threads takes more than it spares. No code cache minds this one. */
+export function startAlone(): void {
+  setFlagsFromString("--no-parallel-scavenge");
+}
+
 /** For a daemon that is loaded, and knows nothing of its host yet: the room for new objects has grown. */
 export function tuneHeap(): void {
+  setFlagsFromString("--parallel-scavenge");
   set(GROWTH, 1);
   set(PATIENCE, 75);
 }

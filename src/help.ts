@@ -7,7 +7,7 @@ const WIDTH = 100;
 const FLAGS = Object.entries(ERRANDS).map(([name, about]) => ({ name, value: "", about }));
 
 /** What `--help` prints. */
-export const HELP = `iovad: which IO virtual addresses can the devices of this host use?
+export const help = () => `iovad: which IO virtual addresses can the devices of this host use?
 
 Usage: iovad [OPTION]...
 

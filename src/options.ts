@@ -53,10 +53,6 @@ type Given = Record<string, unknown>;
 
 const NUMBERS = new Set(SETTINGS.flatMap(({ name, isNumber }) => (isNumber ? name : [])));
 
-const GIVEN = z.strictObject(
-  Object.fromEntries(SETTINGS.map(({ name, type }) => [name, type.optional()] as const)),
-);
-
 /** Reads the command line, and the config file that it names. @throws UsageError with all problems */
 export function parseOptions(
   args: readonly string[],
@@ -115,7 +111,10 @@ function readConfig(path: string, problems: string[]): Given {
 
 /** Checks values and gives them the form that the daemon takes them in. */
 function decode(given: Given, prefix: string, problems: string[]): Given {
-  const parsed = GIVEN.safeParse(given, { error: whole });
+  const types = SETTINGS.flatMap(({ name, type }) =>
+    Object.hasOwn(Object(given), name) ? [[name, type()] as const] : [],
+  );
+  const parsed = z.strictObject(Object.fromEntries(types)).safeParse(given, { error: whole, jitless: true });
   if (parsed.success) return parsed.data;
   for (const { path, message } of parsed.error.issues) problems.push(`${prefix}${pathOf(path)}${message}`);
   return {};

@@ -6,6 +6,7 @@ import { tuneHeap } from "./heap.ts";
 import { Host } from "./host/host.ts";
 import { NO_JOURNAL } from "./host/survival/journal.ts";
 import { countRestarts } from "./host/survival/restarts.ts";
+import { loadAlarm } from "./libc/alarm.ts";
 import type { Limits } from "./limits.ts";
 import { logChanges } from "./log.ts";
 import { LogSink } from "./log-sink.ts";
@@ -19,7 +20,7 @@ import { RpcServer } from "./rpc/server.ts";
 import { TimeSlices } from "./rpc/time-slices.ts";
 import { forgetEnvironment, readEnvironment, type ServiceEnvironment } from "./service/environment.ts";
 import { listenersAmong } from "./service/listeners.ts";
-import type { Service } from "./service/service.ts";
+import { openService, type Service } from "./service/service.ts";
 import { Supervision } from "./service/supervision.ts";
 
 /** Milliseconds that the log gets to be taken when the daemon ends, well or badly. */
@@ -31,7 +32,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const log = pino({ level: options.logLevel, base: null }, sink);
   const end = (status: number) => void sink.settled(LAST_WORDS).then(() => process.exit(status));
   // A fault of ours: the state is unknown, so end, and let the kernel take everything back.
-  const endIn = await alarm();
+  const endIn = alarm();
   process.on("uncaughtException", (err) => {
     endIn?.(1);
     log.fatal({ err }, "internal fault");
@@ -39,8 +40,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   });
   const environment = readEnvironment(process.env, process.pid);
   forgetEnvironment(process.env);
-  const supervisor = await openSupervisor(environment, log);
-  const kernel = await openKernel(options.simulate);
+  const supervisor = openSupervisor(environment, log);
+  const kernel = openKernel(options.simulate);
   // What is open on a simulated host goes with this process, whoever supervises it.
   const service = kernel.backend === "linux" ? supervisor : undefined;
   const kept = service ? { journal: service.journal, store: service.store } : {};
@@ -68,7 +69,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const restarts = countRestarts(service?.journal ?? NO_JOURNAL);
   const sockets = listenersAmong(environment.inherited);
   const paths = ownSockets(options, sockets);
-  const door = await openDoor(options, log, paths);
+  const door = openDoor(options, log, paths);
   const server = new RpcServer({
     access: door.access,
     methods: METHODS,
@@ -111,9 +112,8 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
 }
 
 /** Whoever supervises this process; undefined: nobody does, and nothing outlives it. */
-async function openSupervisor(environment: ServiceEnvironment, log: Logger): Promise<Service | undefined> {
+function openSupervisor(environment: ServiceEnvironment, log: Logger): Service | undefined {
   if (environment.notifySocket === undefined) return undefined;
-  const { openService } = await import("./service/service.ts");
   return openService(environment, (what) => log.warn({ what }, "a restart may not keep everything"));
 }
 
@@ -131,11 +131,12 @@ function statusOf(host: Host, { connections }: RpcServer): string {
 }
 
 /** Undefined without native code, and then there are no threads that could keep the process from ending. */
-async function alarm() {
-  return import("./libc/alarm.ts").then(
-    ({ loadAlarm }) => loadAlarm(),
-    () => undefined,
-  );
+function alarm() {
+  try {
+    return loadAlarm();
+  } catch {
+    return undefined;
+  }
 }
 
 /** What SIGHUP does: it reads the config file again; a faulty one changes nothing. */

@@ -9,7 +9,8 @@ export interface Setting {
   /** What stands for the value in the help. */
   readonly value: string;
   readonly about: string;
-  readonly type: z.ZodType;
+  /** Made when the setting is given: to make them all is a tenth of the daemon's start. */
+  readonly type: () => z.ZodType;
   /** May be given several times; an array in the config file. */
   readonly many?: true;
   /** The value is a number, also on the command line. */
@@ -37,15 +38,15 @@ export const LEASE_GRACE = 30;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
-const text = z.string({ error: "takes text" }).min(1, { error: "takes text, and not none" });
+const text = () => z.string({ error: "takes text" }).min(1, { error: "takes text, and not none" });
 
-function count(min: number, max: number) {
+const count = (min: number, max: number) => () => {
   const error = `takes a whole number from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
-}
+};
 
 /** Users or groups by name or number; decoded to numbers. */
-function accounts(file: "/etc/passwd" | "/etc/group") {
+const accounts = (file: "/etc/passwd" | "/etc/group") => () => {
   const kind = file === "/etc/passwd" ? "user" : "group";
   const known = accountsOf(file);
   const account = z
@@ -58,19 +59,20 @@ function accounts(file: "/etc/passwd" | "/etc/group") {
       return z.NEVER;
     });
   return z.array(account, { error: `takes an array of ${kind}s` });
-}
+};
 
 /** A number that mainline uses would do something else: 0x3b8b, the one of the patch, starts dirty tracking. */
-const ioctlNumber = z
-  .string({ error: 'takes text, as in "0x3bb0"' })
-  .refine((given) => /^0x3b[0-9a-f]{2}$/i.test(given) && Number(given) >= 0x3b80, {
-    error: "takes an iommufd ioctl's number, from 0x3b80 to 0x3bff",
-    abort: true,
-  })
-  .refine((given) => !MAINLINE_IOMMUFD_IOCTLS.has(Number(given)), {
-    error: ({ input }) => `takes no number that is in use: mainline Linux uses ${input} for something else`,
-  })
-  .transform(Number);
+const ioctlNumber = () =>
+  z
+    .string({ error: 'takes text, as in "0x3bb0"' })
+    .refine((given) => /^0x3b[0-9a-f]{2}$/i.test(given) && Number(given) >= 0x3b80, {
+      error: "takes an iommufd ioctl's number, from 0x3b80 to 0x3bff",
+      abort: true,
+    })
+    .refine((given) => !MAINLINE_IOMMUFD_IOCTLS.has(Number(given)), {
+      error: ({ input }) => `takes no number that is in use: mainline Linux uses ${input} for something else`,
+    })
+    .transform(Number);
 
 const USERS = accounts("/etc/passwd");
 const GROUPS = accounts("/etc/group");
@@ -100,7 +102,7 @@ export const GENERAL: readonly Setting[] = [
     name: "log-level",
     value: "LEVEL",
     about: `${LOG_LEVELS.join(", ")} (default: info)`,
-    type: z.enum(LOG_LEVELS, { error: `takes one of ${LOG_LEVELS.join(", ")}` }),
+    type: () => z.enum(LOG_LEVELS, { error: `takes one of ${LOG_LEVELS.join(", ")}` }),
   },
   {
     name: "lease-grace",

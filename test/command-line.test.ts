@@ -7,9 +7,9 @@ const built = (path: string) => new URL(`../dist/${path}`, import.meta.url).path
 const INTEL = new URL("../src/demo/hosts/intel.json", import.meta.url).pathname;
 
 const WRITTEN: readonly (readonly [name: string, args: readonly string[]])[] = [
-  ["iovad", [built("main.js"), "--help"]],
-  ["iovad", [built("main.js"), "--version"]],
-  ["iovad", [built("main.js"), "--capture", "--simulate", INTEL]],
+  ["iovad", [built("main.cjs"), "--help"]],
+  ["iovad", [built("main.cjs"), "--version"]],
+  ["iovad", [built("main.cjs"), "--capture", "--simulate", INTEL]],
   ["iovactl", [built("ctl/main.js"), "--help"]],
   ["iovad-run", [built("run/main.js"), "--help"]],
   ["iovad-run", [built("run/main.js"), "--version"]],

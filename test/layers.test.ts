@@ -8,7 +8,8 @@ const ROOT = new URL("../src/", import.meta.url);
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ranges: [],
   uapi: [],
-  libc: [],
+  "lazily.ts": [],
+  libc: ["lazily.ts"],
   "nearest.ts": [],
   "random.ts": [],
   "limits.ts": [],
@@ -16,13 +17,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "debugger.ts": [],
   access: [],
   unix: ["libc", "uapi"],
-  kernel: ["libc", "ranges", "uapi"],
+  kernel: ["lazily.ts", "libc", "ranges", "uapi"],
   attribution: ["ranges"],
   host: ["attribution", "kernel", "limits.ts", "ranges"],
   service: ["host", "libc", "uapi", "unix"],
   plan: ["attribution", "host", "ranges"],
   metrics: [],
-  rpc: ["access", "attribution", "host", "limits.ts", "metrics", "nearest.ts", "plan", "random.ts", "ranges"],
+  rpc: ["access", "attribution", "host", "lazily.ts", "limits.ts", "metrics", "nearest.ts", "plan"].concat([
+    "random.ts",
+    "ranges",
+  ]),
   client: ["host", "libc", "rpc", "uapi", "unix"],
   picture: ["ranges"],
   demo: ["client", "command-line.ts", "picture"],
@@ -53,7 +57,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ].concat(["open-kernel.ts", "options.ts", "rpc", "service"]),
   "daemon.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "serve.ts"],
   "compiled.ts": ["daemon.ts"],
-  "main.ts": ["compiled.ts", "debugger.ts"],
+  "main.ts": ["compiled.ts", "debugger.ts", "heap.ts"],
   "code-cache.ts": ["compiled.ts", "heap.ts"],
 };
 

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { DemoOptions } from "./options.ts";
 
-const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../main.cjs", import.meta.url));
 
 /**
  * Starts the daemon, which does not outlive this process however that ends, and resolves when it listens. Rejects with

@@ -1,4 +1,5 @@
 import { constants } from "node:fs";
+import { lazily } from "../lazily.ts";
 import { loadLibrary, type Pointer } from "./library.ts";
 
 /** The system calls on files that Node.js has no function for. Each returns the call's result, or `-errno`. */
@@ -26,7 +27,8 @@ const EFD_NONBLOCK = 0o4000;
 /** Of `linux/memfd.h`. */
 const MFD_CLOEXEC = 1;
 
-export function loadFiles(): Files {
+/** Throws Error where native code cannot be loaded. */
+export const loadFiles = lazily((): Files => {
   const bind = loadLibrary();
   // ioctl and fcntl are variadic in C. On the supported architectures an argument goes where a named one would.
   const ioctl = bind("int ioctl(int fd, unsigned long request, void *argument)");
@@ -45,4 +47,4 @@ export function loadFiles(): Files {
     memfd: (name) => memfd(name, MFD_CLOEXEC),
     pipe: (fds) => pipe(fds, O_CLOEXEC),
   };
-}
+});

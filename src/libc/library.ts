@@ -1,4 +1,4 @@
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 
 /** A pointer argument: bytes of this thread, or an address that another thread of the process keeps alive. */
 export type Pointer = Uint8Array | bigint;
@@ -11,12 +11,13 @@ export type Bind = (prototype: string) => (...parameters: (number | string | Poi
 
 /** Binds the C library this process already runs on, whichever that is (glibc, musl). */
 export function loadLibrary(): Bind {
-  const library = koffi.load(null);
+  const { load, errno } = koffi();
+  const library = load(null);
   return (prototype) => {
     const call = library.func(prototype);
     return (...parameters) => {
       const result: number = call(...parameters);
-      return result < 0 ? -koffi.errno() : result;
+      return result < 0 ? -errno() : result;
     };
   };
 }
@@ -26,5 +27,5 @@ export function loadLibrary(): Bind {
  * the array is referenced; nothing but the caller's reference keeps it so.
  */
 export function addressOf(bytes: Uint8Array): bigint {
-  return koffi.address(bytes);
+  return koffi().address(bytes);
 }

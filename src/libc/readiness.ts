@@ -1,4 +1,4 @@
-import koffi from "koffi";
+import { koffi } from "./koffi.ts";
 
 /**
  * Calls `ready` on the event loop whenever the descriptor has something to read, or an error; the caller reads it all,
@@ -14,7 +14,7 @@ export function whenReadable(fd: number, ready: () => void): () => void {
 /** Whether a descriptor can be read, or written: for descriptors that Node.js has no object for. */
 export class Readiness {
   readonly #ready: () => void;
-  readonly #handle: ReturnType<typeof koffi.node.poll>;
+  readonly #handle: ReturnType<ReturnType<typeof koffi>["node"]["poll"]>;
   #isWatched = true;
   #writable = false;
 
@@ -24,7 +24,7 @@ export class Readiness {
    */
   constructor(fd: number, ready: () => void) {
     this.#ready = ready;
-    this.#handle = koffi.node.poll(fd, { readable: true }, this.#onEvent);
+    this.#handle = koffi().node.poll(fd, { readable: true }, this.#onEvent);
   }
 
   /** Whether `ready` is called also as long as there is room to write. */

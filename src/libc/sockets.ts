@@ -1,3 +1,4 @@
+import { lazily } from "../lazily.ts";
 import { loadLibrary, type Pointer } from "./library.ts";
 
 /** The system calls on sockets that Node.js has no function for. Each returns the call's result, or `-errno`. */
@@ -12,7 +13,8 @@ export interface Sockets {
   shutdown(fd: number, how: number): number;
 }
 
-export function loadSockets(): Sockets {
+/** Throws Error where native code cannot be loaded. */
+export const loadSockets = lazily((): Sockets => {
   const bind = loadLibrary();
   const bindSocket = bind("int bind(int fd, void *address, unsigned int length)");
   const socket = bind("int socket(int domain, int type, int protocol)");
@@ -30,4 +32,4 @@ export function loadSockets(): Sockets {
     recvmsg: (fd, message, flags) => recvmsg(fd, message, flags),
     shutdown: (fd, how) => shutdown(fd, how),
   };
-}
+});

@@ -12,12 +12,6 @@ import { packageJson, programs, ROOT } from "./programs.ts";
 /** A file is read and compiled quicker without spaces; names stay, for the stacks of internal faults. */
 const MINIFY = { compress: true, mangle: false, codegen: { removeWhitespace: true } } as const;
 
-/** Few files: each costs the start of the daemon a millisecond. Native code and the simulated kernel are by themselves. */
-const GROUPS = [
-  { name: "daemon", test: /\/src\/(daemon|serve)\.ts$/ },
-  { name: "native", test: /\/src\/(unix\/(credentials|send-descriptors)|libc\/alarm)\.ts$/ },
-];
-
 /** What `compiled.ts` loads is a function's text already: put together there, it would be in memory twice. */
 const wrapped: Plugin = {
   name: "wrapped",
@@ -29,14 +23,10 @@ const wrapped: Plugin = {
 };
 
 const OF_THE_DAEMON: More = {
-  // Or else what the chunks share with it would not be in the entry.
-  input: { preserveEntrySignatures: "allow-extension" },
   output: {
     format: "cjs",
     // Named after what is in it: a code cache is of one file, and V8 looks at no more than its length.
     entryFileNames: "chunks/daemon/[name]-[hash].cjs",
-    chunkFileNames: "chunks/daemon/[name].cjs",
-    codeSplitting: { groups: GROUPS },
     plugins: [wrapped],
   },
 };
@@ -70,6 +60,14 @@ const ascii: Plugin = {
   },
 };
 
+/** pino's own ways to write, here and from a thread: the daemon has `log-sink.ts`. */
+const UNUSED = /^\0?(sonic-boom|thread-stream|on-exit-leak-free)$/;
+const unused: Plugin = {
+  name: "unused",
+  resolveId: { filter: { id: UNUSED }, handler: (id) => `\0${id}` },
+  load: { filter: { id: UNUSED }, handler: () => "module.exports = function () {};" },
+};
+
 interface More {
   readonly input?: InputOptions;
   readonly output?: OutputOptions;
@@ -83,7 +81,7 @@ async function bundle(entries: readonly string[], name: string, more: More = {})
     platform: "node",
     external: ["koffi"],
     transform: { target: "node20.19" },
-    plugins: [places, ascii],
+    plugins: [places, ascii, unused],
     ...more.input,
   };
   const bundled = await rolldown(input);
@@ -98,12 +96,14 @@ async function bundle(entries: readonly string[], name: string, more: More = {})
 }
 
 rmSync(`${ROOT}dist/chunks`, { recursive: true, force: true });
-const { daemon, starters, threads, clients } = programs(packageJson());
+const { daemon, starter, codeCache, threads, clients } = programs(packageJson());
 const ofDaemon = await bundle([daemon], "daemon", OF_THE_DAEMON);
 const DAEMON = JSON.stringify(`./${ofDaemon.find(({ isEntry }) => isEntry)?.fileName}`);
-// Each in one file.
 const input = { transform: { target: "node20.19", define: { DAEMON } } };
-for (const starter of starters) await bundle([starter], "starters", { input });
+await bundle([starter], "starter", { input, output: { format: "cjs", entryFileNames: "[name].cjs" } });
+// The path that it had at first: drop-ins of units name it.
+writeFileSync(`${ROOT}dist/${starter}.js`, `import "./${starter}.cjs";\n`);
+await bundle([codeCache], "code-cache", { input });
 const chunks = [...ofDaemon, ...(await bundle(threads, "threads")), ...(await bundle(clients, "clients"))];
 const packages = new Set(chunks.flatMap(({ moduleIds }) => moduleIds).flatMap((id) => packageOf(id) ?? []));
 const notices = licencesOf(packages).map(({ name, version, text }) => `${name} ${version}\n\n${text}\n`);

@@ -45,12 +45,15 @@ export function installedFiles(about: PackageJson, changelog: string): TreeFile[
 
 /** The bundles and what they load beside them. */
 function program(about: PackageJson): TreeFile[] {
-  const { starters, threads, clients } = programs(about);
-  const started = [...starters, ...threads, ...clients].filter((entry) => !/^(client|demo)\//.test(entry));
+  const { starter, codeCache, threads, clients } = programs(about);
+  const others = [starter, codeCache, ...threads, ...clients].filter(
+    (entry) => !/^(client|demo)\//.test(entry),
+  );
   const { version } = about;
   return [
     file(`${LIBRARY}/package.json`, `${JSON.stringify({ name: "iovad", version, type: "module" })}\n`),
-    ...started.map((entry) => script(`dist/${entry}.js`)),
+    script(`dist/${starter}.cjs`),
+    ...others.map((entry) => script(`dist/${entry}.js`)),
     ...below("dist/chunks")
       .filter((path) => /\.c?js$/.test(path))
       .map(script),

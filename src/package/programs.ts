@@ -17,10 +17,12 @@ export function packageJson(): PackageJson {
 
 /** What is started by its path, or loaded by it, as paths below src/ without their ending. */
 export interface Programs {
-  /** What main.js loads, under a name of its own. */
+  /** What the starter loads, under a name of its own. */
   readonly daemon: string;
-  /** What loads the daemon. */
-  readonly starters: readonly string[];
+  /** What loads the daemon. CommonJS, in main.cjs: Node.js loads its loader of other modules when it is asked for one. */
+  readonly starter: string;
+  /** What loads the daemon to see what V8 makes of it. */
+  readonly codeCache: string;
   /** The daemon's threads, which must not load the daemon. */
   readonly threads: readonly string[];
   readonly clients: readonly string[];
@@ -29,10 +31,11 @@ export interface Programs {
 /** A command becomes one of them by its line in package.json. */
 export function programs({ bin, exports }: PackageJson): Programs {
   const built = [exports["."].default, ...Object.values(bin)];
-  const entries = built.map((path) => path.replace(/^(?:\.\/)?dist\/(.*)\.js$/, "$1"));
+  const entries = built.map((path) => path.replace(/^(?:\.\/)?dist\/(.*)\.c?js$/, "$1"));
   return {
     daemon: "daemon",
-    starters: ["main", "code-cache"],
+    starter: "main",
+    codeCache: "code-cache",
     threads: ["kernel/linux/thread", "kernel/linux/search"],
     clients: [...entries.filter((entry) => entry !== "main"), "demo/main"],
   };

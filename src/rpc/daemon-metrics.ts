@@ -75,7 +75,7 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
     gauge(
       "iovad_contexts",
       "Contexts that are open, by lease.",
-      samplesBy("lease", lease.options, host.contexts()),
+      samplesBy("lease", lease().options, host.contexts()),
     ),
     gauge(
       "iovad_ioas",
@@ -85,7 +85,7 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
     gauge(
       "iovad_devices",
       "Devices with an IOMMU group, by state.",
-      samplesBy("state", deviceState.options, host.snapshot().devices),
+      samplesBy("state", deviceState().options, host.snapshot().devices),
     ),
     counter("iovad_events_total", "Events, over all restarts that kept the state.", events.sequence),
     gauge("iovad_subscriptions", "Connections that get events.", events.subscriptions),

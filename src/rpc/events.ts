@@ -1,7 +1,7 @@
 import * as z from "zod";
 import type { Change, Changes } from "../host/changes.ts";
+import { lazily } from "../lazily.ts";
 import { contextName, deviceName, ioasId } from "./inputs.ts";
-import { lazily } from "./lazily.ts";
 import { lease, toWireDevice, toWireHolding, wireDevice, wireHolding } from "./records.ts";
 import {
   toWireNamedRange,
@@ -37,8 +37,8 @@ interface ChangeEvent<Name extends EventName> {
   encode(change: Readonly<Changes[Name]>): Record<string, unknown>;
 }
 
-const device = { device: deviceName };
-const ioas = { context: contextName, ioas: ioasId };
+const device = lazily(() => ({ device: deviceName() }));
+const ioas = lazily(() => ({ context: contextName(), ioas: ioasId() }));
 const end = lazily(() => ({
   cause: z.enum(["request", "lease", "device-gone", "shutdown", "restart"]),
   uid: z.int().nullable().meta({ description: "Of the client that asked for it; null when none has" }),
@@ -58,12 +58,12 @@ const CHANGE_EVENTS = {
   },
   DEVICE_REMOVED: {
     summary: "A device has gone, or has lost its IOMMU group.",
-    params: () => device,
+    params: () => device(),
     encode: ({ device }) => ({ device }),
   },
   DEVICE_PROBED: {
     summary: "The kernel has told what one device excludes.",
-    params: () => ({ ...device, reserved: wireRanges, aperture: wireRange.nullable() }),
+    params: () => ({ ...device(), reserved: wireRanges(), aperture: wireRange().nullable() }),
     encode: ({ device, reserved, aperture }) => ({
       device,
       reserved: toWireRanges(reserved),
@@ -72,15 +72,15 @@ const CHANGE_EVENTS = {
   },
   DEVICE_HELD: {
     summary: "The daemon has bound a device.",
-    params: () => ({ ...device, ...wireHolding(), context: contextName }),
+    params: () => ({ ...device(), ...wireHolding(), context: contextName() }),
     encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
   },
   DEVICE_RELEASED: {
     summary: "The daemon has given a device back. It belongs to no context and no IOAS now.",
     params: () => ({
-      ...device,
+      ...device(),
       ...z.object(wireHolding()).omit({ ioas: true }).shape,
-      context: contextName,
+      context: contextName(),
       ...end(),
     }),
     encode: ({ device, context, cause, uid, record }) => {
@@ -90,12 +90,12 @@ const CHANGE_EVENTS = {
   },
   DEVICE_ATTACHED: {
     summary: "A device has come into an IOAS.",
-    params: () => ({ ...device, ...wireHolding(), ...ioas }),
+    params: () => ({ ...device(), ...wireHolding(), ...ioas() }),
     encode: ({ device, record }) => ({ device, ...toWireHolding(record) }),
   },
   DEVICE_DETACHED: {
     summary: "A device has left its IOAS. It belongs to none now.",
-    params: () => ({ ...device, ...wireHolding(), ...ioas, ...end() }),
+    params: () => ({ ...device(), ...wireHolding(), ...ioas(), ...end() }),
     encode: ({ device, ioas, cause, uid, record }) => ({
       device,
       ...toWireHolding(record),
@@ -106,37 +106,37 @@ const CHANGE_EVENTS = {
   },
   DEVICE_HANDED_OVER: {
     summary: "A client has got a device's and a context's descriptors.",
-    params: () => ({ ...device, ...wireHolding(), context: contextName }),
+    params: () => ({ ...device(), ...wireHolding(), context: contextName() }),
     encode: ({ device, record, context }) => ({ device, ...toWireHolding(record), context }),
   },
   CONTEXT_CREATED: {
     summary: "A context has been opened. It is shared with nobody.",
-    params: () => ({ context: contextName, lease }),
+    params: () => ({ context: contextName(), lease: lease() }),
     encode: ({ context, lease }) => ({ context, lease }),
   },
   CONTEXT_HANDED_OVER: {
     summary: "A client has got a context's descriptor: the context is shared from now on.",
-    params: () => ({ context: contextName }),
+    params: () => ({ context: contextName() }),
     encode: ({ context }) => ({ context }),
   },
   CONTEXT_DESTROYED: {
     summary: "A context has been closed.",
-    params: () => ({ context: contextName, ...end() }),
+    params: () => ({ context: contextName(), ...end() }),
     encode: ({ context, cause, uid }) => ({ context, cause, uid }),
   },
   IOAS_CREATED: {
     summary: "An IOAS has been made.",
-    params: () => ioas,
+    params: () => ioas(),
     encode: ({ context, ioas }) => ({ context, ioas }),
   },
   IOAS_DESTROYED: {
     summary: "An IOAS has gone.",
-    params: () => ioas,
+    params: () => ioas(),
     encode: ({ context, ioas }) => ({ context, ioas }),
   },
   ALLOW_LIST_CHANGED: {
     summary: "The kernel keeps other ranges usable in an IOAS, or with null none in particular.",
-    params: () => ({ ...ioas, "allow-list": wireNamedRanges.nullable() }),
+    params: () => ({ ...ioas(), "allow-list": wireNamedRanges().nullable() }),
     encode: ({ context, ioas, allowList }) => ({
       context,
       ioas,
@@ -146,12 +146,12 @@ const CHANGE_EVENTS = {
   ALLOWED_RANGES_CHANGED: {
     summary: "What an IOAS allows has changed.",
     params: () => ({
-      ...ioas,
+      ...ioas(),
       generation: z.int(),
-      ranges: wireRanges,
-      gained: wireRanges,
-      lost: wireRanges,
-      cause: z.object({ event: z.string(), device: deviceName }),
+      ranges: wireRanges(),
+      gained: wireRanges(),
+      lost: wireRanges(),
+      cause: z.object({ event: z.string(), device: deviceName() }),
     }),
     encode: ({ context, ioas, generation, ranges, gained, lost, cause }) => ({
       ...{ context, ioas, generation, ranges: toWireRanges(ranges) },
@@ -164,9 +164,9 @@ const CHANGE_EVENTS = {
       instance: z.string().meta({ description: "Another one than before when anything was lost" }),
       lost: z.array(
         z.object({
-          context: contextName.optional(),
-          ioas: ioasId.optional(),
-          device: deviceName.optional(),
+          context: contextName().optional(),
+          ioas: ioasId().optional(),
+          device: deviceName().optional(),
           reason: z.string(),
         }),
       ),

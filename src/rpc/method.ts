@@ -2,11 +2,11 @@ import type { z } from "zod";
 import type { Role } from "../access/policy.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
+import { lazily } from "../lazily.ts";
 import type { Limits } from "../limits.ts";
 import type { Metric } from "../metrics/metric.ts";
 import type { Subscriber } from "./connection.ts";
 import type { EventHub } from "./event-hub.ts";
-import { lazily } from "./lazily.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
 /** The daemon as it tells about itself. */

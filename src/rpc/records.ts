@@ -2,21 +2,23 @@ import * as z from "zod";
 import type { DeviceRecord, Holding } from "../host/devices/device-record.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import type { ContextRecord, IoasRecord, Snapshot } from "../host/snapshot.ts";
+import { lazily } from "../lazily.ts";
 import { contextName, deviceName, ioasId } from "./inputs.ts";
-import { lazily } from "./lazily.ts";
 import { toWireNamedRange, toWireRegion, wireNamedRanges, wireRegion } from "./wire.ts";
 
 /** What a snapshot is made of: the form of devices, contexts and IO address spaces in answers and events. */
 
-export const lease = z.enum(["persistent", "connection", "handed-over"]);
-export const deviceState = z.enum(["observed", "held", "attached", "handed-over"]);
+export const lease = lazily(() => z.enum(["persistent", "connection", "handed-over"]));
+export const deviceState = lazily(() => z.enum(["observed", "held", "attached", "handed-over"]));
 
-export const group = z.int().nonnegative().meta({ description: "The number of the IOMMU group" });
+export const group = lazily(() =>
+  z.int().nonnegative().meta({ description: "The number of the IOMMU group" }),
+);
 
 export const wireBlocker = lazily(() =>
   z
     .object({
-      device: deviceName,
+      device: deviceName(),
       reason: z.enum([
         "direct-mapping",
         "no-iommu",
@@ -33,9 +35,9 @@ export const wireBlocker = lazily(() =>
       ]),
       detail: z.string().meta({ description: "For people; says what can be done" }),
       transient: z.boolean().meta({ description: "It passes when somebody gives a device back" }),
-      region: wireRegion.optional(),
+      region: wireRegion().optional(),
       devices: z
-        .array(deviceName)
+        .array(deviceName())
         .optional()
         .meta({ description: "Those that carry the region, or the siblings; of many, some" }),
     })
@@ -44,9 +46,9 @@ export const wireBlocker = lazily(() =>
 
 /** The members that change when somebody takes or gives back a device. */
 export const wireHolding = lazily(() => ({
-  state: deviceState,
-  context: contextName.nullable(),
-  ioas: ioasId.nullable(),
+  state: deviceState(),
+  context: contextName().nullable(),
+  ioas: ioasId().nullable(),
   "device-id": z.int().nullable().meta({ description: "The device's object id in its context" }),
   owner: z.object({ uid: z.int() }).nullable().meta({ description: "Who holds it, or was given it" }),
   assignable: z.boolean().meta({ description: "Nothing is known to stand in the way but what passes" }),
@@ -57,8 +59,8 @@ export const wireHolding = lazily(() => ({
 export const wireDevice = lazily(() =>
   z
     .object({
-      device: deviceName,
-      group,
+      device: deviceName(),
+      group: group(),
       iommu: z
         .string()
         .nullable()
@@ -87,11 +89,11 @@ export const wireDevice = lazily(() =>
 export const wireContext = lazily(() =>
   z
     .object({
-      context: contextName,
+      context: contextName(),
       shared: z.boolean().meta({ description: "Its iommufd was handed over: others may change it unseen" }),
-      lease,
-      ioas: z.array(ioasId),
-      devices: z.array(deviceName),
+      lease: lease(),
+      ioas: z.array(ioasId()),
+      devices: z.array(deviceName()),
     })
     .meta({ id: "Context" }),
 );
@@ -99,10 +101,10 @@ export const wireContext = lazily(() =>
 export const wireIoas = lazily(() =>
   z
     .object({
-      context: contextName,
-      ioas: ioasId,
-      devices: z.array(deviceName),
-      "allow-list": wireNamedRanges.nullable(),
+      context: contextName(),
+      ioas: ioasId(),
+      devices: z.array(deviceName()),
+      "allow-list": wireNamedRanges().nullable(),
       discovered: z.boolean().meta({ description: "Made by another holder of the context's iommufd" }),
     })
     .meta({ id: "Ioas" }),

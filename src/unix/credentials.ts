@@ -5,7 +5,6 @@ import { SOCKET_NUMBERS, ucred } from "../uapi/socket.ts";
 import { descriptorOf } from "./handle.ts";
 
 const { SOL_SOCKET, SO_PEERCRED, SO_PEERGROUPS } = SOCKET_NUMBERS;
-const sockets = loadSockets();
 
 /** Who has connected, as the kernel noted it at connect(2): what the process does later does not change it. */
 export interface Credentials {
@@ -40,12 +39,18 @@ export function peerCredentials(socket: Socket): Credentials | null {
   };
 }
 
+/** {@link peerCredentials}, for those who would rather know now that native code cannot be loaded. Throws Error then. */
+export function loadPeerCredentials(): typeof peerCredentials {
+  loadSockets();
+  return peerCredentials;
+}
+
 /** An option's value, asked for with `room` bytes and then with as many as it takes; null when the kernel refuses. */
 function option(fd: number, name: number, room: number): Buffer | null {
   const value = Buffer.alloc(room);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(room);
-  const result = sockets.getsockopt(fd, SOL_SOCKET, name, value, length);
+  const result = loadSockets().getsockopt(fd, SOL_SOCKET, name, value, length);
   const needed = length.readUInt32LE();
   if (result === 0) return value.subarray(0, needed);
   // net/core/sock.c: sk_getsockopt, SO_PEERGROUPS. The peer's groups are fixed, so a second time is enough.

@@ -8,8 +8,6 @@ import { descriptorOf } from "./handle.ts";
 import { Message } from "./message.ts";
 
 const { MSG_DONTWAIT, MSG_NOSIGNAL, SIOCOUTQ } = SOCKET_NUMBERS;
-const sockets = loadSockets();
-const files = loadFiles();
 
 /** A full socket, too many descriptors on their way (unix(7)), no memory: all of them pass. */
 const PASSING: ReadonlySet<ErrnoName> = new Set(["EAGAIN", "ETOOMANYREFS", "ENOBUFS", "ENOMEM", "EINTR"]);
@@ -35,7 +33,7 @@ export async function sendDescriptors(
     // From here to the return nothing waits, so nothing can come between the descriptors and the rest of the text.
     const fd = descriptorOf(socket);
     if (fd === null) throw new Error("the connection is closed");
-    const sent = sockets.sendmsg(fd, Message.of(bytes, fds).block, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const sent = loadSockets().sendmsg(fd, Message.of(bytes, fds).block, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) {
       if (sent < bytes.length) socket.write(bytes.subarray(sent));
       return;
@@ -54,7 +52,7 @@ export function hasUnread(socket: Socket): boolean {
   if (socket.writableLength > 0) return true;
   const fd = descriptorOf(socket);
   const count = Buffer.alloc(4);
-  return fd !== null && files.ioctl(fd, SIOCOUTQ, count) === 0 && count.readInt32LE() > 0;
+  return fd !== null && loadFiles().ioctl(fd, SIOCOUTQ, count) === 0 && count.readInt32LE() > 0;
 }
 
 /** Resolves when everything that was written has gone to the kernel; rejects as sendDescriptors does. */

@@ -54,7 +54,7 @@ export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
     const file = join(directory, "topology.json");
     writeFileSync(file, JSON.stringify(topology));
     const more = typeof options === "function" ? options(directory) : options;
-    return [here("../../dist/main.js"), "--socket", path, "--simulate", file, ...more];
+    return [here("../../dist/main.cjs"), "--socket", path, "--simulate", file, ...more];
   });
 
 /** A connection that sends text and resolves when `lines` more lines have come back. */

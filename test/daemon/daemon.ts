@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { type Client, connect } from "../../src/client/index.ts";
 
 /** The built command. */
-export const MAIN = new URL("../../dist/main.js", import.meta.url).pathname;
+export const MAIN = new URL("../../dist/main.cjs", import.meta.url).pathname;
 
 export interface DaemonStart {
   /** Another than the built command. */

@@ -15,10 +15,10 @@ const WITHOUT_KOFFI = preload(`
   import { Module, register } from "node:module";
   const load = Module._load;
   Module._load = (name, ...rest) => {
-    if (name === "koffi") throw new Error("cannot be loaded");
+    if (/koffi/.test(name)) throw new Error("cannot be loaded");
     return load(name, ...rest);
   };
-  const hooks = 'export function resolve(name, context, next) { if (name === "koffi") throw new Error("cannot be loaded"); return next(name, context); }';
+  const hooks = 'export function resolve(name, context, next) { if (/koffi/.test(name)) throw new Error("cannot be loaded"); return next(name, context); }';
   register("data:text/javascript," + encodeURIComponent(hooks));
 `);
 

@@ -203,7 +203,7 @@ describe("upgraded", () => {
     "from the first program that could, it has all that that one held",
     async () => {
       // It names the bundle, after what is in it.
-      const program = () => readFileSync("/usr/lib/iovad/dist/main.js", "utf8");
+      const program = () => readFileSync("/usr/bin/iovad", "utf8");
       const today = program();
       shell(`${DPKG} --install ${older} && systemctl restart iovad.service`);
       expect(program()).not.toBe(today);

@@ -20,7 +20,7 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 const copy = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
 const chunks = join(copy, "dist/chunks/daemon");
 afterAll(() => rmSync(copy, { recursive: true }));
-for (const path of ["package.json", "dist/main.js", "dist/code-cache.js", "dist/chunks/daemon"]) {
+for (const path of ["package.json", "dist/main.cjs", "dist/code-cache.js", "dist/chunks/daemon"]) {
   cpSync(ROOT + path, join(copy, path), { recursive: true });
 }
 symlinkSync(`${ROOT}node_modules`, join(copy, "node_modules"));
@@ -49,7 +49,7 @@ function isTaken(path: string): boolean {
 }
 
 async function answers(): Promise<unknown> {
-  const daemon = await Daemon.start({ main: join(copy, "dist/main.js") });
+  const daemon = await Daemon.start({ main: join(copy, "dist/main.cjs") });
   const client = await daemon.client();
   const { name } = await client.call("query-version");
   expect(await daemon.stop()).toBe(0);

@@ -74,14 +74,14 @@ describe.skipIf(!HAS_DPKG)("the package", () => {
         ([, command = ""]) => command.split(" ").filter((word) => /^\/(usr|etc)\/.*iovad/.test(word)),
       ).flat(),
     );
-    expect(started).toEqual(expect.arrayContaining(["/usr/bin/iovad", "/usr/lib/iovad/dist/main.js"]));
+    expect(started).toEqual(expect.arrayContaining(["/usr/bin/iovad", "/usr/lib/iovad/dist/main.cjs"]));
     const exists = (path: string) =>
       spawnSync("test", ["-L", root + path]).status === 0 || existsSync(root + path);
     expect(started.filter((path) => !exists(path))).toEqual([]);
   });
 
   it("runs without the checkout", async () => {
-    const daemon = await Daemon.start({ main: `${root}/usr/lib/iovad/dist/main.js` });
+    const daemon = await Daemon.start({ main: `${root}/usr/lib/iovad/dist/main.cjs` });
     const client = await daemon.client();
     expect(await client.call("query-version")).toMatchObject({ version });
     // By a thread, with koffi's binary for the rest.

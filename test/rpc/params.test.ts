@@ -6,9 +6,9 @@ import { parseParams } from "../../src/rpc/params.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
 
 const PARAMS = z.strictObject({
-  context,
-  ioas: ioasId,
-  ranges: rangeList,
+  context: context(),
+  ioas: ioasId(),
+  ranges: rangeList(),
   direction: z.enum(["up", "down"]).optional(),
 });
 const GOOD = { ioas: 1, ranges: [] };
@@ -107,7 +107,7 @@ describe("parseParams", () => {
   });
 
   it("is over at once for params without lists", () => {
-    const params = parseParams(z.strictObject({ ioas: ioasId }), { ioas: 1 }, slice);
+    const params = parseParams(z.strictObject({ ioas: ioasId() }), { ioas: 1 }, slice);
     expect(params).toEqual({ ioas: 1 });
   });
 });

@@ -71,7 +71,7 @@ describe("the JSON Schemas", () => {
   );
 
   it("describe what clients may write, before it is decoded", () => {
-    const { params } = methodSchemas({ params: z.strictObject({ start: address }), result: z.unknown() });
+    const { params } = methodSchemas({ params: z.strictObject({ start: address() }), result: z.unknown() });
     const valid = new Ajv({ allowUnionTypes: true }).compile(params);
     for (const start of ["0xFEE00000", "0x000", 4096]) expect(valid({ start })).toBe(true);
     for (const start of ["1", -1, 2 ** 53, null]) expect(valid({ start })).toBe(false);
@@ -123,7 +123,7 @@ describe("the OpenRPC document", () => {
   });
 
   it("says which params are required, and names them first", () => {
-    const shape = { two: address.optional(), one: address };
+    const shape = { two: address().optional(), one: address() };
     const document = finish(openRpcDocument([method("m", shape)]));
     expect(document).toMatchObject({
       methods: [
@@ -165,7 +165,7 @@ function method(name: string, params: z.core.$ZodLooseShape): Method {
     role: "observe",
     summary: "A stub.",
     params: () => z.strictObject(params),
-    result: () => wireRanges,
+    result: () => wireRanges(),
     errors: [],
     handler: () => [],
   });

@@ -97,7 +97,7 @@ export function stubMethods() {
       name,
       role: "observe",
       summary: `Stub ${name}.`,
-      params: () => z.strictObject({ value: z.unknown().optional(), range: range.optional() }),
+      params: () => z.strictObject({ value: z.unknown().optional(), range: range().optional() }),
       result: () => z.unknown(),
       errors: ["IoasNotFound"],
       handler(params, call) {

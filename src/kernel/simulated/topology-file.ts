@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { U64_MAX } from "../../ranges/address.ts";
 import type { Topology, TopologyPci } from "./topology.ts";
 
@@ -19,7 +20,7 @@ export class TopologyError extends Error {
  * device behind an IOMMU the lowest group number that the file leaves free. Throws TopologyError.
  */
 export function parseTopology(value: unknown): Topology {
-  const parsed = file.safeParse(value);
+  const parsed = file().safeParse(value);
   if (!parsed.success) throw new TopologyError(parsed.error.issues.map(problem));
   const { kernel, iommus, devices, files } = parsed.data;
   const groups = freeGroups(devices.map(({ group }) => group));
@@ -54,10 +55,12 @@ export function parseTopology(value: unknown): Topology {
 /** A larger JSON number has lost bits already. */
 const NO_ADDRESS = 'must be an address such as "0xfee00000", or a number up to 2^53-1';
 
-const address = z
-  .union([z.string().regex(/^0x[0-9a-f]+$/i, NO_ADDRESS), z.int(NO_ADDRESS).min(0, NO_ADDRESS)], NO_ADDRESS)
-  .transform(BigInt)
-  .refine((value) => value <= U64_MAX, "must fit in 64 bits");
+const address = lazily(() =>
+  z
+    .union([z.string().regex(/^0x[0-9a-f]+$/i, NO_ADDRESS), z.int(NO_ADDRESS).min(0, NO_ADDRESS)], NO_ADDRESS)
+    .transform(BigInt)
+    .refine((value) => value <= U64_MAX, "must fit in 64 bits"),
+);
 
 const ascending = (range: { start: bigint; last: bigint }, context: z.RefinementCtx) => {
   if (range.start <= range.last) return;
@@ -66,63 +69,80 @@ const ascending = (range: { start: bigint; last: bigint }, context: z.Refinement
 };
 
 /** A name that can be a directory in sysfs. */
-const name = z
-  .string()
-  .max(255)
-  .regex(/^[\w:.@+,-]+$/, "must be a name as sysfs has them")
-  .refine((text) => !/^\.+$/.test(text), "must be a name as sysfs has them");
+const name = lazily(() =>
+  z
+    .string()
+    .max(255)
+    .regex(/^[\w:.@+,-]+$/, "must be a name as sysfs has them")
+    .refine((text) => !/^\.+$/.test(text), "must be a name as sysfs has them"),
+);
 
 /** As the wire names devices (rpc/inputs.ts: deviceName): of one with another name nobody could ask. */
-const deviceName = z
-  .string()
-  .regex(
-    /^(?!\.{1,2}$)[A-Za-z0-9_.:@-]{1,64}$/,
-    "must be a name of at most 64 letters, digits and any of _.:@-",
-  );
+const deviceName = lazily(() =>
+  z
+    .string()
+    .regex(
+      /^(?!\.{1,2}$)[A-Za-z0-9_.:@-]{1,64}$/,
+      "must be a name of at most 64 letters, digits and any of _.:@-",
+    ),
+);
 
-const region = z
-  .strictObject({
-    start: address,
-    last: address,
-    type: z
-      .string()
-      .max(64)
-      .regex(/^[^\s]+$/, "must be one word"),
-  })
-  .superRefine(ascending);
+const region = lazily(() =>
+  z
+    .strictObject({
+      start: address(),
+      last: address(),
+      type: z
+        .string()
+        .max(64)
+        .regex(/^[^\s]+$/, "must be one word"),
+    })
+    .superRefine(ascending),
+);
 
 /** How well a captured file's writer knew something. */
-const FOR_PEOPLE = z.string().optional();
+const forPeople = lazily(() => z.string().optional());
 
-const iommu = z.strictObject({
-  name,
-  aperture: z
-    .strictObject({ start: address, last: address })
-    .superRefine(ascending)
-    .default({ start: 0n, last: U64_MAX }),
-  "page-size": z
-    .int()
-    .min(1)
-    .max(2 ** 30)
-    .refine((size) => (size & (size - 1)) === 0, "must be a power of two")
-    .default(4096),
-  "late-aperture": z.boolean().default(false),
-  "aperture-source": FOR_PEOPLE,
-});
+const iommu = lazily(() =>
+  z.strictObject({
+    name: name(),
+    aperture: z
+      .strictObject({ start: address(), last: address() })
+      .superRefine(ascending)
+      .default({ start: 0n, last: U64_MAX }),
+    "page-size": z
+      .int()
+      .min(1)
+      .max(2 ** 30)
+      .refine((size) => (size & (size - 1)) === 0, "must be a power of two")
+      .default(4096),
+    "late-aperture": z.boolean().default(false),
+    "aperture-source": forPeople(),
+  }),
+);
 
-const milliseconds = z.int().min(0).max(3_600_000).default(0);
+const milliseconds = lazily(() => z.int().min(0).max(3_600_000).default(0));
 
-const pciWord = z.string().regex(/^0x[0-9a-f]{4,6}$/, 'must be a number as sysfs prints it, "0x8086"');
+const pciWord = lazily(() =>
+  z.string().regex(/^0x[0-9a-f]{4,6}$/, 'must be a number as sysfs prints it, "0x8086"'),
+);
 
-const pci = z.strictObject({
-  vendor: pciWord,
-  device: pciWord,
-  class: pciWord,
-  "subsystem-vendor": pciWord.default("0x0000"),
-  "subsystem-device": pciWord.default("0x0000"),
-});
+const pci = lazily(() =>
+  z.strictObject({
+    vendor: pciWord(),
+    device: pciWord(),
+    class: pciWord(),
+    "subsystem-vendor": pciWord().default("0x0000"),
+    "subsystem-device": pciWord().default("0x0000"),
+  }),
+);
 
-function pciIds({ vendor, device, class: kind, ...subsystem }: z.output<typeof pci>): TopologyPci {
+function pciIds({
+  vendor,
+  device,
+  class: kind,
+  ...subsystem
+}: z.output<ReturnType<typeof pci>>): TopologyPci {
   return {
     ...{ vendor, device, class: kind },
     subsystemVendor: subsystem["subsystem-vendor"],
@@ -130,72 +150,83 @@ function pciIds({ vendor, device, class: kind, ...subsystem }: z.output<typeof p
   };
 }
 
-const device = z.strictObject({
-  device: deviceName,
-  iommu: z.string().nullable().default(null),
-  group: z.int().min(0).max(0x7fffffff).nullable().default(null),
-  driver: name.nullable().default(null),
-  regions: z.array(region).default([]),
-  "regions-scope": FOR_PEOPLE,
-  "regions-truncated": z.boolean().default(false),
-  coherent: z.boolean().default(true),
-  "isolated-msi": z.boolean().default(true),
-  pci: pci.nullable().default(null),
-  "numa-node": z.int().min(0).max(1023).nullable().default(null),
-  "latency-ms": z
-    .strictObject({ bind: milliseconds, attach: milliseconds, detach: milliseconds, close: milliseconds })
-    .prefault({}),
-});
+const device = lazily(() =>
+  z.strictObject({
+    device: deviceName(),
+    iommu: z.string().nullable().default(null),
+    group: z.int().min(0).max(0x7fffffff).nullable().default(null),
+    driver: name().nullable().default(null),
+    regions: z.array(region()).default([]),
+    "regions-scope": forPeople(),
+    "regions-truncated": z.boolean().default(false),
+    coherent: z.boolean().default(true),
+    "isolated-msi": z.boolean().default(true),
+    pci: pci().nullable().default(null),
+    "numa-node": z.int().min(0).max(1023).nullable().default(null),
+    "latency-ms": z
+      .strictObject({
+        bind: milliseconds(),
+        attach: milliseconds(),
+        detach: milliseconds(),
+        close: milliseconds(),
+      })
+      .prefault({}),
+  }),
+);
 
-const kernel = z.strictObject({
-  release: z.string().min(1).default("6.12.0"),
-  "page-size": z.literal([4096, 16384, 65536]).default(4096),
-  iommufd: z.boolean().default(true),
-  "vfio-cdev": z.boolean().default(true),
-  "resv-iova-ranges": z.boolean().default(false),
-  "iommufd-test": z.boolean().default(false),
-});
+const kernel = lazily(() =>
+  z.strictObject({
+    release: z.string().min(1).default("6.12.0"),
+    "page-size": z.literal([4096, 16384, 65536]).default(4096),
+    iommufd: z.boolean().default(true),
+    "vfio-cdev": z.boolean().default(true),
+    "resv-iova-ranges": z.boolean().default(false),
+    "iommufd-test": z.boolean().default(false),
+  }),
+);
 
 /** Every IOMMU, device and group is named once, and what refers to one finds it. */
-const file = z
-  .strictObject({
-    kernel: kernel.prefault({}),
-    iommus: z.array(iommu).default([]),
-    devices: z.array(device).default([]),
-    files: z
-      .record(
-        z
-          .string()
-          .regex(/^\/(proc|sys)(\/(?!\.{1,2}(\/|$))[\w:.@+,-]+)+$/, "must be a path in /proc or /sys"),
-        z.string(),
-      )
-      .default({}),
-  })
-  .superRefine(({ iommus, devices }, context) => {
-    const complain = (path: (string | number)[], message: string) =>
-      context.addIssue({ code: "custom", path, message });
-    const iommuNames = new Set<string>();
-    for (const [index, { name }] of iommus.entries()) {
-      if (iommuNames.has(name)) complain(["iommus", index, "name"], `${name} is there twice`);
-      iommuNames.add(name);
-    }
-    const deviceNames = new Set<string>();
-    const iommuOfGroup = new Map<number, string>();
-    for (const [index, { device, iommu, group }] of devices.entries()) {
-      const at = ["devices", index];
-      if (deviceNames.has(device)) complain([...at, "device"], `${device} is there twice`);
-      deviceNames.add(device);
-      if (iommu === null) {
-        if (group !== null) complain([...at, "group"], "a device without an IOMMU is in no group");
-        continue;
+const file = lazily(() =>
+  z
+    .strictObject({
+      kernel: kernel().prefault({}),
+      iommus: z.array(iommu()).default([]),
+      devices: z.array(device()).default([]),
+      files: z
+        .record(
+          z
+            .string()
+            .regex(/^\/(proc|sys)(\/(?!\.{1,2}(\/|$))[\w:.@+,-]+)+$/, "must be a path in /proc or /sys"),
+          z.string(),
+        )
+        .default({}),
+    })
+    .superRefine(({ iommus, devices }, context) => {
+      const complain = (path: (string | number)[], message: string) =>
+        context.addIssue({ code: "custom", path, message });
+      const iommuNames = new Set<string>();
+      for (const [index, { name }] of iommus.entries()) {
+        if (iommuNames.has(name)) complain(["iommus", index, "name"], `${name} is there twice`);
+        iommuNames.add(name);
       }
-      if (!iommuNames.has(iommu)) complain([...at, "iommu"], `no IOMMU is named ${iommu}`);
-      if (group === null) continue;
-      const other = iommuOfGroup.get(group) ?? iommu;
-      if (other !== iommu) complain([...at, "group"], `group ${group} is behind ${other} already`);
-      iommuOfGroup.set(group, other);
-    }
-  });
+      const deviceNames = new Set<string>();
+      const iommuOfGroup = new Map<number, string>();
+      for (const [index, { device, iommu, group }] of devices.entries()) {
+        const at = ["devices", index];
+        if (deviceNames.has(device)) complain([...at, "device"], `${device} is there twice`);
+        deviceNames.add(device);
+        if (iommu === null) {
+          if (group !== null) complain([...at, "group"], "a device without an IOMMU is in no group");
+          continue;
+        }
+        if (!iommuNames.has(iommu)) complain([...at, "iommu"], `no IOMMU is named ${iommu}`);
+        if (group === null) continue;
+        const other = iommuOfGroup.get(group) ?? iommu;
+        if (other !== iommu) complain([...at, "group"], `group ${group} is behind ${other} already`);
+        iommuOfGroup.set(group, other);
+      }
+    }),
+);
 
 /** "devices[0].regions[1].last: 0x0 is below start 0x1000", on one line. */
 function problem({ path, message }: { path: PropertyKey[]; message: string }): string {

@@ -1,5 +1,6 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import type { Dialect, Fault, Request } from "../dialect.ts";
 import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote, unknownMember } from "../errors.ts";
@@ -44,7 +45,7 @@ export function qmp(): Dialect {
   return {
     name: "qmp",
     lineEnd: "\r\n",
-    methods: byName([...OWN, capabilities]),
+    methods: byName([...own(), capabilities]),
 
     reader: (limit) => new JsonReader(limit),
 
@@ -136,29 +137,31 @@ function qmpCapabilities(negotiated: () => void): Method {
   });
 }
 
-const qmpVersion = defineMethod({
-  ...queryVersion,
-  params: () => queryVersion.params,
-  result: () =>
-    z.object({
-      qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
-      package: z.string(),
-    }),
-  handler: (_params, { daemon }) => versionOf(daemon),
-});
+const qmpVersion = () =>
+  defineMethod({
+    ...queryVersion,
+    params: () => queryVersion.params,
+    result: () =>
+      z.object({
+        qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
+        package: z.string(),
+      }),
+    handler: (_params, { daemon }) => versionOf(daemon),
+  });
 
-const qmpCommands: Method = defineMethod({
-  ...queryCommands,
-  params: () => queryCommands.params,
-  result: () => z.array(z.object({ name: z.string() })),
-  handler: async (params, call) => {
-    const { commands } = await queryCommands.handler(params, call);
-    const names = new Set([...commands, ...OWN].map(({ name }) => name));
-    return Array.from(names, (name) => ({ name }));
-  },
-});
+const qmpCommands = (): Method =>
+  defineMethod({
+    ...queryCommands,
+    params: () => queryCommands.params,
+    result: () => z.array(z.object({ name: z.string() })),
+    handler: async (params, call) => {
+      const { commands } = await queryCommands.handler(params, call);
+      const names = new Set([...commands, ...own()].map(({ name }) => name));
+      return Array.from(names, (name) => ({ name }));
+    },
+  });
 
-const schemaOf = kept((methods) => qmpSchema(byName([...methods, ...OWN]).values()));
+const schemaOf = kept((methods) => qmpSchema(byName([...methods, ...own()]).values()));
 
 const queryQmpSchema: Method = defineMethod({
   name: "query-qmp-schema",
@@ -171,7 +174,12 @@ const queryQmpSchema: Method = defineMethod({
 });
 
 /** What there is in this dialect alone, and what it words in its own way. */
-const OWN: readonly Method[] = [qmpCapabilities(() => {}), qmpVersion, qmpCommands, queryQmpSchema];
+const own = lazily((): readonly Method[] => [
+  qmpCapabilities(() => {}),
+  qmpVersion(),
+  qmpCommands(),
+  queryQmpSchema,
+]);
 
 /** Of two that share a name the later one counts. */
 function byName(methods: readonly Method[]): Map<string, Method> {

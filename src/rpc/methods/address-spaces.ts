@@ -18,7 +18,7 @@ export const queryIoas = defineMethod({
   name: "query-ioas",
   role: "observe",
   summary: "The IO address spaces: of every context, of one, or just one.",
-  params: () => z.strictObject({ context: contextName.optional(), ioas: ioasId.optional() }),
+  params: () => z.strictObject({ context: contextName().optional(), ioas: ioasId().optional() }),
   result: () =>
     z.object({
       ioas: z.array(wireIoas()),
@@ -43,16 +43,18 @@ export const queryAllowedRanges = defineMethod({
   name: "query-allowed-ranges",
   role: "observe",
   summary: "The IO virtual addresses that everything attached to an IOAS can use: the kernel's own answer.",
-  params: () => z.strictObject({ context, ioas: ioasId }),
+  params: () => z.strictObject({ context: context(), ioas: ioasId() }),
   result: () =>
     z.object({
-      context: contextName,
-      ioas: ioasId,
-      ranges: wireRanges,
-      "iova-alignment": wireAddress.meta({
+      context: contextName(),
+      ioas: ioasId(),
+      ranges: wireRanges(),
+      "iova-alignment": wireAddress().meta({
         description: "Start and length of every mapping are multiples of it",
       }),
-      devices: z.array(deviceName).meta({ description: "With none attached, a full range promises nothing" }),
+      devices: z
+        .array(deviceName())
+        .meta({ description: "With none attached, a full range promises nothing" }),
       cached: z.boolean(),
       generation: z.int().meta({ description: "Grows by one whenever this answer may have changed" }),
     }),
@@ -93,8 +95,8 @@ export const createIoas = defineMethod({
   name: "create-ioas",
   role: "control",
   summary: "Makes an IO address space.",
-  params: () => z.strictObject({ context }),
-  result: () => z.object({ context: contextName, ioas: ioasId }),
+  params: () => z.strictObject({ context: context() }),
+  result: () => z.object({ context: contextName(), ioas: ioasId() }),
   errors: ["ContextNotFound", "PermissionDenied", "LimitExceeded", "NotSupported", "KernelError"],
   handler: ({ context: name }, call) => {
     ownContext(name, call);
@@ -106,7 +108,7 @@ export const destroyIoas = defineMethod({
   name: "destroy-ioas",
   role: "control",
   summary: "Destroys an IO address space that has no device attached.",
-  params: () => z.strictObject({ context, ioas: ioasId }),
+  params: () => z.strictObject({ context: context(), ioas: ioasId() }),
   result: () => z.object({}),
   errors: ["ContextNotFound", "IoasNotFound", "PermissionDenied", "IoasBusy", "NotSupported", "KernelError"],
   handler: ({ context: name, ioas }, call) => {
@@ -121,8 +123,8 @@ export const allowRanges = defineMethod({
   role: "control",
   summary:
     "Makes the kernel keep ranges usable in an IOAS: an attach that would take them away is refused. An empty list allows everything.",
-  params: () => z.strictObject({ context, ioas: ioasId, ranges: namedRangeList }),
-  result: () => z.object({ context: contextName, ioas: ioasId, ranges: wireNamedRanges }),
+  params: () => z.strictObject({ context: context(), ioas: ioasId(), ranges: namedRangeList() }),
+  result: () => z.object({ context: contextName(), ioas: ioasId(), ranges: wireNamedRanges() }),
   errors: [
     "ContextNotFound",
     "IoasNotFound",

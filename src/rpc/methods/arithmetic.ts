@@ -17,11 +17,11 @@ export const intersectRanges = defineMethod({
   params: () =>
     z.strictObject({
       lists: z
-        .array(rangeList)
+        .array(rangeList())
         .max(LIMITS["max-lists"].max, { error: `at most ${LIMITS["max-lists"].max} lists` })
         .meta({ description: "With no list at all, the whole address space is common" }),
     }),
-  result: () => z.object({ ranges: wireRanges }),
+  result: () => z.object({ ranges: wireRanges() }),
   errors: ["LimitExceeded"],
   handler: async ({ lists }, { limits, slice }) => {
     refuseMoreThan(limits, "max-lists", lists.length, `lists: ${lists.length} lists`, IN_PARTS);
@@ -39,8 +39,8 @@ export const invertRanges = defineMethod({
   name: "invert-ranges",
   role: "observe",
   summary: "What a list of ranges leaves of the address space, or of a part of it. Pure arithmetic.",
-  params: () => z.strictObject({ ranges: rangeList, within: range.optional() }),
-  result: () => z.object({ ranges: wireRanges }),
+  params: () => z.strictObject({ ranges: rangeList(), within: range().optional() }),
+  result: () => z.object({ ranges: wireRanges() }),
   errors: ["LimitExceeded"],
   handler: async ({ ranges, within }, { limits, slice }) => {
     refuseTooManyRanges(limits, "ranges", [ranges], "invert them in parts, and intersect the answers");

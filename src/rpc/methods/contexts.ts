@@ -25,8 +25,8 @@ export const createContext = defineMethod({
   summary: "Opens an iommufd context of its own, as one guest needs it.",
   params: () =>
     z.strictObject({
-      context: contextName,
-      lease: lease.default("persistent").meta({
+      context: contextName(),
+      lease: lease().default("persistent").meta({
         description:
           "connection: the context is destroyed when the connection that made it ends; handed-over: when all devices that were handed over with it are free again",
       }),
@@ -35,7 +35,7 @@ export const createContext = defineMethod({
           "Pinned memory counts towards RLIMIT_MEMLOCK of each process (IOMMU_OPTION_RLIMIT_MODE), not of all the user's together",
       }),
     }),
-  result: () => z.object({ context: contextName }),
+  result: () => z.object({ context: contextName() }),
   errors: ["AlreadyExists", "LimitExceeded", "NotSupported", "KernelError"],
   handler: ({ context: name, lease: chosen, "rlimit-mode": rlimitMode }, { host, connection }) => {
     const created = host.createContext(name, chosen, connection.peer.uid, rlimitMode);
@@ -49,8 +49,8 @@ export const resumeContext = defineMethod({
   role: "control",
   summary:
     "Takes over the lease of a context whose connection has gone with a restart of the daemon: it then lasts as long as this connection.",
-  params: () => z.strictObject({ context: contextName }),
-  result: () => z.object({ context: contextName }),
+  params: () => z.strictObject({ context: contextName() }),
+  result: () => z.object({ context: contextName() }),
   errors: ["ContextNotFound", "PermissionDenied"],
   handler: ({ context: name }, { host, connection }) => {
     const context = host.resumeContext(name, connection.peer.uid);
@@ -63,7 +63,7 @@ export const destroyContext = defineMethod({
   name: "destroy-context",
   role: "control",
   summary: "Releases a context's devices and closes it.",
-  params: () => z.strictObject({ context: contextName }),
+  params: () => z.strictObject({ context: contextName() }),
   result: () => z.object({}),
   errors: ["ContextNotFound", "PermissionDenied"],
   handler: async ({ context: name }, call) => {

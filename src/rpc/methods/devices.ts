@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { context, contextName, device, deviceName, ioasId } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
@@ -7,14 +8,14 @@ import { reservedResult } from "./host.ts";
 import { ownContext, ownDevice, ownIoas, refuseForeignDevice } from "./ownership.ts";
 import { toWireReserved } from "./reserved.ts";
 
-const deviceParams = z.strictObject({ device });
+const deviceParams = lazily(() => z.strictObject({ device: device() }));
 
 export const probeDevice = defineMethod({
   name: "probe-device",
   role: "control",
   summary:
     "Asks the kernel for one device's reserved ranges and aperture: binds it, attaches it alone, reads, lets it go. Resets the device.",
-  params: () => deviceParams,
+  params: () => deviceParams(),
   result: () => reservedResult(),
   errors: ["DeviceNotFound", "DeviceBusy", "DeviceNotReady", "DeviceBlocked", "NotSupported", "KernelError"],
   handler: async ({ device }, { host }) => {
@@ -27,11 +28,11 @@ export const holdDevice = defineMethod({
   name: "hold-device",
   role: "control",
   summary: "Binds a device into a context. Until it is released nobody else can use it.",
-  params: () => z.strictObject({ device, context }),
+  params: () => z.strictObject({ device: device(), context: context() }),
   result: () =>
     z.object({
-      device: deviceName,
-      context: contextName,
+      device: deviceName(),
+      context: contextName(),
       "device-id": z.int().meta({ description: "The device's object id in the context" }),
     }),
   errors: [
@@ -56,8 +57,8 @@ export const releaseDevice = defineMethod({
   name: "release-device",
   role: "control",
   summary: "Gives a device back. An attached one is detached.",
-  params: () => deviceParams,
-  result: () => z.object({ device: deviceName }),
+  params: () => deviceParams(),
+  result: () => z.object({ device: deviceName() }),
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy"],
   handler: async ({ device }, call) => {
     ownDevice(device, call);
@@ -71,14 +72,14 @@ export const attachDevice = defineMethod({
   role: "control",
   summary:
     "Attaches a held device to an IOAS of its context. An attached one moves, its attached siblings with it.",
-  params: () => z.strictObject({ device, ioas: ioasId }),
+  params: () => z.strictObject({ device: device(), ioas: ioasId() }),
   result: () =>
     z.object({
-      device: deviceName,
-      context: contextName,
-      ioas: ioasId,
-      ranges: wireRanges.meta({ description: "What the IOAS allows with the device in it" }),
-      "iova-alignment": wireAddress,
+      device: deviceName(),
+      context: contextName(),
+      ioas: ioasId(),
+      ranges: wireRanges().meta({ description: "What the IOAS allows with the device in it" }),
+      "iova-alignment": wireAddress(),
     }),
   errors: [
     "NotHeld",
@@ -109,12 +110,12 @@ export const detachDevice = defineMethod({
   name: "detach-device",
   role: "control",
   summary: "Detaches a device from its IOAS and keeps holding it.",
-  params: () => deviceParams,
+  params: () => deviceParams(),
   result: () =>
     z.object({
-      device: deviceName,
-      context: contextName,
-      ioas: ioasId.nullable().meta({ description: "Where it was attached; null when it was not" }),
+      device: deviceName(),
+      context: contextName(),
+      ioas: ioasId().nullable().meta({ description: "Where it was attached; null when it was not" }),
     }),
   errors: ["NotHeld", "PermissionDenied", "DeviceBusy", "KernelError"],
   handler: async ({ device }, call) => {

@@ -1,13 +1,18 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { EVENTS } from "../events.ts";
 import { contextName, device } from "../inputs.ts";
 import { defineMethod } from "../method.ts";
 import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
 
-const eventName = z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" });
-const eventNames = z.array(eventName).max(64).optional().meta({ description: "Only these; without it, all" });
-const instance = z.string().meta({ description: "Of the lineage of state that the sequence counts in" });
-const sequence = z.int().nonnegative();
+const eventName = lazily(() => z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" }));
+const eventNames = lazily(() =>
+  z.array(eventName()).max(64).optional().meta({ description: "Only these; without it, all" }),
+);
+const instance = lazily(() =>
+  z.string().meta({ description: "Of the lineage of state that the sequence counts in" }),
+);
+const sequence = lazily(() => z.int().nonnegative());
 
 export const subscribe = defineMethod({
   name: "subscribe",
@@ -16,9 +21,9 @@ export const subscribe = defineMethod({
     "Sends events over this connection from now on, and answers with everything as it stands now, or goes on where an earlier subscription ended.",
   params: () =>
     z.strictObject({
-      events: eventNames,
+      events: eventNames(),
       since: z
-        .strictObject({ instance: z.string().max(64), sequence })
+        .strictObject({ instance: z.string().max(64), sequence: sequence() })
         .optional()
         .meta({
           description:
@@ -27,7 +32,7 @@ export const subscribe = defineMethod({
     }),
   result: () =>
     z.object({
-      instance,
+      instance: instance(),
       sequence: z.int().meta({ description: "Of the last event that the answer includes" }),
       resumed: z.boolean(),
       devices: z.array(wireDevice()).optional(),
@@ -70,10 +75,10 @@ export const queryEvents = defineMethod({
   summary: "Past events, as far as they are remembered, oldest first.",
   params: () =>
     z.strictObject({
-      since: sequence.optional().meta({ description: "Only those behind this one" }),
-      events: eventNames,
-      device: device.optional().meta({ description: "Only those that name the device" }),
-      context: contextName.optional().meta({ description: "Only those that name the context" }),
+      since: sequence().optional().meta({ description: "Only those behind this one" }),
+      events: eventNames(),
+      device: device().optional().meta({ description: "Only those that name the device" }),
+      context: contextName().optional().meta({ description: "Only those that name the context" }),
       limit: z.int().positive().optional().meta({ description: "At most so many: the latest of them" }),
     }),
   result: () =>

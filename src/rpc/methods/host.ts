@@ -1,8 +1,8 @@
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { Host } from "../../host/host.ts";
+import { lazily } from "../../lazily.ts";
 import { contextName, device, deviceName } from "../inputs.ts";
-import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { group, toWireDevice, wireDevice } from "../records.ts";
 import { wireAddress, wireRange, wireRanges, wireRegion } from "../wire.ts";
@@ -10,11 +10,11 @@ import { qemuRegions, toWireReserved } from "./reserved.ts";
 
 const deviceParams = lazily(() =>
   z.strictObject({
-    device: device.optional(),
-    group: group.optional(),
+    device: device().optional(),
+    group: group().optional(),
     driver: z.string().max(255).nullable().optional().meta({ description: "null: bound to none" }),
     state: wireDevice().shape.state.optional(),
-    context: contextName.optional(),
+    context: contextName().optional(),
     assignable: z.boolean().optional(),
     available: z.boolean().optional(),
     users: z.boolean().default(false).meta({
@@ -24,7 +24,7 @@ const deviceParams = lazily(() =>
 );
 type DeviceParams = z.output<ReturnType<typeof deviceParams>>;
 
-const user = z.object({ pid: z.int(), uid: z.int(), command: z.string() });
+const user = lazily(() => z.object({ pid: z.int(), uid: z.int(), command: z.string() }));
 
 export const queryDevices = defineMethod({
   name: "query-devices",
@@ -36,7 +36,7 @@ export const queryDevices = defineMethod({
       devices: z.array(
         wireDevice().extend({
           users: z
-            .array(user)
+            .array(user())
             .optional()
             .meta({ description: "Only when asked for, and where /proc can be read" }),
         }),
@@ -79,25 +79,25 @@ function isMatch(record: DeviceRecord, wanted: DeviceParams): boolean {
 export const reservedResult = lazily(() =>
   z
     .object({
-      device: deviceName,
-      group,
+      device: deviceName(),
+      group: group(),
       source: z.enum(["sysfs", "probe", "resv-iova-ranges"]),
       backend: z.enum(["iommufd", "vfio-type1"]).nullable().meta({
         description: "The kernel interface that told ranges or the aperture; null: sysfs alone",
       }),
       scope: z.enum(["group", "device"]).meta({ description: "Whether siblings' regions may be among them" }),
-      regions: z.array(wireRegion).meta({
+      regions: z.array(wireRegion()).meta({
         description:
           "As the platform reports them: sorted by start, last, type; regions of different types may overlap",
       }),
-      reserved: wireRanges.meta({
+      reserved: wireRanges().meta({
         description:
           "All enforced ranges and, when the aperture is known or estimated, everything outside it: the list for the owner of a stage-1 table",
       }),
-      "qemu-reserved-regions": qemuRegions,
-      aperture: wireRange.nullable(),
+      "qemu-reserved-regions": qemuRegions(),
+      aperture: wireRange().nullable(),
       "aperture-source": z.enum(["probe", "ioas", "estimate", "unknown"]),
-      "iova-alignment": wireAddress.nullable(),
+      "iova-alignment": wireAddress().nullable(),
       truncated: z
         .boolean()
         .meta({ description: "The kernel cut its list at a page; there may be more regions" }),
@@ -111,7 +111,7 @@ export const queryReservedRanges = defineMethod({
   name: "query-reserved-ranges",
   role: "observe",
   summary: "The IO virtual addresses that one device can never use, from the best source that costs nothing.",
-  params: () => z.strictObject({ device }),
+  params: () => z.strictObject({ device: device() }),
   result: () => reservedResult(),
   errors: ["DeviceNotFound", "KernelError"],
   handler: async ({ device }, { host, slice }) => {

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { suffices } from "../../access/policy.ts";
+import { lazily } from "../../lazily.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
 import { defineMethod } from "../method.ts";
@@ -7,16 +8,16 @@ import { jsonSchema, methodSchemas } from "../schema/json-schema.ts";
 import { kept } from "../schema/kept.ts";
 import { openRpcDocument } from "../schema/openrpc.ts";
 
-const noParams = z.strictObject({});
-const schema = z
-  .record(z.string(), z.unknown())
-  .meta({ id: "JsonSchema", description: "A JSON Schema, draft-07" });
+const noParams = lazily(() => z.strictObject({}));
+const schema = lazily(() =>
+  z.record(z.string(), z.unknown()).meta({ id: "JsonSchema", description: "A JSON Schema, draft-07" }),
+);
 
 export const queryVersion = defineMethod({
   name: "query-version",
   role: "observe",
   summary: "Who answers, and which version of the contract it keeps.",
-  params: () => noParams,
+  params: () => noParams(),
   result: () =>
     z.object({
       name: z.string(),
@@ -31,7 +32,7 @@ export const queryCommands = defineMethod({
   name: "query-commands",
   role: "observe",
   summary: "Every method that this client may call, with the role that it takes.",
-  params: () => noParams,
+  params: () => noParams(),
   result: () =>
     z.object({
       commands: z.array(
@@ -63,11 +64,11 @@ export const querySchema = defineMethod({
   name: "query-schema",
   role: "observe",
   summary: "The JSON Schemas of every method and event.",
-  params: () => noParams,
+  params: () => noParams(),
   result: () =>
     z.object({
-      methods: z.record(z.string(), z.object({ params: schema, result: schema })),
-      events: z.record(z.string(), z.object({ params: schema })),
+      methods: z.record(z.string(), z.object({ params: schema(), result: schema() })),
+      events: z.record(z.string(), z.object({ params: schema() })),
     }),
   errors: [],
   handler: (_params, { methods, slice }) => schemasOf(methods, slice),
@@ -79,7 +80,7 @@ export const discover = defineMethod({
   name: "rpc.discover",
   role: "observe",
   summary: "The methods as an OpenRPC 1.4 document.",
-  params: () => noParams,
+  params: () => noParams(),
   result: () => z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
   errors: [],
   handler: (_params, { methods, slice }) => documentOf(methods, slice),

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
+import { lazily } from "../../lazily.ts";
 import type { Limits } from "../../limits.ts";
 import { guestWindows } from "../../plan/guest.ts";
 import { type CheckedWindow, checkLayout, type Window } from "../../plan/layout.ts";
@@ -10,7 +11,6 @@ import { formatAddress } from "../../ranges/address.ts";
 import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { mapInSteps, type Steps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
-import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import type { TimeSlice } from "../time-slices.ts";
 import { toWireExclusion, toWireRange, wireAddress, wireExclusion } from "../wire.ts";
@@ -27,7 +27,7 @@ const paramsType = lazily(() =>
   z.strictObject({
     ...layoutParams(),
     ...sources(),
-    causes,
+    causes: causes(),
     enforce: z.boolean().default(false).meta({
       description:
         "When everything fits: make the kernel keep the windows usable in the IOAS, as allow-ranges does, under their names. Takes an ioas and the role control",
@@ -51,20 +51,20 @@ export const checkLayoutMethod = defineMethod({
         description:
           "Whether a guest with these devices can have this layout: every required window fits, and nothing keeps a device from guests",
       }),
-      ...worth,
-      "iova-alignment": wireAddress.nullable(),
+      ...worth(),
+      "iova-alignment": wireAddress().nullable(),
       windows: z.array(
         z.object({
           name: z.string(),
-          start: wireAddress,
-          last: wireAddress,
+          start: wireAddress(),
+          last: wireAddress(),
           required: z.boolean().meta({
             description:
               "False for PCI holes, CXL and BARs: where they do not fit, devices cannot reach each other there, and the guest runs",
           }),
           fits: z.boolean(),
           misaligned: z.boolean().meta({ description: "It starts or ends off the iova-alignment" }),
-          conflicts: z.array(wireExclusion).meta({
+          conflicts: z.array(wireExclusion()).meta({
             description: "Their causes are empty when none were asked for",
           }),
         }),

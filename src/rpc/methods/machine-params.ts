@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { nearest, suggestion } from "../../nearest.ts";
 import { CXL_FMW_ALIGNMENT } from "../../plan/machines/cxl.ts";
 import {
@@ -12,19 +13,18 @@ import type { Machine } from "../../plan/machines.ts";
 import { quote } from "../errors.ts";
 import { REQUIRED } from "../expectation.ts";
 import { size } from "../inputs.ts";
-import { lazily } from "../lazily.ts";
 
 const MiB = 1n << 20n;
 const GiB = 1n << 30n;
 
-const aByte = size.refine((bytes) => bytes > 0n, { error: "expected at least 1 byte" });
-const flag = z.boolean().optional();
+const aByte = lazily(() => size().refine((bytes) => bytes > 0n, { error: "expected at least 1 byte" }));
+const flag = lazily(() => z.boolean().optional());
 /** `target/i386/cpu.c: x86_cpu_realizefn`; PARange of an Arm CPU. */
-const physBits = z.int().min(32).max(52).optional();
+const physBits = lazily(() => z.int().min(32).max(52).optional());
 
 const memory = () => ({
-  memory: aByte.meta({ description: "-m size. QEMU rounds it up to 8 KiB" }),
-  "max-memory": size.optional().meta({ description: "-m maxmem" }),
+  memory: aByte().meta({ description: "-m size. QEMU rounds it up to 8 KiB" }),
+  "max-memory": size().optional().meta({ description: "-m maxmem" }),
   slots: z.int().min(0).max(256).optional().meta({ description: "-m slots" }),
 });
 
@@ -42,23 +42,23 @@ function version(type: VersionedType) {
 
 const pcMembers = () => ({
   ...memory(),
-  "max-ram-below-4g": size
+  "max-ram-below-4g": size()
     .refine((bytes) => bytes >= MiB && bytes <= 4n * GiB, { error: "expected 1 MiB to 4 GiB" })
     .optional(),
   "amd-vcpu": z.boolean().default(false).meta({
     description:
       "The guest's CPU calls itself AuthenticAMD: then machine types from 7.1 on keep clear of the HyperTransport hole below 1 TiB. Under KVM every named model has the vendor of the host's CPU, so on an AMD host it is true of all of them. Under TCG it is true of qemu64, max and EPYC, and of Dhyana it is not. A vendor= behind the model overrides both",
   }),
-  "phys-bits": physBits.meta({
+  "phys-bits": physBits().meta({
     description:
       "Of the vCPU, where QEMU is to refuse what needs more; when left out, as many as are needed. QEMU's default is 40, and the host's with -cpu host",
   }),
-  "pci-hole64-size": size
+  "pci-hole64-size": size()
     .optional()
     .meta({ description: "Of the host bridge; 2 GiB for pc, 32 GiB for q35" }),
-  "x-pci-hole64-fix": flag.meta({ description: "Of the host bridge; off for machine types up to 2.10" }),
-  cxl: flag,
-  "cxl-fmw-size": size
+  "x-pci-hole64-fix": flag().meta({ description: "Of the host bridge; off for machine types up to 2.10" }),
+  cxl: flag(),
+  "cxl-fmw-size": size()
     .refine((bytes) => bytes % CXL_FMW_ALIGNMENT === 0n, { error: "expected a multiple of 256 MiB" })
     .optional()
     .meta({ description: "Of all CXL fixed memory windows together (cxl-fmw.N.size)" }),
@@ -67,34 +67,34 @@ const pcMembers = () => ({
 const virtMembers = () => ({
   ...memory(),
   version: version("virt"),
-  "phys-bits": physBits.meta({
+  "phys-bits": physBits().meta({
     description:
       "Of the CPU's physical addresses, or what KVM lets a guest have; when left out, as many as are needed. 40 for cortex-a53, 44 for cortex-a57",
   }),
-  highmem: flag.meta({ description: "Off: nothing above 4 GiB" }),
-  "highmem-mmio": flag,
-  "highmem-mmio-size": size
+  highmem: flag().meta({ description: "Off: nothing above 4 GiB" }),
+  "highmem-mmio": flag(),
+  "highmem-mmio-size": size()
     .refine((bytes) => bytes >= 512n * GiB && (bytes & (bytes - 1n)) === 0n, {
       error: "expected a power of two, at least 512 GiB",
     })
     .optional(),
-  "highmem-ecam": flag,
-  "highmem-redists": flag,
-  "compact-highmem": flag.meta({ description: "Off for machine types up to 7.1" }),
+  "highmem-ecam": flag(),
+  "highmem-redists": flag(),
+  "compact-highmem": flag().meta({ description: "Off for machine types up to 7.1" }),
 });
 
 const microvmMembers = () => ({
   ...memory(),
-  "phys-bits": physBits.meta({
+  "phys-bits": physBits().meta({
     description: "Of the vCPU: its topmost quarter is the 64-bit PCI hole, which is left out without",
   }),
 });
 
 const cloudHypervisorMembers = () => ({
   arch: z.enum(["x86-64", "aarch64"]).default("x86-64"),
-  memory: aByte.meta({ description: "--memory size, or that of all zones together" }),
-  "hotplug-size": aByte.optional().meta({ description: "--memory hotplug_size" }),
-  "phys-bits": physBits.meta({
+  memory: aByte().meta({ description: "--memory size, or that of all zones together" }),
+  "hotplug-size": aByte().optional().meta({ description: "--memory hotplug_size" }),
+  "phys-bits": physBits().meta({
     description:
       "The host's, or max_phys_bits when that is less: all above memory is for devices, which is left out without",
   }),

@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { lazily } from "../../lazily.ts";
 import { defineMethod } from "../method.ts";
 
-const labels = z.record(z.string(), z.string());
-const common = { name: z.string(), help: z.string() };
+const labels = lazily(() => z.record(z.string(), z.string()));
+const common = lazily(() => ({ name: z.string(), help: z.string() }));
 
 export const queryMetrics = defineMethod({
   name: "query-metrics",
@@ -14,16 +15,16 @@ export const queryMetrics = defineMethod({
       metrics: z.array(
         z.discriminatedUnion("type", [
           z.object({
-            ...common,
+            ...common(),
             type: z.enum(["counter", "gauge"]),
-            samples: z.array(z.object({ labels, value: z.number() })),
+            samples: z.array(z.object({ labels: labels(), value: z.number() })),
           }),
           z.object({
-            ...common,
+            ...common(),
             type: z.literal("histogram"),
             distributions: z.array(
               z.object({
-                labels,
+                labels: labels(),
                 count: z.int(),
                 sum: z.number(),
                 buckets: z.array(z.object({ le: z.string(), count: z.int() })).meta({

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { Exclusion } from "../../attribution/attribution.ts";
 import type { Cause } from "../../attribution/cause.ts";
+import { lazily } from "../../lazily.ts";
 import { exclusions, type Plan } from "../../plan/plan.ts";
 import { eachReservedRegion } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
@@ -31,29 +32,31 @@ export const FEWER_CAUSES =
   "leave them out with causes: false, or ask about part of the address space (explain-range)";
 
 /** Of every answer: what it is worth. */
-export const exactness = {
+export const exactness = lazily(() => ({
   exact: z.boolean().meta({
     description: "The kernel has told every aperture involved: attaching gives these ranges and no others",
   }),
   hint: z.string().optional().meta({ description: "When not exact: what would make it so, for people" }),
-};
+}));
 
 /** Of every answer that is about devices: what it is worth, and for whom. */
-export const worth = {
-  ...exactness,
+export const worth = lazily(() => ({
+  ...exactness(),
   blockers: z.array(wireBlocker()).meta({
     description: "What keeps the devices that the params name from guests, until somebody mends it",
   }),
-};
+}));
 
 export function toWireWorth(plan: HostPlan) {
   return { ...toWireExactness(plan), blockers: plan.blockers.map(toWireBlocker) };
 }
 
 /** Whether answers say who excludes what. */
-export const causes = z.boolean().default(true).meta({
-  description: "Without them an answer says what is excluded, and not by whom: no limit on causes applies",
-});
+export const causes = lazily(() =>
+  z.boolean().default(true).meta({
+    description: "Without them an answer says what is excluded, and not by whom: no limit on causes applies",
+  }),
+);
 
 export function toWireExactness({ exact, hint }: Plan) {
   return { exact, ...(hint === undefined ? {} : { hint }) };
@@ -64,7 +67,7 @@ export async function excludedBy(
   plan: Plan,
   within: RangeSet,
   call: Call,
-): Promise<z.input<typeof wireExclusion>[]> {
+): Promise<z.input<ReturnType<typeof wireExclusion>>[]> {
   const { limits, slice } = call;
   const spend = causeBudget(limits, FEWER_CAUSES);
   const causeTexts = new Map<Cause, string>();
@@ -93,7 +96,10 @@ export async function excludedBy(
 }
 
 /** Ranges in the form they have in answers that may have very many. */
-async function rangesOf(ranges: Iterable<Range>, { slice }: Call): Promise<z.input<typeof wireRange>[]> {
+async function rangesOf(
+  ranges: Iterable<Range>,
+  { slice }: Call,
+): Promise<z.input<ReturnType<typeof wireRange>>[]> {
   const elements = new JsonElements();
   await slice.map(ranges, (range) => elements.add(rangeText(range)));
   return elements.asArray();
@@ -114,17 +120,17 @@ export const predictAllowedRanges = defineMethod({
   role: "observe",
   summary:
     "What an IOAS would allow with these devices in it, on top of an IOAS or on several hosts, and who excludes the rest.",
-  params: () => z.strictObject({ ...sources(), causes }),
+  params: () => z.strictObject({ ...sources(), causes: causes() }),
   result: () =>
     z.object({
-      ranges: wireRanges,
-      "iova-alignment": wireAddress.nullable(),
-      ...worth,
-      excluded: z.array(wireExclusion).optional().meta({
+      ranges: wireRanges(),
+      "iova-alignment": wireAddress().nullable(),
+      ...worth(),
+      excluded: z.array(wireExclusion()).optional().meta({
         description:
           "Precisely the complement of ranges, ascending, split wherever the set of causes changes; absent when no causes were asked for",
       }),
-      "qemu-reserved-regions": qemuRegions,
+      "qemu-reserved-regions": qemuRegions(),
     }),
   errors: ERRORS,
   handler: async ({ causes, ...params }, call) => {
@@ -150,17 +156,17 @@ export const explainRange = defineMethod({
   role: "observe",
   summary:
     "Which parts of a range can be used, and what stands in the way of the others. Without sources: for all devices of the host.",
-  params: () => z.strictObject({ start: address, last: address, ...sources(), causes }),
+  params: () => z.strictObject({ start: address(), last: address(), ...sources(), causes: causes() }),
   result: () =>
     z.object({
-      start: wireAddress,
-      last: wireAddress,
-      allowed: wireRanges,
+      start: wireAddress(),
+      last: wireAddress(),
+      allowed: wireRanges(),
       excluded: z
-        .array(wireExclusion)
+        .array(wireExclusion())
         .optional()
         .meta({ description: "Absent when no causes were asked for" }),
-      ...worth,
+      ...worth(),
     }),
   errors: ERRORS,
   handler: async ({ start, last, causes, ...given }, call) => {
@@ -187,21 +193,23 @@ export const findFreeRange = defineMethod({
   summary: "The lowest or highest place for so many bytes that everything given can use.",
   params: () =>
     z.strictObject({
-      size: size.refine((size) => size > 0n, { error: "expected at least 1 byte" }),
-      alignment: size.refine(isPowerOfTwo, NO_POWER_OF_TWO).optional().meta({
+      size: size().refine((size) => size > 0n, { error: "expected at least 1 byte" }),
+      alignment: size().refine(isPowerOfTwo, NO_POWER_OF_TWO).optional().meta({
         description:
           "Of the first address: a power of two. Never less than the iova-alignment, where it is known",
       }),
-      "not-below": address.optional(),
-      "not-above": address.optional().meta({ description: "The highest address that the range may contain" }),
-      avoid: rangeList.optional(),
+      "not-below": address().optional(),
+      "not-above": address()
+        .optional()
+        .meta({ description: "The highest address that the range may contain" }),
+      avoid: rangeList().optional(),
       direction: z.enum(["up", "down"]).default("up"),
       ...sources(),
     }),
   result: () =>
     z.object({
-      range: wireRange.nullable().meta({ description: "Null when there is no such place" }),
-      ...worth,
+      range: wireRange().nullable().meta({ description: "Null when there is no such place" }),
+      ...worth(),
     }),
   errors: ERRORS,
   handler: async (params, call) => {

@@ -1,20 +1,24 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { LIMITS } from "../../limits.ts";
 import { PROFILE_VERSION } from "../../plan/fleet/profile.ts";
 import { address, rangeList } from "../inputs.ts";
-import { lazily } from "../lazily.ts";
 
 /** A host's name, as it stands in causes. */
-export const hostName = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,255}$/, { error: "expected a name of 1 to 255 printable characters without blanks" })
-  .meta({ id: "HostName", description: "A name to tell hosts apart, as in causes", examples: ["node-17"] });
+export const hostName = lazily(() =>
+  z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/, {
+      error: "expected a name of 1 to 255 printable characters without blanks",
+    })
+    .meta({ id: "HostName", description: "A name to tell hosts apart, as in causes", examples: ["node-17"] }),
+);
 
 export const isPowerOfTwo = (value: bigint) => value > 0n && (value & (value - 1n)) === 0n;
 export const NO_POWER_OF_TWO = { error: "expected a power of two" };
 
 /** An alignment as hosts write it. */
-const alignment = address.refine(isPowerOfTwo, NO_POWER_OF_TWO);
+const alignment = lazily(() => address().refine(isPowerOfTwo, NO_POWER_OF_TWO));
 
 const forPeople = (limit: "max-devices" | "max-causes", what: string) =>
   z
@@ -24,8 +28,8 @@ const forPeople = (limit: "max-devices" | "max-causes", what: string) =>
     .meta({ description: "Not looked at" });
 
 /** What query-host-profile tells, as far as planning elsewhere goes by it, and what comes with it. */
-const profileMembers = {
-  "iova-alignment": alignment.nullable().optional(),
+const profileMembers = lazily(() => ({
+  "iova-alignment": alignment().nullable().optional(),
   exact: z
     .boolean()
     .optional()
@@ -39,7 +43,7 @@ const profileMembers = {
   devices: forPeople("max-devices", "devices"),
   lists: forPeople("max-devices", "lists"),
   excluded: forPeople("max-causes", "ranges"),
-};
+}));
 
 function otherVersion({ input }: { input?: unknown }): string {
   const known = `this daemon knows profiles of version ${PROFILE_VERSION}`;
@@ -52,13 +56,13 @@ function otherVersion({ input }: { input?: unknown }): string {
 export const hostProfile = lazily(() =>
   z
     .strictObject({
-      host: hostName,
-      allowed: rangeList.optional().meta({ description: "What the host allows; instead of a profile" }),
+      host: hostName(),
+      allowed: rangeList().optional().meta({ description: "What the host allows; instead of a profile" }),
       profile: z
-        .strictObject({ host: hostName.optional(), allowed: rangeList, ...profileMembers })
+        .strictObject({ host: hostName().optional(), allowed: rangeList(), ...profileMembers() })
         .optional()
         .meta({ description: "What query-host-profile told there, whole; instead of all else but the name" }),
-      ...profileMembers,
+      ...profileMembers(),
     })
     .meta({
       id: "HostProfileInput",

@@ -1,13 +1,13 @@
 import { hostname } from "node:os";
 import * as z from "zod";
 import type { DeviceRecord } from "../../host/devices/device-record.ts";
+import { lazily } from "../../lazily.ts";
 import { PROFILE_VERSION } from "../../plan/fleet/profile.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { digestOf } from "../canonical-json.ts";
 import { invalidParams } from "../errors.ts";
-import { lazily } from "../lazily.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../wire.ts";
@@ -17,7 +17,7 @@ import { chosenDevices, type HostPlan, planForDevices, platformsOf, sources } fr
 
 const NO_DEVICES = "devices: name at least one; left out, the member means every device of the host";
 
-type WireRanges = z.input<typeof wireRange>[];
+type WireRanges = z.input<ReturnType<typeof wireRange>>[];
 
 const profileDevice = lazily(() =>
   wireDevice()
@@ -38,13 +38,13 @@ const profileDevice = lazily(() =>
 );
 
 /** What only the long form has. */
-const details = {
+const details = lazily(() => ({
   "schema-version": z.literal(PROFILE_VERSION).optional().meta({ description: "Only in full" }),
   kernel: z.object({ release: z.string() }).optional().meta({ description: "Only in full" }),
-  excluded: z.array(wireExclusion).optional().meta({
+  excluded: z.array(wireExclusion()).optional().meta({
     description: "Who excludes what allowed lacks; only in full",
   }),
-};
+}));
 
 export const queryHostProfile = defineMethod({
   name: "query-host-profile",
@@ -54,7 +54,7 @@ export const queryHostProfile = defineMethod({
   params: () =>
     z.strictObject({
       devices: sources().devices.meta({ description: "Every device of the host when left out" }),
-      host: hostName.optional().meta({ description: "The name to bear; the host's own when left out" }),
+      host: hostName().optional().meta({ description: "The name to bear; the host's own when left out" }),
       detail: z
         .enum(["summary", "full"])
         .default("summary")
@@ -63,22 +63,22 @@ export const queryHostProfile = defineMethod({
   result: () =>
     z
       .object({
-        host: hostName,
+        host: hostName(),
         instance: z.string(),
         sequence: z.int().meta({ description: "Every event up to this one is part of the answer" }),
-        ...exactness,
-        "iova-alignment": wireAddress.nullable(),
-        allowed: wireRanges.meta({
+        ...exactness(),
+        "iova-alignment": wireAddress().nullable(),
+        allowed: wireRanges().meta({
           description:
             "What all devices together allow that the params name, or else all that are assignable",
         }),
         devices: z.array(profileDevice()).meta({ description: "Sorted by name" }),
-        lists: z.array(wireRanges).meta({ description: "Each once, in the order of the devices" }),
+        lists: z.array(wireRanges()).meta({ description: "Each once, in the order of the devices" }),
         digest: z.string().meta({
           description:
             "SHA-256, in hexadecimal, of the summary without host, instance, sequence and digest, as canonical JSON (RFC 8785): the same for as long as nothing of it changes",
         }),
-        ...details,
+        ...details(),
       })
       .meta({ id: "HostProfile" }),
   errors: ["DeviceNotFound", "LimitExceeded", "KernelError"],

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { lazily } from "../../lazily.ts";
 import { type CheckedLayout, requiredFit, type Window } from "../../plan/layout.ts";
 import type { Machine } from "../../plan/machines.ts";
 import {
@@ -11,35 +12,34 @@ import {
 } from "../../plan/remedies.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import { deviceName } from "../inputs.ts";
-import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
 import { wireAddress } from "../wire.ts";
 import { type HostPlan, planFor, type SourceParams } from "./sources.ts";
 
-const detail = z.string().meta({ description: "For people" });
+const detail = lazily(() => z.string().meta({ description: "For people" }));
 
 /** What can be done about a layout, in an answer. */
 export const wireRemedy = lazily(() =>
   z
     .discriminatedUnion("kind", [
-      z.object({ kind: z.literal("amd-vcpu"), detail }),
-      z.object({ kind: z.literal("machine-version"), version: z.string(), detail }),
+      z.object({ kind: z.literal("amd-vcpu"), detail: detail() }),
+      z.object({ kind: z.literal("machine-version"), version: z.string(), detail: detail() }),
       z.object({
         kind: z.literal("memory"),
-        memory: wireAddress.meta({
+        memory: wireAddress().meta({
           description: "Bytes: the most below what the machine has that fits, everything else equal",
         }),
-        detail,
+        detail: detail(),
       }),
       z.object({
         kind: z.literal("phys-bits"),
         bits: z
           .int()
           .meta({ description: "The most that keep all that the guest can address inside the aperture" }),
-        detail,
+        detail: detail(),
       }),
-      z.object({ kind: z.literal("without-device"), device: deviceName, detail }),
-      z.object({ kind: z.literal("probe"), devices: z.array(deviceName), detail }),
+      z.object({ kind: z.literal("without-device"), device: deviceName(), detail: detail() }),
+      z.object({ kind: z.literal("probe"), devices: z.array(deviceName()), detail: detail() }),
     ])
     .meta({ id: "Remedy", description: "What makes a layout fit, or an answer exact" }),
 );

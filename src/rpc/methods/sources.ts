@@ -4,13 +4,13 @@ import type { DeviceRecord } from "../../host/devices/device-record.ts";
 import type { KnownDevice } from "../../host/knowledge/claims.ts";
 import type { Blocker } from "../../host/platform/blockers.ts";
 import type { PlatformDevice } from "../../host/platform/platform.ts";
+import { lazily } from "../../lazily.ts";
 import { LIMITS, type Limits } from "../../limits.ts";
 import { makePlan, type Plan } from "../../plan/plan.ts";
 import { deviceSource, hostSource, ioasSource, type Source } from "../../plan/sources.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import { invalidParams, quote } from "../errors.ts";
 import { contextName, device, ioasId } from "../inputs.ts";
-import { lazily } from "../lazily.ts";
 import type { Call } from "../method.ts";
 import { refuseMoreThan, refuseTooManyRanges } from "./planning-limits.ts";
 import { hostProfile } from "./profile-type.ts";
@@ -18,12 +18,12 @@ import { hostProfile } from "./profile-type.ts";
 /** The members of params that say who restricts a layout. All given are combined. */
 export const sources = lazily(() => ({
   devices: z
-    .array(device)
+    .array(device())
     .max(LIMITS["max-devices"].max, { error: `at most ${LIMITS["max-devices"].max} devices` })
     .optional()
     .meta({ description: "Devices of this host; one that is named twice counts once" }),
-  context: contextName.optional().meta({ description: "Of the IOAS; default when left out" }),
-  ioas: ioasId.optional().meta({ description: "An IOAS, with everything that is attached to it" }),
+  context: contextName().optional().meta({ description: "Of the IOAS; default when left out" }),
+  ioas: ioasId().optional().meta({ description: "An IOAS, with everything that is attached to it" }),
   hosts: z
     .array(hostProfile())
     .max(LIMITS["max-hosts"].max, { error: `at most ${LIMITS["max-hosts"].max} hosts` })

@@ -1,8 +1,9 @@
 import * as z from "zod";
 import { findMissing } from "../../host/platform/missing.ts";
+import { lazily } from "../../lazily.ts";
 import { defineMethod } from "../method.ts";
 
-const count = z.int().nonnegative();
+const count = lazily(() => z.int().nonnegative());
 
 export const queryStatus = defineMethod({
   name: "query-status",
@@ -36,16 +37,16 @@ export const queryStatus = defineMethod({
           .meta({ description: "What this host lacks of what the daemon can use, and why" }),
       }),
       "uptime-seconds": z.number().nonnegative(),
-      contexts: count,
-      "held-devices": count,
-      connections: count,
-      "log-lines-dropped": count.meta({ description: "Lines of the daemon's log that nobody has taken" }),
+      contexts: count(),
+      "held-devices": count(),
+      connections: count(),
+      "log-lines-dropped": count().meta({ description: "Lines of the daemon's log that nobody has taken" }),
       "keeps-state": z.boolean().meta({
         description:
           "Whether a restart of the daemon takes over contexts, IOASes and held devices: under systemd",
       }),
-      cache: z.object({ hits: count, misses: count, invalidations: count }),
-      mismatches: count.meta({
+      cache: z.object({ hits: count(), misses: count(), invalidations: count() }),
+      mismatches: count().meta({
         description:
           "How often the kernel's answer differed from the prediction in a way that an unknown aperture does not explain",
       }),
