@@ -46,7 +46,7 @@ async function start(args) {
 export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
 
 /**
- * The built daemon on a simulated host; by default one device behind a 39-bit IOMMU. `options`: a list, or what makes one of
+ * The built daemon on a simulated host; by default one device behind a 39-bit IOMMU, with null on this host itself. `options`: a list, or what makes one of
  * the directory that the socket is in.
  */
 export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
@@ -54,7 +54,8 @@ export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
     const file = join(directory, "topology.json");
     writeFileSync(file, JSON.stringify(topology));
     const more = typeof options === "function" ? options(directory) : options;
-    return [here("../../dist/main.cjs"), "--socket", path, "--simulate", file, ...more];
+    const simulate = topology === null ? [] : ["--simulate", file];
+    return [here("../../dist/main.cjs"), "--socket", path, ...simulate, ...more];
   });
 
 /** A connection that sends text and resolves when `lines` more lines have come back. */
