@@ -1,5 +1,13 @@
-import { crc32 } from "node:zlib";
 import type { Journal } from "../host/survival/journal.ts";
+import {
+  FORMAT,
+  type Pair,
+  READERS,
+  RecordWriter,
+  recordsIn,
+  type Title,
+  titleRecord,
+} from "./journal-records.ts";
 
 /** Where bytes stay that are written, also when this process dies in the next instant. */
 export interface JournalStorage {
@@ -9,28 +17,10 @@ export interface JournalStorage {
   clear(): void;
 }
 
-/** The version of the format, and what reads each version: those of releases before this one stay. */
-const FORMAT = 1;
-const READERS: ReadonlyMap<number, (record: unknown) => readonly Pair[]> = new Map([
-  [1, (record) => record as readonly Pair[]],
-]);
-
-/** An entry that is set, or taken out. */
-type Pair = readonly [key: string, text: string | null];
-
-/** Before each record: its length in bytes and its CRC-32, little-endian. */
-const HEAD = 8;
 /** Bytes behind which it may be worth while to begin again without what holds no more. */
 const LEAST = 256 * 1024;
 /** How much larger than what holds a file may grow. */
 const GROWTH = 4;
-
-/** The first record of a file. */
-interface Title {
-  readonly format: number;
-  /** The file with the greater one is the newer. */
-  readonly number: number;
-}
 
 /**
  * The journal in two files, of which one is in use: records of what has been set, each kept whole or not at all. When it has
@@ -45,6 +35,7 @@ export class JournalFile implements Journal {
   /** Bytes that the entries take. */
   #live = 0;
   #gathered: Pair[] | undefined;
+  readonly #writer = new RecordWriter();
   readonly isInherited: boolean;
   readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
@@ -83,7 +74,7 @@ export class JournalFile implements Journal {
   }
 
   #append(pairs: readonly Pair[]): void {
-    const record = recordOf(pairs);
+    const record = this.#writer.pairs(pairs);
     this.#current.append(record);
     this.#size += record.length;
     if (this.#size > Math.max(LEAST, GROWTH * this.#live)) this.#begin();
@@ -102,8 +93,8 @@ export class JournalFile implements Journal {
   /** Writes all that holds into the file that is not in use: a title and then one record. */
   #begin(): void {
     const next = this.#storages[this.#current === this.#storages[0] ? 1 : 0];
-    const title: Title = { format: FORMAT, number: ++this.#number };
-    const bytes = Buffer.concat([recordOf(title), recordOf([...this.#entries])]);
+    const title = titleRecord({ format: FORMAT, number: ++this.#number });
+    const bytes = Buffer.concat([title, this.#writer.pairs([...this.#entries])]);
     next.clear();
     next.append(bytes);
     this.#current.clear();
@@ -115,7 +106,8 @@ export class JournalFile implements Journal {
   #load(): string | undefined {
     const files = this.#storages.map((storage) => {
       const { records, isTorn } = recordsIn(storage.read());
-      const [title, ...rest] = records as [Title?, ...unknown[]];
+      const [first, ...rest] = records;
+      const title: Title | undefined = first && JSON.parse(first.toString());
       return { storage, title, rest, isTorn };
     });
     // One whose first record is not complete was never in use.
@@ -133,30 +125,4 @@ export class JournalFile implements Journal {
     this.isTorn = newest.isTorn;
     return undefined;
   }
-}
-
-/** In one buffer, which nobody fills with zeros first: there are several records in every attach. */
-function recordOf(value: unknown): Buffer {
-  const text = JSON.stringify(value);
-  const record = Buffer.allocUnsafe(HEAD + Buffer.byteLength(text));
-  record.write(text, HEAD);
-  const body = record.subarray(HEAD);
-  record.writeUInt32LE(body.length, 0);
-  record.writeUInt32LE(crc32(body), 4);
-  return record;
-}
-
-/** The records up to the first that is not whole. */
-function recordsIn(bytes: Buffer): { records: unknown[]; isTorn: boolean } {
-  const records: unknown[] = [];
-  let at = 0;
-  while (at < bytes.length) {
-    if (at + HEAD > bytes.length) return { records, isTorn: true };
-    const length = bytes.readUInt32LE(at);
-    const body = bytes.subarray(at + HEAD, at + HEAD + length);
-    if (body.length < length || crc32(body) !== bytes.readUInt32LE(at + 4)) return { records, isTorn: true };
-    records.push(JSON.parse(body.toString()));
-    at += HEAD + length;
-  }
-  return { records, isTorn: false };
 }

@@ -1,16 +1,30 @@
 import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import { loadFiles } from "../libc/files.ts";
+import { MappedWindow } from "../libc/mapped-window.ts";
 import { errnoName } from "../uapi/errno.ts";
 import type { JournalStorage } from "./journal-file.ts";
 
-/** A file without a name, which is there for as long as somebody has it open: the store, when this process has died. */
+/** Bytes that are memory at a time: of pages, on every system. */
+const WINDOW = 256 * 1024;
+const ZEROS = Buffer.alloc(WINDOW);
+
+/**
+ * A file without a name, which is there for as long as somebody has it open: the store, when this process has died. What is
+ * small is written to memory that is the file's, which takes no system call. Zeros may follow what was written.
+ */
 export class MemoryFile implements JournalStorage {
   readonly fd: number;
+  /** Bytes that were written. */
   #size: number;
+  /** Where the window is in the file. None: both are 0. */
+  #start = 0;
+  #end = 0;
+  readonly #window: MappedWindow;
 
   constructor(fd: number) {
     this.fd = fd;
     this.#size = fstatSync(fd).size;
+    this.#window = new MappedWindow(fd, WINDOW);
   }
 
   /** Throws Error. */
@@ -20,8 +34,9 @@ export class MemoryFile implements JournalStorage {
     return new MemoryFile(fd);
   }
 
+  /** All there is in it. */
   read(): Buffer {
-    const bytes = Buffer.alloc(this.#size);
+    const bytes = Buffer.alloc(fstatSync(this.fd).size);
     let length = 0;
     while (length < bytes.length) {
       const count = readSync(this.fd, bytes, length, bytes.length - length, length);
@@ -33,18 +48,52 @@ export class MemoryFile implements JournalStorage {
 
   /** All of it or, when it throws, nothing: a reader stops at half a record. */
   append(bytes: Buffer): void {
+    if (this.#size + bytes.length <= this.#end) {
+      bytes.copy(this.#window.bytes, this.#size - this.#start);
+      this.#size += bytes.length;
+      return;
+    }
+    this.#write(bytes);
+    this.#advance();
+  }
+
+  clear(): void {
+    this.#size = 0;
+    this.#cut();
+  }
+
+  #write(bytes: Buffer): void {
     try {
-      for (let done = 0; done < bytes.length; )
-        done += writeSync(this.fd, bytes, done, bytes.length - done, this.#size + done);
+      writeAll(this.fd, bytes, this.#size);
       this.#size += bytes.length;
     } catch (error) {
-      ftruncateSync(this.fd, this.#size);
+      this.#cut();
       throw error;
     }
   }
 
-  clear(): void {
-    ftruncateSync(this.fd, 0);
-    this.#size = 0;
+  /** Moves the window to where the next record comes. Where that cannot be, each record takes a system call. */
+  #advance(): void {
+    const start = this.#size - (this.#size % WINDOW);
+    try {
+      writeAll(this.fd, ZEROS.subarray(this.#size - start), this.#size);
+    } catch {
+      this.#cut();
+      return;
+    }
+    const isMoved = this.#window.move(start) === 0;
+    this.#start = isMoved ? start : 0;
+    this.#end = isMoved ? start + WINDOW : 0;
   }
+
+  /** Leaves what was written: behind the end of the file there is no memory. */
+  #cut(): void {
+    this.#start = this.#end = 0;
+    ftruncateSync(this.fd, this.#size);
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
 }

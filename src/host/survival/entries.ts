@@ -79,7 +79,7 @@ export function write<K extends Kind>(
   about: string | number,
   value: Entries[K] | null,
 ): void {
-  journal.put(`${kind} ${about}`, value === null ? null : encode(value));
+  journal.put(`${kind} ${about}`, value === null ? null : encode(kind, value));
 }
 
 /** The entries of a kind, in their order: what each is about, and what it keeps. */
@@ -102,16 +102,15 @@ export const toNamedRanges = (ranges: Entries["allow-list"]) => finish(NamedRang
 
 /** Addresses are beyond what JSON has numbers for. */
 const BIG = "$u64";
+/** To look at every value takes several times as long, and most entries have no addresses. */
+const WITH_ADDRESSES: ReadonlySet<Kind> = new Set(["told", "allow-list", "learnt"]);
 
-function encode(value: unknown): string {
-  try {
-    // To look at every value takes several times as long, and few entries have addresses.
-    return JSON.stringify(value);
-  } catch {
-    return JSON.stringify(value, (_key, each) =>
-      typeof each === "bigint" ? { [BIG]: each.toString(16) } : each,
-    );
-  }
+function encode(kind: Kind, value: unknown): string {
+  return WITH_ADDRESSES.has(kind) ? JSON.stringify(value, withAddresses) : JSON.stringify(value);
+}
+
+function withAddresses(_key: string, each: unknown): unknown {
+  return typeof each === "bigint" ? { [BIG]: each.toString(16) } : each;
 }
 
 function decode(text: string): unknown {

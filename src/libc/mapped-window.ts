@@ -1,0 +1,43 @@
+import { koffi } from "./koffi.ts";
+import { loadLibrary } from "./library.ts";
+
+/** Of `asm-generic/mman-common.h` and `linux/mman.h`, as x86, arm64, riscv and loongarch have them. */
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_FIXED = 0x10;
+
+/**
+ * Part of a file as memory: what is written to it is in the file at once, whatever becomes of this process. It may be moved,
+ * and is never unmapped.
+ */
+export class MappedWindow {
+  readonly #fd: number;
+  readonly #size: number;
+  readonly #mmap = loadLibrary()(
+    "long mmap(void *address, size_t length, int protection, int flags, int fd, long offset)",
+  );
+  #address: bigint | null = null;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  /** `size`: in bytes, a multiple of the page size. */
+  constructor(fd: number, size: number) {
+    this.#fd = fd;
+    this.#size = size;
+  }
+
+  /** Of the file from where it was moved to. To touch what is behind the file's end is the end of the process (SIGBUS). */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  /** `offset`: in the file, a multiple of the page size. Returns 0 or, when nothing has changed, `-errno`. */
+  move(offset: number): number {
+    const flags = this.#address === null ? MAP_SHARED : MAP_SHARED | MAP_FIXED;
+    const result = this.#mmap(this.#address, this.#size, PROT_READ_WRITE, flags, this.#fd, offset);
+    if (result < 0) return result;
+    // Where it is stays what it is, and so does the one array that V8 may have for it.
+    if (this.#address === null) this.#bytes = Buffer.from(koffi().view(BigInt(result), this.#size));
+    this.#address = BigInt(result);
+    return 0;
+  }
+}
