@@ -1,13 +1,5 @@
 import type { Journal } from "../host/survival/journal.ts";
-import {
-  FORMAT,
-  type Pair,
-  READERS,
-  RecordWriter,
-  recordsIn,
-  type Title,
-  titleRecord,
-} from "./journal-records.ts";
+import { FORMAT, type Pair, READERS, RecordWriter, recordsIn, type Title } from "./journal-records.ts";
 
 /** Where bytes stay that are written, also when this process dies in the next instant. */
 export interface JournalStorage {
@@ -93,7 +85,7 @@ export class JournalFile implements Journal {
   /** Writes all that holds into the file that is not in use: a title and then one record. */
   #begin(): void {
     const next = this.#storages[this.#current === this.#storages[0] ? 1 : 0];
-    const title = titleRecord({ format: FORMAT, number: ++this.#number });
+    const title = Buffer.from(this.#writer.title({ format: FORMAT, number: ++this.#number }));
     const bytes = Buffer.concat([title, this.#writer.pairs([...this.#entries])]);
     next.clear();
     next.append(bytes);

@@ -24,49 +24,37 @@ const zlib = lazily(() => process.getBuiltinModule("node:zlib"));
 
 /** Before each record: its length in bytes and its CRC-32, little-endian. */
 const HEAD = 8;
-/** Before each pair: the lengths of its key and its text in bytes, little-endian. */
-const PAIR_HEAD = 8;
-/** The length of a text that is none. */
-const NONE = 0xffff_ffff;
-
-/** Bytes that a character of a string takes at most in UTF-8: a unit of UTF-16 is one of three, or half of one of four. */
+/** Bytes that a unit of UTF-16 takes at most in UTF-8. */
 const MOST = 3;
 
-/** Writes records into one buffer: there are several in every attach. */
+/** Writes records into one buffer, and in few steps: there are several in every attach. */
 export class RecordWriter {
-  #bytes = Buffer.allocUnsafeSlow(4096);
+  #bytes = Buffer.alloc(0);
+  #head = new DataView(this.#bytes.buffer);
 
-  /** The record of pairs; good until the next one is written. */
+  title(title: Title): Buffer {
+    return this.#record(JSON.stringify(title));
+  }
+
   pairs(pairs: readonly Pair[]): Buffer {
-    let most = HEAD;
-    for (const [key, text] of pairs) most += PAIR_HEAD + MOST * (key.length + (text?.length ?? 0));
-    const bytes = this.#room(most);
-    let at = HEAD;
-    for (const [key, text] of pairs) {
-      const keyLength = bytes.write(key, at + PAIR_HEAD);
-      const textLength = text === null ? 0 : bytes.write(text, at + PAIR_HEAD + keyLength);
-      bytes.writeUInt32LE(keyLength, at);
-      bytes.writeUInt32LE(text === null ? NONE : textLength, at + 4);
-      at += PAIR_HEAD + keyLength + textLength;
+    let all = "";
+    for (const [key, text] of pairs)
+      all += text === null ? `${key.length} -1 ${key}` : `${key.length} ${text.length} ${key}${text}`;
+    return this.#record(all);
+  }
+
+  /** Good until the next one is written. */
+  #record(text: string): Buffer {
+    const most = HEAD + MOST * text.length;
+    if (most > this.#bytes.length) {
+      this.#bytes = Buffer.allocUnsafeSlow(2 * most);
+      this.#head = new DataView(this.#bytes.buffer);
     }
-    return sealed(bytes.subarray(0, at));
+    const length = this.#bytes.write(text, HEAD);
+    this.#head.setUint32(0, length, true);
+    this.#head.setUint32(4, zlib().crc32(text), true);
+    return this.#bytes.subarray(0, HEAD + length);
   }
-
-  #room(size: number): Buffer {
-    if (size > this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(2 * size);
-    return this.#bytes;
-  }
-}
-
-export function titleRecord(title: Title): Buffer {
-  return sealed(Buffer.concat([Buffer.alloc(HEAD), Buffer.from(JSON.stringify(title))]));
-}
-
-function sealed(record: Buffer): Buffer {
-  const body = record.subarray(HEAD);
-  record.writeUInt32LE(body.length, 0);
-  record.writeUInt32LE(zlib().crc32(body), 4);
-  return record;
 }
 
 /** The records up to the first that is not whole, or to where nothing but zeros follows: no record is empty. */
@@ -86,15 +74,16 @@ export function recordsIn(bytes: Buffer): { records: Buffer[]; isTorn: boolean }
   return { records, isTorn: false };
 }
 
+/** Each pair is the lengths of its key and its text, in units of UTF-16, and then both. */
 function* pairsOf(record: Buffer): Generator<Pair> {
-  for (let at = 0; at < record.length; ) {
-    const text = at + PAIR_HEAD + record.readUInt32LE(at);
-    const length = record.readUInt32LE(at + 4);
-    const end = length === NONE ? text : text + length;
-    yield [
-      record.toString("utf8", at + PAIR_HEAD, text),
-      length === NONE ? null : record.toString("utf8", text, end),
-    ];
+  const all = record.toString();
+  const number = /(\d+) (-1|\d+) /y;
+  for (let at = 0; at < all.length; ) {
+    number.lastIndex = at;
+    const [head = "", keyLength, textLength] = number.exec(all) ?? [];
+    const text = at + head.length + Number(keyLength);
+    const end = textLength === "-1" ? text : text + Number(textLength);
+    yield [all.slice(at + head.length, text), textLength === "-1" ? null : all.slice(text, end)];
     at = end;
   }
 }

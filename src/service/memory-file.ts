@@ -49,7 +49,7 @@ export class MemoryFile implements JournalStorage {
   /** All of it or, when it throws, nothing: a reader stops at half a record. */
   append(bytes: Buffer): void {
     if (this.#size + bytes.length <= this.#end) {
-      bytes.copy(this.#window.bytes, this.#size - this.#start);
+      this.#window.bytes.set(bytes, this.#size - this.#start);
       this.#size += bytes.length;
       return;
     }
