@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   kernel: ["lazily.ts", "libc", "ranges", "uapi"],
   attribution: ["ranges"],
   host: ["attribution", "kernel", "limits.ts", "ranges"],
-  service: ["host", "libc", "uapi", "unix"],
+  service: ["host", "lazily.ts", "libc", "uapi", "unix"],
   plan: ["attribution", "host", "ranges"],
   metrics: [],
   rpc: ["access", "attribution", "host", "lazily.ts", "limits.ts", "metrics", "nearest.ts", "plan"].concat([

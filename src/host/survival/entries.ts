@@ -102,11 +102,17 @@ export const toNamedRanges = (ranges: Entries["allow-list"]) => finish(NamedRang
 
 /** Addresses are beyond what JSON has numbers for. */
 const BIG = "$u64";
-/** To look at every value takes several times as long, and most entries have no addresses. */
+/** What has addresses always. */
 const WITH_ADDRESSES: ReadonlySet<Kind> = new Set(["told", "allow-list", "learnt"]);
 
 function encode(kind: Kind, value: unknown): string {
-  return WITH_ADDRESSES.has(kind) ? JSON.stringify(value, withAddresses) : JSON.stringify(value);
+  if (WITH_ADDRESSES.has(kind)) return JSON.stringify(value, withAddresses);
+  try {
+    // To look at every value takes several times as long, and of the rest few have addresses.
+    return JSON.stringify(value);
+  } catch {
+    return JSON.stringify(value, withAddresses);
+  }
 }
 
 function withAddresses(_key: string, each: unknown): unknown {
