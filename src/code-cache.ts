@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * Writes beside the daemon's bundle what V8 makes of it on this machine, for the starts to come. `npm run build` runs this,
- * and the Debian package when it is installed. A daemon serves a simulated host and answers once, so that what a start
- * needs is in the cache and what it does not need is not.
+ * and the Debian package when it is installed. A daemon serves a simulated host and answers once, and a restart is
+ * rehearsed, so that what a start needs is in the cache and what it does not need is not.
  */
 import { once } from "node:events";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -18,12 +18,16 @@ const topology = join(directory, "topology.json");
 const socket = join(directory, "socket");
 const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
 const device = { device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci", regions: [msi] };
-writeFileSync(topology, JSON.stringify({ iommus: [{ name: "dmar0" }], devices: [device] }));
+const host = { iommus: [{ name: "dmar0" }], devices: [device] };
+writeFileSync(topology, JSON.stringify(host));
 
 const path = cachePath();
 const script = compileDaemon();
-await loadDaemon(script).main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);
+const { main, rehearse } = loadDaemon(script);
+await main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);
 await answer();
+// Without native code there is nothing to rehearse.
+await rehearse(host, device.device).catch(() => undefined);
 untuneHeap();
 const cache = script.createCachedData();
 if (cachePath() !== path || compileDaemon(cache).cachedDataRejected) {

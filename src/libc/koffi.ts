@@ -4,13 +4,16 @@ import { lazily } from "../lazily.ts";
 
 const load = createRequire(import.meta.url);
 
+/** Its binary for glibc. The scripts that look for the right one take two thirds of the time. */
+const USUAL = `@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`;
+
 /**
- * koffi, loaded when it is first asked for. Its binary for this machine comes without the scripts that look for it, which
- * take two thirds of the time; where npm has not installed that one, koffi finds another. Throws Error where there is none.
+ * koffi, loaded when it is first asked for: with another C library, and where npm has not installed that binary, by itself.
+ * Throws Error where it cannot be loaded.
  */
 export const koffi = lazily((): typeof Koffi => {
   try {
-    return load(`@koromix/koffi-${process.platform}-${process.arch}`);
+    return load(USUAL);
   } catch {
     return load("koffi");
   }
