@@ -1,10 +1,11 @@
 import type { Journal } from "../host/survival/journal.ts";
-import { FORMAT, type Pair, READERS, RecordWriter, recordsIn, type Title } from "./journal-records.ts";
+import { FORMAT, NewRecord, type Pair, READERS, recordsIn, type Title } from "./journal-records.ts";
 
 /** Where bytes stay that are written, also when this process dies in the next instant. */
 export interface JournalStorage {
   read(): Buffer;
-  append(bytes: Buffer): void;
+  /** All of it or, when it throws, nothing. Returns how many bytes it takes. */
+  append(record: NewRecord): number;
   /** Leaves nothing. */
   clear(): void;
 }
@@ -27,7 +28,6 @@ export class JournalFile implements Journal {
   /** Bytes that the entries take. */
   #live = 0;
   #gathered: Pair[] | undefined;
-  readonly #writer = new RecordWriter();
   readonly isInherited: boolean;
   readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
@@ -66,9 +66,7 @@ export class JournalFile implements Journal {
   }
 
   #append(pairs: readonly Pair[]): void {
-    const record = this.#writer.pairs(pairs);
-    this.#current.append(record);
-    this.#size += record.length;
+    this.#size += this.#current.append(NewRecord.ofPairs(pairs));
     if (this.#size > Math.max(LEAST, GROWTH * this.#live)) this.#begin();
   }
 
@@ -85,13 +83,12 @@ export class JournalFile implements Journal {
   /** Writes all that holds into the file that is not in use: a title and then one record. */
   #begin(): void {
     const next = this.#storages[this.#current === this.#storages[0] ? 1 : 0];
-    const title = Buffer.from(this.#writer.title({ format: FORMAT, number: ++this.#number }));
-    const bytes = Buffer.concat([title, this.#writer.pairs([...this.#entries])]);
     next.clear();
-    next.append(bytes);
+    const title = NewRecord.ofTitle({ format: FORMAT, number: ++this.#number });
+    const size = next.append(title) + next.append(NewRecord.ofPairs(this.#entries));
     this.#current.clear();
     this.#current = next;
-    this.#size = bytes.length;
+    this.#size = size;
   }
 
   /** Reads what an earlier life has left. Returns why it cannot, if so; there are no entries then. */

@@ -27,33 +27,36 @@ const HEAD = 8;
 /** Bytes that a unit of UTF-16 takes at most in UTF-8. */
 const MOST = 3;
 
-/** Writes records into one buffer, and in few steps: there are several in every attach. */
-export class RecordWriter {
-  #bytes = Buffer.alloc(0);
-  #head = new DataView(this.#bytes.buffer);
+/** A record that is yet to be written. */
+export class NewRecord {
+  readonly #text: string;
 
-  title(title: Title): Buffer {
-    return this.#record(JSON.stringify(title));
+  private constructor(text: string) {
+    this.#text = text;
   }
 
-  pairs(pairs: readonly Pair[]): Buffer {
+  static ofTitle(title: Title): NewRecord {
+    return new NewRecord(JSON.stringify(title));
+  }
+
+  static ofPairs(pairs: Iterable<Pair>): NewRecord {
     let all = "";
     for (const [key, text] of pairs)
       all += text === null ? `${key.length} -1 ${key}` : `${key.length} ${text.length} ${key}${text}`;
-    return this.#record(all);
+    return new NewRecord(all);
   }
 
-  /** Good until the next one is written. */
-  #record(text: string): Buffer {
-    const most = HEAD + MOST * text.length;
-    if (most > this.#bytes.length) {
-      this.#bytes = Buffer.allocUnsafeSlow(2 * most);
-      this.#head = new DataView(this.#bytes.buffer);
-    }
-    const length = this.#bytes.write(text, HEAD);
-    this.#head.setUint32(0, length, true);
-    this.#head.setUint32(4, zlib().crc32(text), true);
-    return this.#bytes.subarray(0, HEAD + length);
+  /** Bytes that it takes at most. */
+  get most(): number {
+    return HEAD + MOST * this.#text.length;
+  }
+
+  /** Returns how many bytes it has taken. It is there with its length, which comes last. */
+  write(bytes: Buffer, at: number): number {
+    const length = bytes.write(this.#text, at + HEAD);
+    bytes.writeUInt32LE(zlib().crc32(this.#text), at + 4);
+    bytes.writeUInt32LE(length, at);
+    return HEAD + length;
   }
 }
 

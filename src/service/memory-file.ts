@@ -3,6 +3,7 @@ import { loadFiles } from "../libc/files.ts";
 import { MappedWindow } from "../libc/mapped-window.ts";
 import { errnoName } from "../uapi/errno.ts";
 import type { JournalStorage } from "./journal-file.ts";
+import type { NewRecord } from "./journal-records.ts";
 
 /** Bytes that are memory at a time: of pages, on every system. */
 const WINDOW = 256 * 1024;
@@ -46,15 +47,17 @@ export class MemoryFile implements JournalStorage {
     return bytes.subarray(0, length);
   }
 
-  /** All of it or, when it throws, nothing: a reader stops at half a record. */
-  append(bytes: Buffer): void {
-    if (this.#size + bytes.length <= this.#end) {
-      this.#window.bytes.set(bytes, this.#size - this.#start);
-      this.#size += bytes.length;
-      return;
+  append(record: NewRecord): number {
+    if (this.#size + record.most <= this.#end) {
+      const length = record.write(this.#window.bytes, this.#size - this.#start);
+      this.#size += length;
+      return length;
     }
-    this.#write(bytes);
+    const bytes = Buffer.allocUnsafe(record.most);
+    const length = record.write(bytes, 0);
+    this.#write(bytes.subarray(0, length));
     this.#advance();
+    return length;
   }
 
   clear(): void {

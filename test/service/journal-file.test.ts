@@ -3,6 +3,7 @@ import { closeSync } from "node:fs";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
+import type { NewRecord } from "../../src/service/journal-records.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
 import { runs } from "../runs.ts";
 import { ofFormat } from "./journal-format.ts";
@@ -14,8 +15,11 @@ class Bytes implements JournalStorage {
     return this.bytes;
   }
 
-  append(bytes: Buffer): void {
-    this.bytes = Buffer.concat([this.bytes, bytes]);
+  append(record: NewRecord): number {
+    const bytes = Buffer.alloc(record.most);
+    const length = record.write(bytes, 0);
+    this.bytes = Buffer.concat([this.bytes, bytes.subarray(0, length)]);
+    return length;
   }
 
   clear(): void {

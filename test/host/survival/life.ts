@@ -126,11 +126,12 @@ export class Life {
         this.#step("ftruncate");
         storage.clear();
       },
-      append: (bytes) => {
+      append: (record) => {
         this.#step("write");
-        storage.append(bytes);
+        const length = storage.append(record);
         this.#surroundings.hear(this.#untold.splice(0));
         this.#step("write is made");
+        return length;
       },
     };
   }

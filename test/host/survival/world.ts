@@ -6,6 +6,7 @@ import { parseTopology } from "../../../src/kernel/simulated/topology-file.ts";
 import { toWireEvent } from "../../../src/rpc/events.ts";
 import type { WireSnapshot } from "../../../src/rpc/records.ts";
 import type { JournalStorage } from "../../../src/service/journal-file.ts";
+import type { NewRecord } from "../../../src/service/journal-records.ts";
 import type { TestTopology } from "../simulation.ts";
 import type { Surroundings } from "./life.ts";
 
@@ -17,8 +18,11 @@ export class Memory implements JournalStorage {
     return Buffer.from(this.bytes);
   }
 
-  append(bytes: Buffer): void {
-    this.bytes = Buffer.concat([this.bytes, bytes]);
+  append(record: NewRecord): number {
+    const bytes = Buffer.alloc(record.most);
+    const length = record.write(bytes, 0);
+    this.bytes = Buffer.concat([this.bytes, bytes.subarray(0, length)]);
+    return length;
   }
 
   clear(): void {
