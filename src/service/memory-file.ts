@@ -20,7 +20,8 @@ export class MemoryFile implements JournalStorage {
   /** Where the window is in the file. None: both are 0. */
   #start = 0;
   #end = 0;
-  readonly #window: MappedWindow;
+  /** Undefined where the file cannot be memory: then each record takes a system call. */
+  #window: MappedWindow | undefined;
 
   constructor(fd: number) {
     this.fd = fd;
@@ -48,7 +49,7 @@ export class MemoryFile implements JournalStorage {
   }
 
   append(record: NewRecord): number {
-    if (this.#size + record.most <= this.#end) {
+    if (this.#window && this.#size + record.most <= this.#end) {
       const length = record.write(this.#window.bytes, this.#size - this.#start);
       this.#size += length;
       return length;
@@ -56,7 +57,7 @@ export class MemoryFile implements JournalStorage {
     const bytes = Buffer.allocUnsafe(record.most);
     const length = record.write(bytes, 0);
     this.#write(bytes.subarray(0, length));
-    this.#advance();
+    if (this.#window) this.#advance(this.#window);
     return length;
   }
 
@@ -75,8 +76,8 @@ export class MemoryFile implements JournalStorage {
     }
   }
 
-  /** Moves the window to where the next record comes. Where that cannot be, each record takes a system call. */
-  #advance(): void {
+  /** Moves the window to where the next record comes. */
+  #advance(window: MappedWindow): void {
     const start = this.#size - (this.#size % WINDOW);
     try {
       writeAll(this.fd, ZEROS.subarray(this.#size - start), this.#size);
@@ -84,9 +85,13 @@ export class MemoryFile implements JournalStorage {
       this.#cut();
       return;
     }
-    const isMoved = this.#window.move(start) === 0;
-    this.#start = isMoved ? start : 0;
-    this.#end = isMoved ? start + WINDOW : 0;
+    if (window.move(start) < 0) {
+      this.#window = undefined;
+      this.#cut();
+      return;
+    }
+    this.#start = start;
+    this.#end = start + WINDOW;
   }
 
   /** Leaves what was written: behind the end of the file there is no memory. */

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
-import { closeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
-import type { NewRecord } from "../../src/service/journal-records.ts";
+import { NewRecord, recordsIn } from "../../src/service/journal-records.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
 import { runs } from "../runs.ts";
-import { ofFormat } from "./journal-format.ts";
+import { ofFormat, recordOf } from "./journal-format.ts";
 
 class Bytes implements JournalStorage {
   bytes = Buffer.alloc(0);
@@ -129,6 +131,20 @@ describe("the journal", () => {
     assert.equal(new JournalFile(journal).problem, undefined);
   });
 
+  it("of the format before is read, and goes on in this one", () => {
+    const pair = storages();
+    const put = (...pairs: [string, string | null][]) => recordOf(JSON.stringify(pairs));
+    const title = recordOf(JSON.stringify({ format: 1, number: 7 }));
+    pair[1].bytes = Buffer.concat([title, put(["a", '"é"'], ["b", "2"]), put(["b", null]), put(["c", ""])]);
+    const kept = [
+      ["a", '"é"'],
+      ["c", ""],
+    ];
+    assert.deepEqual([...new JournalFile(pair).entries], kept);
+    assert.match(inUse(pair).bytes.toString(), /"format":2,"number":8/);
+    assert.deepEqual([...new JournalFile(pair).entries], kept);
+  });
+
   it("is what was put, whatever it was, and whichever write was the last that was whole", () => {
     const put = fc.record({
       key: fc.constantFrom("a", "b", "c", "__proto__"),
@@ -163,6 +179,42 @@ describe("the journal", () => {
       most = Math.max(most, pair[0].bytes.length + pair[1].bytes.length);
     }
     assert(most < 600 * 1024, `${most} bytes`);
+  });
+
+  it("in files is what was put, however large, and when less is there to be read than a larger one has left", () => {
+    // From within a window to several of them, and what fits exactly.
+    const sizes = fc.oneof(fc.nat(2000), fc.nat(90_000), fc.integer({ min: 200_000, max: 700_000 }));
+    const puts = fc.array(fc.record({ key: fc.constantFrom("a", "b", "c"), size: sizes }), { maxLength: 40 });
+    fc.assert(
+      fc.property(puts, (puts) => {
+        const files = [MemoryFile.create("a"), MemoryFile.create("b")] as const;
+        const journal = new JournalFile(files);
+        const model = new Map<string, string>();
+        for (const { key, size } of puts) {
+          const text = "é".repeat(size % 3).padEnd(size, key);
+          journal.put(key, text);
+          model.set(key, text);
+        }
+        const again = files.map(({ fd }) => new MemoryFile(fd)) as [MemoryFile, MemoryFile];
+        const read = new JournalFile(again);
+        for (const { fd } of files) closeSync(fd);
+        assert.deepEqual([[...read.entries], read.isTorn], [[...model], false]);
+      }),
+      { numRuns: runs(20, 200) },
+    );
+  });
+
+  it("is kept in a file that cannot be memory, too", () => {
+    const directory = mkdtempSync(join(tmpdir(), "iovad-journal-"));
+    const path = join(directory, "a");
+    const file = new MemoryFile(openSync(path, "w"));
+    const first = NewRecord.ofPairs([["a", "1"]]);
+    const second = NewRecord.ofPairs([["b", "2"]]);
+    const length = file.append(first) + file.append(second);
+    closeSync(file.fd);
+    const bytes = readFileSync(path);
+    rmSync(directory, { recursive: true });
+    assert.deepEqual([bytes.length, recordsIn(bytes).records.length], [length, 2]);
   });
 
   it("is in files that have no name and outlive the descriptor that wrote them", () => {
