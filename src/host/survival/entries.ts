@@ -9,7 +9,7 @@ import type { DeviceRecord } from "../devices/device-record.ts";
 import type { Learnt } from "../knowledge/learnt.ts";
 import type { Blocker } from "../platform/blockers.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
-import type { Journal } from "./journal.ts";
+import { type Journal, NO_JOURNAL } from "./journal.ts";
 
 /** A call under way, or several that belong together: whether it has happened, the kernel has to be asked. */
 export type Intent =
@@ -79,7 +79,7 @@ export function write<K extends Kind>(
   about: string | number,
   value: Entries[K] | null,
 ): void {
-  journal.put(`${kind} ${about}`, value === null ? null : encode(kind, value));
+  if (journal !== NO_JOURNAL) journal.put(`${kind} ${about}`, value === null ? null : encode(kind, value));
 }
 
 /** The entries of a kind, in their order: what each is about, and what it keeps. */
