@@ -1,5 +1,5 @@
 import type { Journal } from "../host/survival/journal.ts";
-import { FORMAT, NewRecord, type Pair, READERS, recordsIn, type Title } from "./journal-records.ts";
+import { contentOf, FORMAT, NewRecord, type Pair, READERS } from "./journal-records.ts";
 
 /** Where bytes stay that are written, also when this process dies in the next instant. */
 export interface JournalStorage {
@@ -85,7 +85,8 @@ export class JournalFile implements Journal {
     const next = this.#storages[this.#current === this.#storages[0] ? 1 : 0];
     next.clear();
     const title = NewRecord.ofTitle({ format: FORMAT, number: ++this.#number });
-    const size = next.append(title) + next.append(NewRecord.ofPairs(this.#entries));
+    const records = [title, NewRecord.EMPTY, NewRecord.ofPairs(this.#entries)];
+    const size = records.reduce((sum, record) => sum + next.append(record), 0);
     this.#current.clear();
     this.#current = next;
     this.#size = size;
@@ -93,15 +94,10 @@ export class JournalFile implements Journal {
 
   /** Reads what an earlier life has left. Returns why it cannot, if so; there are no entries then. */
   #load(): string | undefined {
-    const files = this.#storages.map((storage) => {
-      const { records, isTorn } = recordsIn(storage.read());
-      const [first, ...rest] = records;
-      const title: Title | undefined = first && JSON.parse(first.toString());
-      return { storage, title, rest, isTorn };
-    });
+    const files = this.#storages.map((storage) => ({ storage, ...contentOf(storage.read()) }));
     // One whose first record is not complete was never in use.
     const newest = files
-      .filter(({ rest }) => rest.length > 0)
+      .filter(({ records }) => records.length > 0)
       .sort((a, b) => (b.title?.number ?? 0) - (a.title?.number ?? 0))[0];
     if (!newest?.title) return undefined;
     const { format, number } = newest.title;
@@ -110,7 +106,7 @@ export class JournalFile implements Journal {
     const reader = READERS.get(format);
     if (!reader)
       return `the state of an earlier process has the format ${format}, and this version does not know it`;
-    for (const record of newest.rest) for (const pair of reader(record)) this.#set(pair);
+    for (const record of newest.records) for (const pair of reader(record)) this.#set(pair);
     this.isTorn = newest.isTorn;
     return undefined;
   }

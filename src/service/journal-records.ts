@@ -10,7 +10,11 @@ export interface Title {
   readonly number: number;
 }
 
-/** The version of the format that is written. */
+/**
+ * The version of the format that is written. Records of the first are JSON, and its programs parse all records before they
+ * look at the format: so that these do not fail at a file of this one, it has a record of theirs, and then such as they take
+ * for torn.
+ */
 export const FORMAT = 2;
 
 /** What reads each version: those of releases before this one stay. */
@@ -24,26 +28,32 @@ const zlib = lazily(() => process.getBuiltinModule("node:zlib"));
 
 /** Before each record: its length in bytes and its CRC-32, little-endian. */
 const HEAD = 8;
+/** From the second format on, each bit of the CRC is the other one. */
+const ALL_BITS = 0xffff_ffff;
 /** Bytes that a unit of UTF-16 takes at most in UTF-8. */
 const MOST = 3;
 
 /** A record that is yet to be written. */
 export class NewRecord {
+  /** For programs of the first format. */
+  static readonly EMPTY = new NewRecord("[]", 0);
   readonly #text: string;
+  readonly #mask: number;
 
-  private constructor(text: string) {
+  private constructor(text: string, mask: number) {
     this.#text = text;
+    this.#mask = mask;
   }
 
   static ofTitle(title: Title): NewRecord {
-    return new NewRecord(JSON.stringify(title));
+    return new NewRecord(JSON.stringify(title), 0);
   }
 
   static ofPairs(pairs: Iterable<Pair>): NewRecord {
     let all = "";
     for (const [key, text] of pairs)
       all += text === null ? `${key.length} -1 ${key}` : `${key.length} ${text.length} ${key}${text}`;
-    return new NewRecord(all);
+    return new NewRecord(all, ALL_BITS);
   }
 
   /** Bytes that it takes at most. */
@@ -54,27 +64,33 @@ export class NewRecord {
   /** Returns how many bytes it has taken. It is there with its length, which comes last. */
   write(bytes: Buffer, at: number): number {
     const length = bytes.write(this.#text, at + HEAD);
-    bytes.writeUInt32LE(zlib().crc32(this.#text), at + 4);
+    bytes.writeUInt32LE((zlib().crc32(this.#text) ^ this.#mask) >>> 0, at + 4);
     bytes.writeUInt32LE(length, at);
     return HEAD + length;
   }
 }
 
-/** The records up to the first that is not whole, or to where nothing but zeros follows: no record is empty. */
-export function recordsIn(bytes: Buffer): { records: Buffer[]; isTorn: boolean } {
+/** What a file has, up to the first record that is not whole, or to where nothing but zeros follows. */
+export function contentOf(bytes: Buffer): {
+  title: Title | undefined;
+  records: Buffer[];
+  isTorn: boolean;
+} {
   const records: Buffer[] = [];
+  let title: Title | undefined;
   for (let at = 0; at < bytes.length; ) {
     const rest = bytes.subarray(at);
-    if (rest[0] === 0 && rest.equals(Buffer.alloc(rest.length))) break;
-    if (at + HEAD > bytes.length) return { records, isTorn: true };
-    const length = bytes.readUInt32LE(at);
-    const body = bytes.subarray(at + HEAD, at + HEAD + length);
-    if (body.length < length || zlib().crc32(body) !== bytes.readUInt32LE(at + 4))
-      return { records, isTorn: true };
-    records.push(body);
+    const length = rest.length < HEAD ? 0 : rest.readUInt32LE(0);
+    if (length === 0 && rest.equals(Buffer.alloc(rest.length))) break;
+    if (rest.length < HEAD) return { title, records, isTorn: true };
+    const body = rest.subarray(HEAD, HEAD + length);
+    const mask = (zlib().crc32(body) ^ rest.readUInt32LE(4)) >>> 0;
+    if (body.length < length || (mask !== 0 && mask !== ALL_BITS)) return { title, records, isTorn: true };
+    if (title === undefined) title = JSON.parse(body.toString());
+    else if (mask === ALL_BITS || title?.format !== FORMAT) records.push(body);
     at += HEAD + length;
   }
-  return { records, isTorn: false };
+  return { title, records, isTorn: false };
 }
 
 /** Each pair is the lengths of its key and its text, in units of UTF-16, and then both. */

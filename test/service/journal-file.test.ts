@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
-import { NewRecord, recordsIn } from "../../src/service/journal-records.ts";
+import { contentOf, NewRecord } from "../../src/service/journal-records.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
 import { runs } from "../runs.ts";
 import { ofFormat, recordOf } from "./journal-format.ts";
@@ -145,6 +146,16 @@ describe("the journal", () => {
     assert.deepEqual([...new JournalFile(pair).entries], kept);
   });
 
+  it("is refused by programs of the format before, and breaks none of them", () => {
+    const files = [MemoryFile.create("a"), MemoryFile.create("b")] as const;
+    const journal = new JournalFile(files);
+    for (const key of ["a", "b"]) journal.put(key, key.repeat(1000));
+    const read = files.map((file) => asOfFormat1(file.read()));
+    for (const { fd } of files) closeSync(fd);
+    // They have looked at the format when there was anything behind the title.
+    assert.deepEqual(read, [[], [{ format: 2, number: 1 }, []]]);
+  });
+
   it("is what was put, whatever it was, and whichever write was the last that was whole", () => {
     const put = fc.record({
       key: fc.constantFrom("a", "b", "c", "__proto__"),
@@ -208,13 +219,13 @@ describe("the journal", () => {
     const directory = mkdtempSync(join(tmpdir(), "iovad-journal-"));
     const path = join(directory, "a");
     const file = new MemoryFile(openSync(path, "w"));
-    const first = NewRecord.ofPairs([["a", "1"]]);
-    const second = NewRecord.ofPairs([["b", "2"]]);
-    const length = file.append(first) + file.append(second);
+    const title = NewRecord.ofTitle({ format: 2, number: 1 });
+    const entries = ["a", "b"].map((key) => NewRecord.ofPairs([[key, "1"]]));
+    const length = [title, ...entries].reduce((sum, record) => sum + file.append(record), 0);
     closeSync(file.fd);
     const bytes = readFileSync(path);
     rmSync(directory, { recursive: true });
-    assert.deepEqual([bytes.length, recordsIn(bytes).records.length], [length, 2]);
+    assert.deepEqual([bytes.length, contentOf(bytes).records.length], [length, 2]);
   });
 
   it("is in files that have no name and outlive the descriptor that wrote them", () => {
@@ -225,6 +236,19 @@ describe("the journal", () => {
     for (const { fd } of files) closeSync(fd);
   });
 });
+
+/** What programs of the first format parse of a file, before they look at anything. */
+function asOfFormat1(bytes: Buffer): unknown[] {
+  const records: unknown[] = [];
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const length = bytes.readUInt32LE(at);
+    const body = bytes.subarray(at + 8, at + 8 + length);
+    if (body.length < length || crc32(body) !== bytes.readUInt32LE(at + 4)) break;
+    records.push(JSON.parse(body.toString()));
+    at += 8 + length;
+  }
+  return records;
+}
 
 function copy({ bytes }: Bytes): Bytes {
   const other = new Bytes();
