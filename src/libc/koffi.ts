@@ -4,6 +4,8 @@ import { lazily } from "../lazily.ts";
 
 const load = createRequire(import.meta.url);
 
+/** As package.json has it: where several are installed, the binary may be another one's. */
+const VERSION = "3.3.4";
 /** Its binary for glibc. The scripts that look for the right one take two thirds of the time. */
 const USUAL = `@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`;
 
@@ -13,8 +15,8 @@ const USUAL = `@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.
  */
 export const koffi = lazily((): typeof Koffi => {
   try {
-    return load(USUAL);
-  } catch {
-    return load("koffi");
-  }
+    const usual: typeof Koffi = load(USUAL);
+    if (usual.version === VERSION) return usual;
+  } catch {}
+  return load("koffi");
 });

@@ -30,14 +30,22 @@ export class MappedWindow {
     return this.#bytes;
   }
 
-  /** `offset`: in the file, a multiple of the page size. Returns 0 or, when nothing has changed, `-errno`. */
-  move(offset: number): number {
+  /**
+   * `offset`: in the file, a multiple of the page size. Returns whether the window is there; if not, it is nowhere, and of
+   * no use any more.
+   */
+  move(offset: number): boolean {
     const flags = this.#address === null ? MAP_SHARED : MAP_SHARED | MAP_FIXED;
     const result = this.#mmap(this.#address, this.#size, PROT_READ_WRITE, flags, this.#fd, offset);
-    if (result < 0) return result;
-    // Where it is stays what it is, and so does the one array that V8 may have for it.
-    if (this.#address === null) this.#bytes = Buffer.from(koffi().view(BigInt(result), this.#size));
+    if (result < 0) return false;
+    try {
+      // Where it is stays what it is, and so does the one array that V8 may have for it.
+      if (this.#address === null) this.#bytes = Buffer.from(koffi().view(BigInt(result), this.#size));
+    } catch {
+      // Not every V8 has arrays of memory that it has not allocated.
+      return false;
+    }
     this.#address = BigInt(result);
-    return 0;
+    return true;
   }
 }

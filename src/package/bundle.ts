@@ -102,7 +102,7 @@ const DAEMON = JSON.stringify(`./${ofDaemon.find(({ isEntry }) => isEntry)?.file
 const input = { transform: { target: "node20.19", define: { DAEMON } } };
 await bundle([starter], "starter", { input, output: { format: "cjs", entryFileNames: "[name].cjs" } });
 // The path that it had at first: drop-ins of units name it.
-writeFileSync(`${ROOT}dist/${starter}.js`, `import "./${starter}.cjs";\n`);
+writeFileSync(`${ROOT}dist/${starter}.js`, `#!/usr/bin/env node\nimport "./${starter}.cjs";\n`);
 await bundle([codeCache], "code-cache", { input });
 const chunks = [...ofDaemon, ...(await bundle(threads, "threads")), ...(await bundle(clients, "clients"))];
 const packages = new Set(chunks.flatMap(({ moduleIds }) => moduleIds).flatMap((id) => packageOf(id) ?? []));

@@ -67,7 +67,7 @@ function script(path: string): TreeFile {
   return { path: `${LIBRARY}/${path}`, content: body, kind: body === text ? "file" : "executable" };
 }
 
-/** koffi without its sources, as the daemon requires it and its threads import it, and the binary for this machine. */
+/** koffi's binary for this machine, and koffi without its sources, for where that is not the one. */
 function koffi(): TreeFile[] {
   const binary = `node_modules/@koromix/koffi-linux-${process.arch}`;
   const scripts = ["index", "src/koffi/index", "src/koffi/src/static"];

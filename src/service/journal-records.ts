@@ -61,6 +61,11 @@ export class NewRecord {
     return HEAD + MOST * this.#text.length;
   }
 
+  /** Bytes that it takes; to count them costs as much as to write them. */
+  get size(): number {
+    return HEAD + Buffer.byteLength(this.#text);
+  }
+
   /** Returns how many bytes it has taken. It is there with its length, which comes last. */
   write(bytes: Buffer, at: number): number {
     const length = bytes.write(this.#text, at + HEAD);
@@ -82,7 +87,8 @@ export function contentOf(bytes: Buffer): {
     const rest = bytes.subarray(at);
     const length = rest.length < HEAD ? 0 : rest.readUInt32LE(0);
     if (length === 0 && rest.equals(Buffer.alloc(rest.length))) break;
-    if (rest.length < HEAD) return { title, records, isTorn: true };
+    // Zeros with something behind them: no record is without a length and without a CRC.
+    if (rest.length < HEAD || rest.readBigUInt64LE(0) === 0n) return { title, records, isTorn: true };
     const body = rest.subarray(HEAD, HEAD + length);
     const mask = (zlib().crc32(body) ^ rest.readUInt32LE(4)) >>> 0;
     if (body.length < length || (mask !== 0 && mask !== ALL_BITS)) return { title, records, isTorn: true };

@@ -54,9 +54,9 @@ export class MemoryFile implements JournalStorage {
       this.#size += length;
       return length;
     }
-    const bytes = Buffer.allocUnsafe(record.most);
+    const bytes = Buffer.allocUnsafe(record.size);
     const length = record.write(bytes, 0);
-    this.#write(bytes.subarray(0, length));
+    this.#write(bytes);
     if (this.#window) this.#advance(this.#window);
     return length;
   }
@@ -81,17 +81,14 @@ export class MemoryFile implements JournalStorage {
     const start = this.#size - (this.#size % WINDOW);
     try {
       writeAll(this.fd, ZEROS.subarray(this.#size - start), this.#size);
+      if (!window.move(start)) throw new Error("it cannot be mapped");
+      this.#start = start;
+      this.#end = start + WINDOW;
     } catch {
-      this.#cut();
-      return;
-    }
-    if (window.move(start) < 0) {
+      // Without room, or without maps: not tried again for each record.
       this.#window = undefined;
       this.#cut();
-      return;
     }
-    this.#start = start;
-    this.#end = start + WINDOW;
   }
 
   /** Leaves what was written: behind the end of the file there is no memory. */

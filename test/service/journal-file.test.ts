@@ -120,6 +120,19 @@ describe("the journal", () => {
     }
   });
 
+  it("with a hole in it ends there, wherever that is", () => {
+    const pair = storages();
+    const journal = new JournalFile(pair);
+    journal.put("a", "1");
+    const whole = inUse(pair).bytes;
+    for (const at of [0, whole.length]) {
+      const holed = storages();
+      holed[0].bytes = Buffer.concat([whole.subarray(0, at), Buffer.alloc(64), Buffer.from("x")]);
+      const read = new JournalFile(holed);
+      assert.deepEqual([[...read.entries], read.isTorn], at === 0 ? [[], false] : [[["a", "1"]], true]);
+    }
+  });
+
   it("of a format that is not known is not read, and begins again", () => {
     const journal = storages();
     const other = new JournalFile(journal);
