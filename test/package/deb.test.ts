@@ -74,7 +74,9 @@ describe.skipIf(!HAS_DPKG)("the package", () => {
         ([, command = ""]) => command.split(" ").filter((word) => /^\/(usr|etc)\/.*iovad/.test(word)),
       ).flat(),
     );
-    expect(started).toEqual(expect.arrayContaining(["/usr/bin/iovad", "/usr/lib/iovad/dist/main.cjs"]));
+    expect(started.filter((path) => path === "/usr/bin/iovad")).toHaveLength(2);
+    // Where earlier versions of hardened.conf have it.
+    started.push("/usr/lib/iovad/dist/main.js");
     const exists = (path: string) =>
       spawnSync("test", ["-L", root + path]).status === 0 || existsSync(root + path);
     expect(started.filter((path) => !exists(path))).toEqual([]);
