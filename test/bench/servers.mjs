@@ -46,8 +46,8 @@ async function start(args) {
 export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
 
 /**
- * The built daemon on a simulated host; by default one device behind a 39-bit IOMMU, with null on this host itself. `options`: a list, or what makes one of
- * the directory that the socket is in.
+ * The built daemon on a simulated host, by default with one device behind a 39-bit IOMMU; with null, on this host itself.
+ * `options`: a list, or what makes one of the directory that the socket is in.
  */
 export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
   start((path, directory) => {

@@ -5,36 +5,18 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { JournalFile, type JournalStorage } from "../../src/service/journal-file.ts";
+import { JournalFile } from "../../src/service/journal-file.ts";
 import { contentOf, NewRecord } from "../../src/service/journal-records.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
+import { Memory } from "../host/survival/world.ts";
 import { runs } from "../runs.ts";
 import { ofFormat, recordOf } from "./journal-format.ts";
 
-class Bytes implements JournalStorage {
-  bytes = Buffer.alloc(0);
-
-  read(): Buffer {
-    return this.bytes;
-  }
-
-  append(record: NewRecord): number {
-    const bytes = Buffer.alloc(record.most);
-    const length = record.write(bytes, 0);
-    this.bytes = Buffer.concat([this.bytes, bytes.subarray(0, length)]);
-    return length;
-  }
-
-  clear(): void {
-    this.bytes = Buffer.alloc(0);
-  }
+function storages(): [Memory, Memory] {
+  return [new Memory(), new Memory()];
 }
 
-function storages(): [Bytes, Bytes] {
-  return [new Bytes(), new Bytes()];
-}
-
-const inUse = (pair: readonly Bytes[]) => pair.find(({ bytes }) => bytes.length > 0) as Bytes;
+const inUse = (pair: readonly Memory[]) => pair.find(({ bytes }) => bytes.length > 0) as Memory;
 
 describe("the journal", () => {
   it("is empty at first, and then what an earlier life has left, in its order", () => {
@@ -263,8 +245,8 @@ function asOfFormat1(bytes: Buffer): unknown[] {
   return records;
 }
 
-function copy({ bytes }: Bytes): Bytes {
-  const other = new Bytes();
+function copy({ bytes }: Memory): Memory {
+  const other = new Memory();
   other.bytes = bytes;
   return other;
 }
