@@ -7,7 +7,6 @@ import type { NewRecord } from "./journal-records.ts";
 
 /** Bytes that are memory at a time: of pages, on every system. */
 const WINDOW = 256 * 1024;
-const ZEROS = Buffer.alloc(WINDOW);
 
 /**
  * A file without a name, which is there for as long as somebody has it open: the store, when this process has died. What is
@@ -80,7 +79,7 @@ export class MemoryFile implements JournalStorage {
   #advance(window: MappedWindow): void {
     const start = this.#size - (this.#size % WINDOW);
     try {
-      writeAll(this.fd, ZEROS.subarray(this.#size - start), this.#size);
+      writeAll(this.fd, Buffer.alloc(start + WINDOW - this.#size), this.#size);
       if (!window.move(start)) throw new Error("it cannot be mapped");
       this.#start = start;
       this.#end = start + WINDOW;

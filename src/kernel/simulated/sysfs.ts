@@ -22,7 +22,7 @@ export function fileSystemOf(machine: Machine) {
   const under = (parent: string) => devices.filter((device) => parentOf(device) === parent);
 
   const own = directory({
-    dev: lazily(() => devNodes(machine)),
+    dev: live(() => devNodes(machine)),
     proc: directory({ devices: file(() => characterDevices(machine)) }),
     sys: directory({
       bus: directory({ pci: bus(on("pci")), platform: bus(on("platform")) }),
@@ -98,7 +98,7 @@ function bus(members: readonly Device[]): Node {
     devices: directoryOf(byName(members), (device) =>
       link(`../../../devices/${parentOf(device)}/${device.name}`),
     ),
-    drivers: lazily(() =>
+    drivers: live(() =>
       directoryOf(drivers(), (driver) =>
         directoryOf(byName(members.filter((device) => device.driver === driver)), (device) =>
           link(`../../../../devices/${parentOf(device)}/${device.name}`),
@@ -166,6 +166,6 @@ const parentOf = ({ isPci, name }: Device) =>
 const byName = (devices: readonly Device[]) => new Map(devices.map((device) => [device.name, device]));
 
 /** A directory whose entries come and go. */
-function lazily(current: () => ReturnType<typeof directory>): Node {
+function live(current: () => ReturnType<typeof directory>): Node {
   return { kind: "directory", names: () => current().names(), child: (name) => current().child(name) };
 }
