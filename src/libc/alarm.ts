@@ -5,5 +5,8 @@ import { loadLibrary } from "./library.ts";
  * threads, and one may be in a system call that takes its time.
  */
 export function loadAlarm(): (seconds: number) => void {
-  return loadLibrary()("unsigned int alarm(unsigned int seconds)");
+  const alarm = loadLibrary()("unsigned int alarm(unsigned int seconds)");
+  // Bound now: it is called when something has gone wrong. There is none yet that this could take back.
+  alarm(0);
+  return alarm;
 }
