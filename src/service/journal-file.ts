@@ -1,5 +1,5 @@
 import type { Journal } from "../host/survival/journal.ts";
-import { contentOf, FORMAT, NewRecord, type Pair, READERS } from "./journal-records.ts";
+import { contentOf, FORMAT, inWords, NewRecord, READERS } from "./journal-records.ts";
 
 /** Where bytes stay that are written, also when this process dies in the next instant. */
 export interface JournalStorage {
@@ -12,7 +12,7 @@ export interface JournalStorage {
 
 /** Bytes behind which it may be worth while to begin again without what holds no more. */
 const LEAST = 256 * 1024;
-/** How much larger than what holds a file may grow. */
+/** How much larger a file may grow than what held when it was begun. */
 const GROWTH = 4;
 
 /**
@@ -25,9 +25,11 @@ export class JournalFile implements Journal {
   #current: JournalStorage;
   #number = 0;
   #size = 0;
-  /** Bytes that the entries take. */
-  #live = 0;
-  #gathered: Pair[] | undefined;
+  /** Beyond so many bytes the other file is begun. */
+  #most = 0;
+  /** What the next record will have, in words. */
+  #gathered = "";
+  #isTogether = false;
   readonly isInherited: boolean;
   readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
@@ -48,36 +50,27 @@ export class JournalFile implements Journal {
 
   put(key: string, text: string | null): void {
     if (text === null && !this.#entries.has(key)) return;
-    this.#set([key, text]);
-    if (this.#gathered) this.#gathered.push([key, text]);
-    else this.#append([[key, text]]);
+    this.#set(key, text);
+    this.#gathered += inWords(key, text);
+    if (!this.#isTogether) this.#append();
   }
 
   together<T>(write: () => T): T {
-    if (this.#gathered) return write();
-    this.#gathered = [];
+    if (this.#isTogether) return write();
+    this.#isTogether = true;
     try {
       return write();
     } finally {
-      const gathered = this.#gathered;
-      this.#gathered = undefined;
-      if (gathered.length > 0) this.#append(gathered);
+      this.#isTogether = false;
+      if (this.#gathered !== "") this.#append();
     }
   }
 
-  #append(pairs: readonly Pair[]): void {
-    this.#size += this.#current.append(NewRecord.ofPairs(pairs));
-    if (this.#size > Math.max(LEAST, GROWTH * this.#live)) this.#begin();
-  }
-
-  #set([key, text]: Pair): void {
-    const before = this.#entries.get(key);
-    if (before !== undefined) this.#live -= key.length + before.length;
-    if (text === null) this.#entries.delete(key);
-    else {
-      this.#entries.set(key, text);
-      this.#live += key.length + text.length;
-    }
+  #append(): void {
+    const record = NewRecord.ofWords(this.#gathered);
+    this.#gathered = "";
+    this.#size += this.#current.append(record);
+    if (this.#size > this.#most) this.#begin();
   }
 
   /** Writes all that holds into the file that is not in use: a title and then one record. */
@@ -85,11 +78,19 @@ export class JournalFile implements Journal {
     const next = this.#storages[this.#current === this.#storages[0] ? 1 : 0];
     next.clear();
     const title = NewRecord.ofTitle({ format: FORMAT, number: ++this.#number });
-    const records = [title, NewRecord.EMPTY, NewRecord.ofPairs(this.#entries)];
+    let entries = "";
+    for (const [key, text] of this.#entries) entries += inWords(key, text);
+    const records = [title, NewRecord.EMPTY, NewRecord.ofWords(entries)];
     const size = records.reduce((sum, record) => sum + next.append(record), 0);
     this.#current.clear();
     this.#current = next;
     this.#size = size;
+    this.#most = Math.max(LEAST, GROWTH * size);
+  }
+
+  #set(key: string, text: string | null): void {
+    if (text === null) this.#entries.delete(key);
+    else this.#entries.set(key, text);
   }
 
   /** Reads what an earlier life has left. Returns why it cannot, if so; there are no entries then. */
@@ -106,7 +107,7 @@ export class JournalFile implements Journal {
     const reader = READERS.get(format);
     if (!reader)
       return `the state of an earlier process has the format ${format}, and this version does not know it`;
-    for (const record of newest.records) for (const pair of reader(record)) this.#set(pair);
+    for (const record of newest.records) for (const [key, text] of reader(record)) this.#set(key, text);
     this.isTorn = newest.isTorn;
     return undefined;
   }

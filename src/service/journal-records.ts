@@ -33,6 +33,11 @@ const ALL_BITS = 0xffff_ffff;
 /** Bytes that a unit of UTF-16 takes at most in UTF-8. */
 const MOST = 3;
 
+/** A pair as a record of this format has it: the lengths of key and text, in units of UTF-16, and then both. */
+export function inWords(key: string, text: string | null): string {
+  return text === null ? `${key.length} -1 ${key}` : `${key.length} ${text.length} ${key}${text}`;
+}
+
 /** A record that is yet to be written. */
 export class NewRecord {
   /** For programs of the first format. */
@@ -49,11 +54,9 @@ export class NewRecord {
     return new NewRecord(JSON.stringify(title), 0);
   }
 
-  static ofPairs(pairs: Iterable<Pair>): NewRecord {
-    let all = "";
-    for (const [key, text] of pairs)
-      all += text === null ? `${key.length} -1 ${key}` : `${key.length} ${text.length} ${key}${text}`;
-    return new NewRecord(all, ALL_BITS);
+  /** Of pairs in words, one behind the other. */
+  static ofWords(words: string): NewRecord {
+    return new NewRecord(words, ALL_BITS);
   }
 
   /** Bytes that it takes at most. */
@@ -99,7 +102,7 @@ export function contentOf(bytes: Buffer): {
   return { title, records, isTorn: false };
 }
 
-/** Each pair is the lengths of its key and its text, in units of UTF-16, and then both. */
+/** What inWords() has made of each. */
 function* pairsOf(record: Buffer): Generator<Pair> {
   const all = record.toString();
   const number = /(\d+) (-1|\d+) /y;

@@ -6,7 +6,7 @@ import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { JournalFile } from "../../src/service/journal-file.ts";
-import { contentOf, NewRecord } from "../../src/service/journal-records.ts";
+import { contentOf, inWords, NewRecord } from "../../src/service/journal-records.ts";
 import { MemoryFile } from "../../src/service/memory-file.ts";
 import { Memory } from "../host/survival/world.ts";
 import { runs } from "../runs.ts";
@@ -215,7 +215,7 @@ describe("the journal", () => {
     const path = join(directory, "a");
     const file = new MemoryFile(openSync(path, "w"));
     const title = NewRecord.ofTitle({ format: 2, number: 1 });
-    const entries = ["a", "b"].map((key) => NewRecord.ofPairs([[key, "1"]]));
+    const entries = ["a", "b"].map((key) => NewRecord.ofWords(inWords(key, "1")));
     const length = [title, ...entries].reduce((sum, record) => sum + file.append(record), 0);
     closeSync(file.fd);
     const bytes = readFileSync(path);

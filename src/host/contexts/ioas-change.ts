@@ -9,13 +9,18 @@ export class IoasChange {
   /** A device that has come into an empty IOAS: the answer is then what that device excludes. */
   alone: PlatformDevice | undefined;
 
+  #hasEnded = false;
+
   include(ioas: Ioas): void {
     if (this.ioases.has(ioas)) return;
     this.ioases.add(ioas);
     ioas.changeBegins();
   }
 
+  /** Once and for all. */
   end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     for (const ioas of this.ioases) ioas.changeEnds(this.hasEffect);
   }
 }

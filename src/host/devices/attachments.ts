@@ -71,12 +71,12 @@ export class Attachments {
     const { answers } = await changing.run(
       held,
       cause,
-      async (change) => {
+      async (change, settled) => {
         const cameIntoEmpty = held.ioas === null && ioas.devices.size === 0;
         // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
         const siblings = held.ioas ? devices.attachedSiblings(held) : [];
         if (held.ioas !== ioas) siblings.forEach(permit);
-        await this.#move(held, siblings, ioas, change);
+        await this.#move(held, siblings, ioas, change, settled);
         if (cameIntoEmpty) change.alone = held.platform;
       },
       target,
@@ -87,9 +87,9 @@ export class Attachments {
   }
 
   async #detach(held: HeldDevice, end: End): Promise<Ioas | null> {
-    const { changing, now } = this.#parts;
+    const { changing, journal, now } = this.#parts;
     const cause = { operation: "detach", done: "DEVICE_DETACHED", failed: "DETACH_FAILED" } as const;
-    const { result } = await changing.run(held, cause, async (change) => {
+    const { result } = await changing.run(held, cause, async (change, settled) => {
       const from = held.ioas;
       if (from === null) return null;
       const started = now();
@@ -100,13 +100,23 @@ export class Attachments {
       } catch (error) {
         throw kernelError(error, "VFIO_DEVICE_DETACH_IOMMUFD_PT");
       }
-      this.left(held, from, now() - started, end);
+      const milliseconds = now() - started;
+      journal.together(() => {
+        this.left(held, from, milliseconds, end);
+        settled();
+      });
       return from;
     });
     return result;
   }
 
-  async #move(held: HeldDevice, siblings: HeldDevice[], ioas: Ioas, change: IoasChange): Promise<void> {
+  async #move(
+    held: HeldDevice,
+    siblings: HeldDevice[],
+    ioas: Ioas,
+    change: IoasChange,
+    settled: () => void,
+  ): Promise<void> {
     const { journal, now, tell } = this.#parts;
     const started = now();
     const old = held.ioas;
@@ -134,6 +144,7 @@ export class Attachments {
         ioas.devices.add(device);
         tell({ event: "DEVICE_ATTACHED", device, context: each.context.name, ioas: ioas.id, milliseconds });
       }
+      settled();
     });
   }
 

@@ -33,12 +33,13 @@ export class Changing {
    * Runs `operation` in the device's turn. However it ends, the IOASes of the change are looked at when it is over, and
    * who listens is told before who has asked. Resolves to the result and to what the looks have found; rejects as the
    * operation does, or with HostError DeviceBusy. What `change` includes already counts as changing from now on, not
-   * from the turn on, so that nobody destroys it.
+   * from the turn on, so that nobody destroys it. `settled` ends the change earlier, for an operation that is told
+   * of in one piece: the journal then has all of it in one record.
    */
   async run<T>(
     held: HeldDevice,
     cause: CauseNames,
-    operation: (change: IoasChange) => Promise<T>,
+    operation: (change: IoasChange, settled: () => void) => Promise<T>,
     change = new IoasChange(),
   ): Promise<{ readonly result: T; readonly answers: Answers }> {
     const { devices, underWay } = this.#parts;
@@ -48,8 +49,12 @@ export class Changing {
       let result: T;
       try {
         result = await devices.operate(held, () => {
-          ended = underWay.begin({ operation: cause.operation, device } as DeviceIntent);
-          return operation(change);
+          const noteEnd = underWay.begin({ operation: cause.operation, device } as DeviceIntent);
+          ended = noteEnd;
+          return operation(change, () => {
+            change.end();
+            noteEnd();
+          });
         });
       } catch (error) {
         change.end();

@@ -107,8 +107,9 @@ export class Records {
     if (!this.#records.has(news.device)) this.refresh(seen.group);
     const record = this.#recordOf(seen, this.#common(seen.group));
     const { platform } = this.#records.get(news.device) ?? record;
-    this.#set(news.device, { ...record, platform });
-    this.#parts.observer({ ...news, record });
+    const told = { ...record, platform };
+    this.#set(news.device, told);
+    this.#parts.observer({ ...news, record: told });
     this.refresh(seen.group);
   }
 

@@ -46,7 +46,7 @@ export interface Entries {
   /** What listeners were told last of what the IOAS allows; absent: everything. */
   told: readonly Range[];
   "allow-list": readonly (Range & { readonly name?: string | undefined })[];
-  /** Of a device, as listeners were told. */
+  /** Of a device, as listeners were told; where it is attached may be of before, see KeptRecords. */
   device: DeviceRecord;
   held: {
     readonly platform: PlatformDevice;

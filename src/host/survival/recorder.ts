@@ -7,6 +7,7 @@ import type { HeldDevices } from "../devices/held-devices.ts";
 import type { Learnt, Refusal } from "../knowledge/learnt.ts";
 import { ioasKey, write } from "./entries.ts";
 import type { Journal } from "./journal.ts";
+import { KeptRecords } from "./kept-records.ts";
 
 export interface RecorderParts {
   readonly journal: Journal;
@@ -23,26 +24,28 @@ export interface RecorderParts {
 export class Recorder {
   readonly #parts: RecorderParts;
   readonly #journal: Journal;
+  readonly #records: KeptRecords;
 
   constructor(parts: RecorderParts) {
     this.#parts = parts;
     this.#journal = parts.journal;
+    this.#records = new KeptRecords(parts.journal);
   }
 
   /** Keeps the first records, which no change tells of. */
   begin(records: readonly DeviceRecord[]): void {
     this.#journal.together(() => {
-      for (const record of records) write(this.#journal, "device", record.platform.device, record);
+      for (const record of records) this.#records.put(record.platform.device, record);
     });
   }
 
   /** Keeps what the change has made of the model. */
   note(change: Change): void {
     const journal = this.#journal;
-    if ("record" in change) write(journal, "device", change.device, change.record);
+    if ("record" in change) this.#records.put(change.device, change.record);
     switch (change.event) {
       case "DEVICE_REMOVED":
-        write(journal, "device", change.device, null);
+        this.#records.put(change.device, null);
         break;
       case "DEVICE_HELD":
         this.#held(change.device);

@@ -11,6 +11,7 @@ import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import type { Knowledge } from "../knowledge/knowledge.ts";
 import { fromIoasKey, read, toNamedRanges, toRangeSet } from "./entries.ts";
 import { contextFile, type DescriptorStore, deviceFile, type Journal } from "./journal.ts";
+import { readRecords } from "./kept-records.ts";
 
 export interface RestoreParts {
   readonly kernel: Kernel;
@@ -76,7 +77,7 @@ class Restoration {
       ]),
     });
     return {
-      told: journal.isInherited ? Array.from(read(journal, "device"), ([, record]) => record) : undefined,
+      told: journal.isInherited ? readRecords(journal) : undefined,
       strays: [...this.#unused],
       contextsWithoutFile: this.#contextsWithoutFile,
       devicesWithoutFile: this.#devicesWithoutFile,

@@ -12,7 +12,7 @@ export class UnderWay {
     for (const [about] of read(journal, "under-way")) this.#count = Math.max(this.#count, Number(about));
   }
 
-  /** Notes what is about to begin. The function that is returned notes its end, and is called once. */
+  /** Notes what is about to begin. The function that is returned notes its end; called again, it does nothing. */
   begin(intent: Intent): () => void {
     const about = ++this.#count;
     write(this.#journal, "under-way", about, intent);
