@@ -6,6 +6,9 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MAP_FIXED = 0x10;
 
+/** For numbers: Buffer takes twenty times as long to write one. */
+export const viewOf = ({ buffer, byteOffset, length }: Buffer) => new DataView(buffer, byteOffset, length);
+
 /**
  * Part of a file as memory: what is written to it is in the file at once, whatever becomes of this process. It may be moved,
  * and is never unmapped.
@@ -18,6 +21,7 @@ export class MappedWindow {
   );
   #address: bigint | null = null;
   #bytes: Buffer = Buffer.alloc(0);
+  #view = viewOf(this.#bytes);
 
   /** `size`: in bytes, a multiple of the page size. */
   constructor(fd: number, size: number) {
@@ -30,6 +34,11 @@ export class MappedWindow {
     return this.#bytes;
   }
 
+  /** Of the same bytes, for numbers. */
+  get view(): DataView {
+    return this.#view;
+  }
+
   /**
    * `offset`: in the file, a multiple of the page size. Returns whether the window is there; if not, it is nowhere, and of
    * no use any more.
@@ -40,7 +49,10 @@ export class MappedWindow {
     if (result < 0) return false;
     try {
       // Where it is stays what it is, and so does the one array that V8 may have for it.
-      if (this.#address === null) this.#bytes = Buffer.from(koffi().view(BigInt(result), this.#size));
+      if (this.#address === null) {
+        this.#bytes = Buffer.from(koffi().view(BigInt(result), this.#size));
+        this.#view = viewOf(this.#bytes);
+      }
     } catch {
       // Not every V8 has arrays of memory that it has not allocated.
       return false;

@@ -36,11 +36,9 @@ export class KeptEvents {
   add({ sequence, method, text }: Pick<LoggedEvent, "sequence" | "method" | "text">): void {
     const key = `${PREFIX}${sequence}`;
     const entry = `${method} ${text}`;
-    this.#journal.together(() => {
-      this.#journal.put(key, entry);
-      this.#note(key, entry);
-      this.#forget();
-    });
+    this.#journal.put(key, entry);
+    this.#note(key, entry);
+    this.#forget();
   }
 
   #note(key: string, entry: string): void {

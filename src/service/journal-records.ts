@@ -1,4 +1,5 @@
 import { lazily } from "../lazily.ts";
+import { viewOf } from "../libc/mapped-window.ts";
 
 /** An entry that is set, or with null taken out. */
 export type Pair = readonly [key: string, text: string | null];
@@ -69,11 +70,13 @@ export class NewRecord {
     return HEAD + Buffer.byteLength(this.#text);
   }
 
-  /** Returns how many bytes it has taken. It is there with its length, which comes last. */
-  write(bytes: Buffer, at: number): number {
+  /**
+   * Returns how many bytes it has taken. It is there with its length, which comes last. `view`: of the same bytes.
+   */
+  write(bytes: Buffer, at: number, view: DataView = viewOf(bytes)): number {
     const length = bytes.write(this.#text, at + HEAD);
-    bytes.writeUInt32LE((zlib().crc32(this.#text) ^ this.#mask) >>> 0, at + 4);
-    bytes.writeUInt32LE(length, at);
+    view.setUint32(at + 4, zlib().crc32(this.#text) ^ this.#mask, true);
+    view.setUint32(at, length, true);
     return HEAD + length;
   }
 }

@@ -49,7 +49,8 @@ export class MemoryFile implements JournalStorage {
 
   append(record: NewRecord): number {
     if (this.#window && this.#size + record.most <= this.#end) {
-      const length = record.write(this.#window.bytes, this.#size - this.#start);
+      const { bytes, view } = this.#window;
+      const length = record.write(bytes, this.#size - this.#start, view);
       this.#size += length;
       return length;
     }
