@@ -1,10 +1,8 @@
-import inspector from "node:inspector";
-
 /** What a developer writes to have one. */
 const WANTED = /(^|\s)--inspect/;
 
-/** Milliseconds: a thread of Node's opens it some time after the signal. */
-const LOOKS = [0, 10, 100, 1000];
+/** Milliseconds: a thread of Node's opens it some time after the signal, and to look is not to delay a start. */
+const LOOKS = [1000, 3000];
 
 /**
  * Keeps SIGUSR1 from opening Node's debugger, a port on which every user of the host could run code in this process.
@@ -15,7 +13,11 @@ export function refuseDebugger({ execArgv, env }: Pick<NodeJS.Process, "execArgv
   process.on("SIGUSR1", () => {});
   if (WANTED.test([...execArgv, env.NODE_OPTIONS ?? ""].join(" "))) return;
   for (const wait of LOOKS) {
-    const look = () => inspector.url() !== undefined && inspector.close();
-    setTimeout(look, wait).unref();
+    setTimeout(closeDebugger, wait).unref();
   }
+}
+
+function closeDebugger(): void {
+  const inspector = process.getBuiltinModule("node:inspector");
+  if (inspector.url() !== undefined) inspector.close();
 }

@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import { performance } from "node:perf_hooks";
 import type { Account } from "./budget.ts";
 import type { Deliveries } from "./delivery.ts";
 import type { DialectCall } from "./dialect.ts";

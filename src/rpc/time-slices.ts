@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import { inSlices } from "../host/slice.ts";
 import type { Steps } from "../ranges/steps.ts";
 

@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 
 interface Call<Request, Answer> {
   readonly request: Request;
@@ -62,6 +62,8 @@ export class ThreadPool<Request, Answer = number> {
   #start(call: Call<Request, Answer>): void {
     let worker: Worker;
     try {
+      // Most processes never start one.
+      const { Worker } = process.getBuiltinModule("node:worker_threads");
       // The process's own flags (loaders, inspector) are not for a thread of three lines. It opens no descriptor.
       worker = new Worker(this.#options.script, { execArgv: [], trackUnmanagedFds: false });
     } catch (error) {
