@@ -196,11 +196,20 @@ export class Outbox {
     this.#account.add(bytes);
     if (!this.#socket.writable) return;
     this.#written += bytes;
-    this.#socket.write(data, () => {
+    this.#socket.write(data, typeof data === "string" ? encodingOf(data) : undefined, () => {
       this.#written -= bytes;
       this.#account.add(-bytes);
     });
   }
+}
+
+/**
+ * ASCII, as nearly all text here is, has the same bytes in Latin-1. Of that Node.js knows how many there are, so up to 16 KiB are
+ * written at once; for UTF-8 it makes room for three times as many as there are characters, and beyond 16 KiB of such room on
+ * the heap, to be written and given back later.
+ */
+function encodingOf(text: string): "latin1" | "utf8" {
+  return Buffer.byteLength(text) === text.length ? "latin1" : "utf8";
 }
 
 /** At `end` or one before: a pair of surrogates is one character, and has no halves in UTF-8. */
