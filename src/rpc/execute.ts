@@ -22,7 +22,7 @@ export function execute(method: Method, params: unknown, call: Call, log: Contro
     );
   }
   return then(parseParams(method.params, params, slice), (parsed) => {
-    if (!method.takesControl?.(parsed)) return method.handler(parsed, call);
+    if (!method.takesControl(parsed)) return method.handler(parsed, call);
     if (role !== "control") throw denied(method, connection, log);
     return log.follow(method, connection, (note) => {
       note(parsed);

@@ -59,7 +59,7 @@ export interface Method<
   readonly name: Name;
   readonly role: Role;
   /** Of a method that observes: whether with these params it changes the host, and takes the role control. */
-  takesControl?(params: z.output<Params>): boolean;
+  takesControl(params: z.output<Params>): boolean;
   /** One sentence. */
   readonly summary: string;
   readonly params: Params;
@@ -74,11 +74,17 @@ export interface Method<
   handler(params: z.output<Params>, call: Call): z.input<Result> | Promise<z.input<Result>>;
 }
 
-/** A method, with what makes its schemas. */
+/** A method, with what makes its schemas. One that never takes control need not say so. */
 type Definition<Params extends ParamsType, Result extends z.ZodType, Name extends string> = Omit<
   Method<Params, Result, Name>,
-  "params" | "result"
-> & { readonly params: () => Params; readonly result: () => Result };
+  "params" | "result" | "takesControl"
+> &
+  Partial<Pick<Method<Params, Result, Name>, "takesControl">> & {
+    readonly params: () => Params;
+    readonly result: () => Result;
+  };
+
+const never = () => false;
 
 /**
  * Ties the handler's types to the schemas. Those are made when somebody asks for them: all of them at once would be a
@@ -87,15 +93,41 @@ type Definition<Params extends ParamsType, Result extends z.ZodType, Name extend
 export function defineMethod<Params extends ParamsType, Result extends z.ZodType, const Name extends string>(
   definition: Definition<Params, Result, Name>,
 ): Method<Params, Result, Name> {
-  const params = lazily(definition.params);
-  const result = lazily(definition.result);
-  return {
-    ...definition,
-    get params() {
-      return params();
-    },
-    get result() {
-      return result();
-    },
-  };
+  return new DefinedMethod(definition);
+}
+
+/**
+ * A class, so that all methods have one shape: getters in a copy of the definition would make each of them a table, to be
+ * searched for every member that a request asks for.
+ */
+class DefinedMethod<Params extends ParamsType, Result extends z.ZodType, const Name extends string>
+  implements Method<Params, Result, Name>
+{
+  readonly name: Name;
+  readonly role: Role;
+  readonly takesControl: Method<Params, Result, Name>["takesControl"];
+  readonly summary: string;
+  readonly errors: readonly HostErrorClass[];
+  readonly handler: Method<Params, Result, Name>["handler"];
+  readonly #params: () => Params;
+  readonly #result: () => Result;
+
+  constructor(definition: Definition<Params, Result, Name>) {
+    this.name = definition.name;
+    this.role = definition.role;
+    this.takesControl = definition.takesControl ?? never;
+    this.summary = definition.summary;
+    this.errors = definition.errors;
+    this.handler = definition.handler;
+    this.#params = lazily(definition.params);
+    this.#result = lazily(definition.result);
+  }
+
+  get params(): Params {
+    return this.#params();
+  }
+
+  get result(): Result {
+    return this.#result();
+  }
 }

@@ -7,7 +7,7 @@ import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import type { Lease } from "../../src/host/contexts/lease.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
-import type { Method } from "../../src/rpc/method.ts";
+import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { RpcServer } from "../../src/rpc/server.ts";
 import { assertModelEqualsKernel, MSI, NIC, Simulation } from "../host/simulation.ts";
@@ -51,7 +51,7 @@ async function killInside(method: string, moment: "start" | number, lease: Lease
         if (typeof moment === "number" && calls < moment) client.kill("SIGKILL");
       });
     };
-    return { ...each, handler };
+    return defineMethod({ ...each, params: () => each.params, result: () => each.result, handler });
   });
   const server = new RpcServer({
     access: { peerOf: () => ({ uid: 0, gid: 0, pid: 1, groups: [] }), roleOf: () => "control" },
