@@ -134,9 +134,8 @@ export const context = lazily(() => contextName().default("default"));
 /** The kernel's object id of an IO address space. iommufd ids are u32 and start at 1. */
 export const ioasId = lazily(() =>
   z
-    .int({ error: idExpected })
+    .uint32({ error: idExpected })
     .min(1, { error: idExpected })
-    .max(2 ** 32 - 1, { error: idExpected })
     .meta({ id: "IoasId", description: "The kernel's object id of an IO address space in its context" }),
 );
 
