@@ -31,8 +31,7 @@ export type Line = string | TooLong | typeof NOT_UTF8;
 export const HEAD = 4096 + 1;
 
 const LF = 0x0a;
-const CR = "\r";
-const CR_BYTE = 0x0d;
+const CR = 0x0d;
 
 const NONE = Buffer.alloc(0);
 
@@ -172,7 +171,7 @@ export class LineReader implements Reader {
 
 /** How long the bytes are; a CR just behind the room there is belongs to the end of the line, if to anything. */
 function lengthOf(bytes: Buffer, room: number): number {
-  return bytes.length === room + 1 && bytes[room] === CR_BYTE ? room : bytes.length;
+  return bytes.length === room + 1 && bytes[room] === CR ? room : bytes.length;
 }
 
 /** No more than is kept in any case, so that the cutting into chunks makes no difference. */
@@ -186,7 +185,7 @@ function decode(bytes: Buffer, lines: Line[]): void {
 }
 
 function accept(text: string, lines: Line[]): void {
-  const line = text.endsWith(CR) ? text.slice(0, -1) : text;
+  const line = text.charCodeAt(text.length - 1) === CR ? text.slice(0, -1) : text;
   if (!isBlank(line)) lines.push(line);
 }
 
