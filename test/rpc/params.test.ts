@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { LIMITS } from "../../src/limits.ts";
-import { context, ioasId, rangeList } from "../../src/rpc/inputs.ts";
+import { address, context, ioasId, rangeList } from "../../src/rpc/inputs.ts";
 import { parseParams } from "../../src/rpc/params.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
 
@@ -109,5 +109,43 @@ describe("parseParams", () => {
   it("is over at once for params without lists", () => {
     const params = parseParams(z.strictObject({ ioas: ioasId() }), { ioas: 1 }, slice);
     expect(params).toEqual({ ioas: 1 });
+  });
+
+  describe("of params that were right before", () => {
+    const ASKED = z.strictObject({ context: context(), ioas: ioasId(), at: address().optional() });
+    const asked = (text: string) => parseParams(ASKED, JSON.parse(text), slice);
+
+    it.each([
+      ['{"ioas":1}', { context: "default", ioas: 1 }],
+      ['{"ioas":2}', { context: "default", ioas: 2 }],
+      ['{"ioas":1,"context":"a"}', { context: "a", ioas: 1 }],
+      ['{"context":"a","ioas":1}', { context: "a", ioas: 1 }],
+      ['{"ioas":1,"at":"0x10"}', { context: "default", ioas: 1, at: 16n }],
+    ])("takes others for what they are: %s", (text, expected) => {
+      asked('{"ioas":1}');
+      expect(asked(text)).toEqual(expected);
+      expect(asked(text)).toEqual(expected);
+      expect(asked('{"ioas":1}')).toEqual({ context: "default", ioas: 1 });
+    });
+
+    it.each([
+      "{}",
+      '{"ioas":"1"}',
+      '{"ioas":1,"__proto__":null}',
+      '{"ioas":1,"toString":1}',
+      '{"__proto__":1}',
+    ])("refuses what is not: %s", (text) => {
+      asked('{"ioas":1}');
+      expect(() => asked(text)).toThrow();
+      expect(() => asked(text)).toThrow();
+    });
+
+    it("gives nobody what another could change", () => {
+      asked('{"ioas":7}');
+      expect(Object.isFrozen(asked('{"ioas":7}'))).toBe(true);
+      const holds = z.strictObject({ value: z.unknown() });
+      const made = parseParams(holds, { value: { inner: 1 } }, slice);
+      expect(parseParams(holds, { value: { inner: 1 } }, slice)).not.toBe(made);
+    });
   });
 });
