@@ -111,7 +111,7 @@ export class LineReader implements Reader {
     const lines: Line[] = [];
     const last = chunk.lastIndexOf(LF);
     if (last >= 0) this.#pushLines(chunk.subarray(0, last), lines);
-    this.#hold(chunk.subarray(last + 1), lines);
+    if (last + 1 < chunk.length) this.#hold(chunk.subarray(last + 1), lines);
     return lines;
   }
 

@@ -153,18 +153,24 @@ export class Session implements Subscriber {
 
   #read(chunk: Buffer): void {
     this.#grewAt = performance.now();
+    if (chunk.length <= PORTION) {
+      this.#work = this.#answering.all([this.#cut(chunk)]);
+      return;
+    }
     // It is cut with waits in between, and what has come behind it must not be cut before. It reads on when it is answered.
-    if (chunk.length > PORTION) this.#socket.pause();
+    this.#socket.pause();
     this.#work = this.#answering.all(this.#portions(chunk));
   }
 
   *#portions(chunk: Buffer): Generator<Line[], void, undefined> {
-    for (let at = 0; at < chunk.length; at += PORTION) {
-      const held = this.#reader.held;
-      const lines = this.#reader.push(chunk.subarray(at, at + PORTION));
-      if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
-      yield lines;
-    }
+    for (let at = 0; at < chunk.length; at += PORTION) yield this.#cut(chunk.subarray(at, at + PORTION));
+  }
+
+  #cut(portion: Buffer): Line[] {
+    const { held } = this.#reader;
+    const lines = this.#reader.push(portion);
+    if (this.#reader.held !== held) this.#account.add(this.#reader.held - held);
+    return lines;
   }
 
   async #finish(before: Promise<void> | undefined): Promise<void> {
