@@ -4,6 +4,9 @@ import type { Steps } from "../ranges/steps.ts";
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
 const SLICE_MS = 2;
 
+/** Users that are remembered while nobody waits: some will have gone. */
+const USERS = 64;
+
 /** What somebody has had of the event loop, in milliseconds, since anybody began to wait. */
 class Account {
   used = 0;
@@ -58,8 +61,9 @@ export class TimeSlices {
 
   /** For TimeSlice: whether the slice of this turn of the loop is over. The first to ask begins it. */
   get isOver(): boolean {
-    if (this.#began === undefined) this.#begin();
-    return this.now - (this.#began as number) > SLICE_MS;
+    const { now } = this;
+    if (this.#began === undefined) this.#begin(now);
+    return now - (this.#began as number) > SLICE_MS;
   }
 
   /** For TimeSlice: resolves when it is its turn. */
@@ -68,7 +72,7 @@ export class TimeSlices {
     const own = slice.account.in(this.#period);
     user.used = Math.max(user.used, this.#all.floor);
     own.used = Math.max(own.used, user.floor);
-    if (this.#began === undefined) this.#begin();
+    if (this.#began === undefined) this.#begin(this.now);
     return new Promise((resume) => {
       this.#waiting.add({ slice, resume });
     });
@@ -94,8 +98,8 @@ export class TimeSlices {
     this.#userOf(slice).used += used;
   }
 
-  #begin(): void {
-    this.#began = this.now;
+  #begin(now: number): void {
+    this.#began = now;
     // Called back in the next turn of the loop, after what has come in was looked at.
     setImmediate(() => {
       this.#began = undefined;
@@ -105,7 +109,8 @@ export class TimeSlices {
 
   #grant(): void {
     if (this.#waiting.size === 0) {
-      this.#users.clear();
+      // Whoever is in it begins anew with the period, and who comes in every turn need not be entered in every turn.
+      if (this.#users.size > USERS) this.#users.clear();
       this.#all.in(++this.#period);
       return;
     }
@@ -117,7 +122,7 @@ export class TimeSlices {
     const user = this.#userOf(slice);
     this.#all.floor = user.used;
     user.floor = slice.account.used;
-    this.#begin();
+    this.#begin(this.now);
     resume();
   }
 
@@ -129,8 +134,11 @@ export class TimeSlices {
   }
 
   #userOf({ uid }: TimeSlice): Account {
-    const user = this.#users.get(uid) ?? new Account();
-    this.#users.set(uid, user);
+    let user = this.#users.get(uid);
+    if (!user) {
+      user = new Account();
+      this.#users.set(uid, user);
+    }
     return user.in(this.#period);
   }
 }
@@ -152,8 +160,9 @@ export class TimeSlice {
 
   /** Work asks it first when it begins. */
   get isOver(): boolean {
-    this.#since ??= this.#slices.now;
-    return this.#slices.isOver;
+    const { isOver } = this.#slices;
+    this.#since ??= this.#slices.looked;
+    return isOver;
   }
 
   /** The time, in milliseconds. */
