@@ -1,3 +1,5 @@
+// The global of that name is a getter, as slow as the question that is asked of it at each write.
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Account } from "./budget.ts";
 import { lengthOf, type Text, whole } from "./text.ts";
