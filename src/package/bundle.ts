@@ -67,6 +67,13 @@ const unused: Plugin = {
   resolveId: { filter: { id: UNUSED }, handler: (id) => `\0${id}` },
   load: { filter: { id: UNUSED }, handler: () => "module.exports = function () {};" },
 };
+/** pino asks whether it is in a thread, which takes a daemon's start longer than most of what it does. */
+const THREADS = /^\0?worker_threads$/;
+const noThread: Plugin = {
+  name: "no-thread",
+  resolveId: { filter: { id: THREADS }, handler: (id) => `\0${id}` },
+  load: { filter: { id: THREADS }, handler: () => "exports.isMainThread = true;" },
+};
 
 interface More {
   readonly input?: InputOptions;
@@ -81,7 +88,7 @@ async function bundle(entries: readonly string[], name: string, more: More = {})
     platform: "node",
     external: ["koffi"],
     transform: { target: "node20.19" },
-    plugins: [places, ascii, unused],
+    plugins: [places, ascii, unused, noThread],
     ...more.input,
   };
   const bundled = await rolldown(input);
