@@ -1,13 +1,10 @@
-import { ascending } from "../ranges/order.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";
-import { type Cause, causeKey } from "./cause.ts";
-
-/** Somebody excludes a range. Claims may overlap and repeat. */
-export interface Claim extends Range {
-  readonly cause: Cause;
-}
+import type { Cause } from "./cause.ts";
+import type { Claim } from "./claims.ts";
+import { edgesOf } from "./edges.ts";
+import { OpenCauses } from "./open-causes.ts";
 
 /** A range with everything that excludes it; each cause holds for the whole of it. */
 export interface Exclusion extends Range {
@@ -37,32 +34,27 @@ export function* sweep(
   within: RangeSet = RangeSet.ALL,
 ): Generator<Exclusion | undefined, void, undefined> {
   const concerned = within === RangeSet.ALL ? claims : yield* overlapping(claims, within);
-  const { causes, ids } = yield* numberCauses(concerned);
-  const byStart = yield* ascending(yield* keysOf(concerned, ({ start }) => start));
-  const byLast = yield* ascending(yield* keysOf(concerned, ({ last }) => last));
+  const { causes, begins, ends } = yield* edgesOf(concerned);
   const open = new OpenCauses(causes);
   const pieces = new Pieces(within);
+  const count = ends.at.length;
   let from = 0n;
-  let due = STEP;
-  for (let i = 0, j = 0; j < byLast.length; ) {
-    if (i + j >= due) {
+  let done = 0;
+  for (let i = 0, j = 0; j < count; ) {
+    // What is told takes time as well, of whoever is told.
+    if (i + j + open.told >= done + STEP) {
       yield;
-      due = i + j + STEP;
+      done = i + j + open.told;
     }
-    const next = concerned[byStart[i] ?? -1]?.start;
-    const { last } = concerned[byLast[j] as number] as Claim;
-    const bound = next !== undefined && next <= last ? next : last + 1n;
-    for (; concerned[byStart[i] ?? -1]?.start === bound; i++)
-      open.add(ids[byStart[i] as number] as number, 1);
-    for (; j < byLast.length && (concerned[byLast[j] as number] as Claim).last === bound - 1n; j++) {
-      open.add(ids[byLast[j] as number] as number, -1);
-    }
+    const last = ends.at[j] as bigint;
+    const bound = i < count && (begins.at[i] as bigint) <= last ? (begins.at[i] as bigint) : last + 1n;
+    for (; i < count && begins.at[i] === bound; i++) open.add(begins.causes[i] as number, 1);
+    for (; j < count && ends.at[j] === bound - 1n; j++) open.add(ends.causes[j] as number, -1);
     // A cause whose one claim ends where its next begins goes on: the range is not split there.
     if (open.hasChanged) {
       if (!open.isEmpty) {
-        const causes = open.inOrder();
-        if (within === RangeSet.ALL) yield { start: from, last: bound - 1n, causes };
-        else yield* pieces.of(from, bound - 1n, causes);
+        if (within === RangeSet.ALL) yield { start: from, last: bound - 1n, causes: open.inOrder() };
+        else yield* pieces.of(from, bound - 1n, open);
       }
       from = bound;
     }
@@ -80,81 +72,6 @@ function* overlapping(claims: readonly Claim[], within: RangeSet): Steps<Claim[]
   return found;
 }
 
-function* keysOf(claims: readonly Claim[], key: (claim: Claim) => bigint): Steps<BigUint64Array> {
-  const keys = new BigUint64Array(claims.length);
-  for (let i = 0; i < claims.length; i++) {
-    if (i % STEP === 0) yield;
-    keys[i] = key(claims[i] as Claim);
-  }
-  return keys;
-}
-
-/** The different causes in the order of their keys, and for every claim the number of its cause among them. */
-function* numberCauses(claims: readonly Claim[]): Steps<{ causes: Cause[]; ids: Uint32Array }> {
-  const keys = new Map<Cause, string>();
-  for (let i = 0; i < claims.length; i++) {
-    if (i % STEP === 0) yield;
-    const { cause } = claims[i] as Claim;
-    if (!keys.has(cause)) keys.set(cause, causeKey(cause));
-  }
-  const byKey = new Map([...keys].map(([cause, key]) => [key, cause]));
-  yield;
-  const sorted = [...byKey.keys()].sort();
-  yield;
-  const numbers = new Map(sorted.map((key, number) => [key, number]));
-  const ids = new Uint32Array(claims.length);
-  for (let i = 0; i < claims.length; i++) {
-    if (i % STEP === 0) yield;
-    ids[i] = numbers.get(keys.get((claims[i] as Claim).cause) as string) as number;
-  }
-  return { causes: sorted.map((key) => byKey.get(key) as Cause), ids };
-}
-
-/** The causes that hold where a sweep has got to, and those that begin or end there. */
-class OpenCauses {
-  readonly #causes: readonly Cause[];
-  /** How many claims each cause has here, by its number. */
-  readonly #counts: Int32Array;
-  /** The numbers of those that had any before this place. */
-  readonly #before = new Set<number>();
-  readonly #touched: number[] = [];
-
-  constructor(causes: readonly Cause[]) {
-    this.#causes = causes;
-    this.#counts = new Int32Array(causes.length);
-  }
-
-  get isEmpty(): boolean {
-    return this.#before.size === 0;
-  }
-
-  add(id: number, by: 1 | -1): void {
-    (this.#counts[id] as number) += by;
-    this.#touched.push(id);
-  }
-
-  /** Whether this place has other causes than the one before. */
-  get hasChanged(): boolean {
-    return this.#touched.some((id) => this.#before.has(id) !== (this.#counts[id] as number) > 0);
-  }
-
-  /** From here on, this place is the one before. */
-  settle(): void {
-    for (const id of this.#touched) {
-      if ((this.#counts[id] as number) > 0) this.#before.add(id);
-      else this.#before.delete(id);
-    }
-    this.#touched.length = 0;
-  }
-
-  /** The causes of the place before. */
-  inOrder(): Cause[] {
-    const ids = [...this.#before];
-    if (ids.length > 1) ids.sort((a, b) => a - b);
-    return ids.map((id) => this.#causes[id] as Cause);
-  }
-}
-
 /** Cuts ascending ranges to what lies within a set. */
 class Pieces {
   readonly #within: RangeSet;
@@ -164,11 +81,14 @@ class Pieces {
     this.#within = within;
   }
 
-  *of(start: bigint, last: bigint, causes: readonly Cause[]): Generator<Exclusion, void, undefined> {
+  /** The causes are put in order only for what is told. */
+  *of(start: bigint, last: bigint, open: OpenCauses): Generator<Exclusion, void, undefined> {
+    let causes: readonly Cause[] | undefined;
     for (; this.#next < this.#within.size; this.#next++) {
       const piece = this.#within.at(this.#next);
       if (piece.start > last) return;
       if (piece.last >= start) {
+        causes ??= open.inOrder();
         yield {
           start: piece.start > start ? piece.start : start,
           last: piece.last < last ? piece.last : last,

@@ -1,6 +1,11 @@
+import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import type { Claim } from "./attribution.ts";
 import type { Cause } from "./cause.ts";
+
+/** Somebody excludes a range. Claims may overlap and repeat. */
+export interface Claim extends Range {
+  readonly cause: Cause;
+}
 
 /** What of `excluded` no claim accounts for, claimed by `cause`. */
 export function unclaimed(excluded: RangeSet, claims: readonly Claim[], cause: Cause): Claim[] {

@@ -1,4 +1,5 @@
-import { type Claim, type Exclusion, sweep } from "../attribution/attribution.ts";
+import { type Exclusion, sweep } from "../attribution/attribution.ts";
+import type { Claim } from "../attribution/claims.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { STEP, type Steps } from "../ranges/steps.ts";

@@ -1,6 +1,5 @@
-import type { Claim } from "../attribution/attribution.ts";
 import type { Cause } from "../attribution/cause.ts";
-import { clip } from "../attribution/claims.ts";
+import { type Claim, clip } from "../attribution/claims.ts";
 import { deviceClaims, type KnownDevice } from "../host/knowledge/claims.ts";
 import type { Blocker } from "../host/platform/blockers.ts";
 import { isOnVfioDriver } from "../host/platform/platform.ts";

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { attribute, type Claim, sweep } from "../../src/attribution/attribution.ts";
+import { attribute, sweep } from "../../src/attribution/attribution.ts";
 import { type Cause, causeKey } from "../../src/attribution/cause.ts";
+import type { Claim } from "../../src/attribution/claims.ts";
 import { U64_MAX } from "../../src/ranges/address.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { rangeIn, rangesAround, UNIVERSES, WIDTH } from "../ranges/bitmap.ts";

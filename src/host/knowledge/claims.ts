@@ -1,6 +1,6 @@
-import { attribute, type Claim, type Exclusion } from "../../attribution/attribution.ts";
+import { attribute, type Exclusion } from "../../attribution/attribution.ts";
 import type { Cause } from "../../attribution/cause.ts";
-import { clip, unclaimed } from "../../attribution/claims.ts";
+import { type Claim, clip, unclaimed } from "../../attribution/claims.ts";
 import { RangeSet } from "../../ranges/range-set.ts";
 import type { PlatformDevice } from "../platform/platform.ts";
 import type { Reserved } from "./reserved.ts";

@@ -1,5 +1,5 @@
-import type { Claim } from "../../attribution/attribution.ts";
 import type { Cause } from "../../attribution/cause.ts";
+import type { Claim } from "../../attribution/claims.ts";
 import type { RangeSet } from "../../ranges/range-set.ts";
 import { finish } from "../../ranges/steps.ts";
 import { makePlan, type Plan } from "../plan.ts";
