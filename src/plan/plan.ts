@@ -2,7 +2,7 @@ import { type Exclusion, sweep } from "../attribution/attribution.ts";
 import type { Claim } from "../attribution/claims.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
-import { STEP, type Steps } from "../ranges/steps.ts";
+import { flatInSteps, STEP, type Steps } from "../ranges/steps.ts";
 import { hintFor, unprobedDevices } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 
@@ -18,18 +18,13 @@ export interface Plan {
   /** The devices here that a probe would tell more of, sorted. */
   readonly unprobed: readonly string[];
   readonly claims: readonly Claim[];
-  /** What is excluded whatever a probe of those devices may tell. */
-  readonly certain: readonly Range[];
+  /** What is excluded whatever a probe of those devices may tell: all of these together. */
+  readonly certain: readonly Iterable<Range>[];
 }
 
 /** Combines sources; with none, everything is allowed. */
 export function* makePlan(sources: readonly Source[]): Steps<Plan> {
-  const claims: Claim[] = [];
-  const certain: Range[] = [];
-  for (const source of sources) {
-    for (const claim of source.claims) if (claims.push(claim) % STEP === 0) yield;
-    for (const range of source.certain ?? source.claims) if (certain.push(range) % STEP === 0) yield;
-  }
+  const claims = yield* flatInSteps(sources.map(({ claims }) => claims));
   const alignments = sources.flatMap(({ alignment }) => alignment ?? []);
   const gaps = sources.flatMap(({ gap }) => gap ?? []);
   const hint = hintFor(gaps);
@@ -43,7 +38,7 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
     ...(hint === undefined ? {} : { hint }),
     unprobed: unprobedDevices(gaps),
     claims,
-    certain,
+    certain: sources.map(({ certain, claims }) => certain ?? claims),
   };
 }
 

@@ -1,6 +1,6 @@
 import { RangeSet } from "../ranges/range-set.ts";
 import { formatSize } from "../ranges/size.ts";
-import type { Steps } from "../ranges/steps.ts";
+import { flatInSteps, type Steps } from "../ranges/steps.ts";
 import { listed } from "./gaps.ts";
 import { largestMemory } from "./largest-memory.ts";
 import { type CheckedLayout, requiredFit, type Window } from "./layout.ts";
@@ -96,7 +96,7 @@ export function withoutDevice(device: string): Remedy {
 export function* probeRemedy(plan: Plan, windows: readonly Window[]): Steps<Remedy | undefined> {
   const { unprobed, certain } = plan;
   if (unprobed.length === 0) return undefined;
-  const excluded = yield* RangeSet.fromInSteps(certain);
+  const excluded = yield* RangeSet.fromInSteps(yield* flatInSteps(certain.map((ranges) => [...ranges])));
   if (!requiredFit({ ...plan, ranges: excluded.invert() }, windows)) return undefined;
   const detail = `probe ${listed(unprobed)} (probe-device): what is known until then may be too little or too much`;
   return { kind: "probe", devices: unprobed, detail };

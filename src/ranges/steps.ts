@@ -24,3 +24,19 @@ export function* mapInSteps<T, U>(items: Iterable<T>, make: (item: T) => U): Ste
   }
   return made;
 }
+
+/**
+ * The items of all lists, in order. In an array that is as long as it gets from the beginning: one that grows is made a
+ * dozen times, and what lives on is moved by the garbage collector.
+ */
+export function* flatInSteps<T>(lists: readonly (readonly T[])[]): Steps<T[]> {
+  const items = new Array<T>(lists.reduce((sum, { length }) => sum + length, 0));
+  let count = 0;
+  for (const list of lists) {
+    for (let i = 0; i < list.length; i++) {
+      items[count++] = list[i] as T;
+      if (count % STEP === 0) yield;
+    }
+  }
+  return items;
+}
