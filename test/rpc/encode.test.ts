@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { ResultTexts } from "../../src/rpc/encode.ts";
 import { JsonElements } from "../../src/rpc/json-elements.ts";
+import { ENOUGH } from "../../src/rpc/off-heap.ts";
 import { whole } from "../../src/rpc/text.ts";
 import { TimeSlices } from "../../src/rpc/time-slices.ts";
 import { runs } from "../runs.ts";
@@ -58,6 +59,22 @@ it("takes elements that are in words already, wherever they stand", async () => 
     }),
     { numRuns: runs(20, 300) },
   );
+});
+
+it.each([
+  ["in ASCII", "a"],
+  ["in Latin-1", "é"],
+  ["in anything", "\u{10ffff}"],
+])("takes more elements than V8 is left to keep, %s", async (_name, character) => {
+  const elements = new JsonElements();
+  const values: string[] = [];
+  for (let i = 0; i < 3000; i++) {
+    values.push(`${i} ${character.repeat(1 + (i % 1000))}`);
+    if (i % 1100 === 10) elements.replace(elements.addApart("null"), JSON.stringify(values[i]));
+    else elements.add(JSON.stringify(values[i]));
+  }
+  expect(JSON.stringify(values).length).toBeGreaterThan(ENOUGH);
+  expect(whole(await encode(elements))).toBe(JSON.stringify(values));
 });
 
 it("lets others go first while it is at a large result", async () => {
