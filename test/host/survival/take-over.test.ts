@@ -38,8 +38,8 @@ beforeEach(async () => {
 async function restart(grace = 30): Promise<readonly Loss[]> {
   life.dies = life.steps.length;
   await world.reap();
-  life = new Life(world);
   world.told.length = 0;
+  life = new Life(world);
   const lost = await life.host.takeOver(grace);
   await assertModelEqualsKernel({ host: life.host, machine: world.machine }, excludedBy, (fd) =>
     world.isStored(fd),
