@@ -2,9 +2,6 @@ import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { IS_LONG } from "./runs.ts";
 
-/** What the simulated kernel imitates besides (see test/conformance/platforms.ts): each kind of IOMMU, each size of page. */
-const OTHER_PLATFORMS = ["vtd48", "amd", "virtio", "smmu", "smmu-16k", "smmu-64k"];
-
 /** Begins with what takes half a core's time, lest the other core wait for it at the end. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -27,19 +24,7 @@ export default defineConfig({
     isolate: false,
     maxWorkers: "100%",
     sequence: { sequencer: LongestFirst },
-    projects: [
-      {
-        extends: true,
-        test: { name: "vtd39", include: ["test/**/*.test.ts"], exclude: ["test/kernel/**"] },
-      },
-      ...OTHER_PLATFORMS.map((name) => ({
-        extends: true as const,
-        test: {
-          name,
-          include: ["test/conformance/*.test.ts"],
-          env: { IOVAD_LAB_BOOT: name },
-        },
-      })),
-    ],
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/kernel/**"],
   },
 });
