@@ -76,8 +76,8 @@ async function stallsOn(count) {
   const qmpPath = join(dirname(daemon.path), "qmp");
   const cases = [
     ["(nothing)", undefined, undefined],
-    ...hostileLines(devices).map(([what, text]) => [what, text, daemon.path]),
-    ...hostileMessages(devices).map(([what, text]) => [what, `${QMP_NEGOTIATION}\n${text}`, qmpPath]),
+    ...hostileLines(devices).map(([what, make]) => [what, make(), daemon.path]),
+    ...hostileMessages(devices).map(([what, make]) => [what, `${QMP_NEGOTIATION}\n${make()}`, qmpPath]),
   ];
   const rows = {};
   for (const [what, text, path] of cases) {

@@ -54,22 +54,22 @@ async function beside(path: string, text: string): Promise<{ between: number; an
 }
 
 describe("a neighbour is answered, and the daemon finds no fault of its own, while it answers", () => {
-  it.each(hostileLines(DEVICES, SHORT))("%s", async (_what, text) => {
-    const { answer } = await beside(daemon.path, text);
+  it.each(hostileLines(DEVICES, SHORT))("%s", async (_what, make) => {
+    const { answer } = await beside(daemon.path, make());
     expect(answer.split("\n").length).toBeGreaterThan(2);
     expect(answer).not.toContain("-32603");
   });
 
-  it.each(hostileMessages(DEVICES, SHORT))("%s", async (_what, text) => {
-    const { answer } = await beside(daemon.qmpPath, `${QMP_NEGOTIATION}\n${text}`);
+  it.each(hostileMessages(DEVICES, SHORT))("%s", async (_what, make) => {
+    const { answer } = await beside(daemon.qmpPath, `${QMP_NEGOTIATION}\n${make()}`);
     expect(answer.split("\n").length).toBeGreaterThan(2);
     expect(answer).not.toContain("InternalError");
   });
 
   it.each(hostileLines(DEVICES).filter(([what]) => LONG.includes(what)))(
     "again and again: %s",
-    async (_, text) => {
-      const { between } = await beside(daemon.path, text);
+    async (_, make) => {
+      const { between } = await beside(daemon.path, make());
       expect(between).toBeGreaterThanOrEqual(5);
     },
   );
