@@ -11,7 +11,7 @@ import { runs } from "../runs.ts";
 import { fuzzedLine, inQmp, type Methods } from "./lines.ts";
 
 /** `npm run fuzz` asks for more. */
-const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? runs(3_000, 30_000));
+const LINES = Number(process.env.IOVAD_FUZZ_LINES ?? runs(1_500, 30_000));
 const SEED = Number(process.env.IOVAD_SEED ?? Date.now() % 2 ** 31);
 const CHUNK = 500;
 

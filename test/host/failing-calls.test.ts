@@ -7,6 +7,7 @@ import { SystemCallError } from "../../src/kernel/kernel.ts";
 import { toWireEvent } from "../../src/rpc/events.ts";
 import { toWireSnapshot, type WireSnapshot } from "../../src/rpc/records.ts";
 import type { ErrnoName } from "../../src/uapi/errno.ts";
+import { fewOf } from "../runs.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC, Simulation, setOf } from "./simulation.ts";
 import { failNth } from "./tampered-kernel.ts";
 
@@ -20,8 +21,10 @@ const REGIONS = new Map(
 const regionsOf = (device: string) => [REGIONS.get(device) ?? []].flat();
 const excludedBy = (device: string) => setOf(...regionsOf(device));
 
-/** What makes a file unreadable that is there. */
-const UNREADABLE: readonly ErrnoName[] = ["ENFILE", "EIO"];
+/** How a file cannot be read that is there: with which errno, and whether from then on. */
+const UNREADABLE = (["ENFILE", "EIO"] as const).flatMap((errno) =>
+  [false, true].map((isLasting) => ({ errno, isLasting })),
+);
 
 const ERRNOS: readonly ErrnoName[] = [
   "EINVAL",
@@ -254,7 +257,7 @@ describe("whichever call of the kernel fails, and with whatever errno, during", 
       const { calls, reads } = await count(operation);
       assert(calls + reads > 0);
       for (let nth = 0; nth < calls; nth++) {
-        for (const errno of ERRNOS) {
+        for (const errno of fewOf(ERRNOS, 2)) {
           let made: readonly string[] = [];
           let earlier = 0;
           const fail = ({ kernel }: Simulation) => {
@@ -277,22 +280,20 @@ describe("whichever file of the kernel cannot be read, once or from then on, dur
     async (operation) => {
       const { reads } = await count(operation);
       for (let nth = 0; nth < reads; nth++) {
-        for (const errno of UNREADABLE) {
-          for (const isLasting of [false, true]) {
-            let path = "";
-            const fail = ({ kernel }: Simulation) => {
-              let left = nth;
-              kernel.beforeRead = (read) => {
-                if (left-- > 0 || (path !== "" && !isLasting)) return;
-                path ||= read;
-                throw new SystemCallError(errno, "read");
-              };
-              return () => path !== "";
+        for (const { errno, isLasting } of fewOf(UNREADABLE, 1)) {
+          let path = "";
+          const fail = ({ kernel }: Simulation) => {
+            let left = nth;
+            kernel.beforeRead = (read) => {
+              if (left-- > 0 || (path !== "" && !isLasting)) return;
+              path ||= read;
+              throw new SystemCallError(errno, "read");
             };
-            await play(operation, fail).catch((cause) => {
-              throw new Error(`${errno} from ${path}${isLasting ? " on" : ""}`, { cause });
-            });
-          }
+            return () => path !== "";
+          };
+          await play(operation, fail).catch((cause) => {
+            throw new Error(`${errno} from ${path}${isLasting ? " on" : ""}`, { cause });
+          });
         }
       }
     },

@@ -239,7 +239,7 @@ describe("whatever the text", () => {
         expect(keys).toEqual([...new Set(keys)].sort());
         expect(regions.every(({ start, last }) => start <= last)).toBe(true);
       }),
-      { numRuns: runs(330, 1_980) },
+      { numRuns: runs(170, 1_980) },
     );
   });
 
@@ -256,7 +256,7 @@ describe("whatever the text", () => {
         const expected = [...unique].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, region]) => region);
         expect(parseReservedRegions(text)).toEqual({ regions: expected, truncated: false });
       }),
-      { numRuns: runs(100, 600) },
+      { numRuns: runs(50, 600) },
     );
   });
 
@@ -269,7 +269,7 @@ describe("whatever the text", () => {
         expect(truncated).toBe(text.length === 4095);
         expect(shown.map(keyOf).filter((key) => !whole.has(key))).toEqual([]);
       }),
-      { numRuns: runs(100, 600) },
+      { numRuns: runs(50, 600) },
     );
   });
 });

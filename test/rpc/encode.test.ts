@@ -33,7 +33,7 @@ it("puts large results into the same words piece by piece", async () => {
         expect(whole(await encode(large))).toBe(JSON.stringify(large));
       }
     }),
-    { numRuns: runs(6, 100) },
+    { numRuns: runs(3, 100) },
   );
 });
 
@@ -57,7 +57,7 @@ it("takes elements that are in words already, wherever they stand", async () => 
       ])
         expect(whole(await encode(around(worded())))).toBe(JSON.stringify(around(values)));
     }),
-    { numRuns: runs(20, 300) },
+    { numRuns: runs(10, 300) },
   );
 });
 

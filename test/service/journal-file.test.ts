@@ -172,7 +172,7 @@ describe("the journal", () => {
           assert.deepEqual([...new JournalFile([copy(pair[0]), copy(pair[1])]).entries], [...model]);
         }
       }),
-      { numRuns: runs(20, 200) },
+      { numRuns: runs(10, 200) },
     );
   });
 
@@ -206,7 +206,7 @@ describe("the journal", () => {
         for (const { fd } of files) closeSync(fd);
         assert.deepEqual([[...read.entries], read.isTorn], [[...model], false]);
       }),
-      { numRuns: runs(20, 200) },
+      { numRuns: runs(10, 200) },
     );
   });
 

@@ -39,7 +39,7 @@ it("outliers are who forbids what, greatest loss first, and their gain is what t
         expect(gain).toBe(BigInt(addresses(poolPlan(rest).ranges).size - now));
       }
     }),
-    { numRuns: runs(300) },
+    { numRuns: runs(150, 3_000) },
   );
 });
 

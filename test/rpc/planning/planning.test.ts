@@ -50,7 +50,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
           })),
         );
       }),
-      { numRuns: runs(20, 120) },
+      { numRuns: runs(10, 120) },
     );
   });
 
@@ -71,7 +71,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
           expect(merged).toEqual(wire(Bitmap.of(base, device === GPU ? first : second).ranges()));
         }
       }),
-      { numRuns: runs(20, 120) },
+      { numRuns: runs(10, 120) },
     );
   });
 
@@ -107,7 +107,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
         const expected = found === undefined ? null : wire([{ start, last: start + BigInt(size) - 1n }])[0];
         expect(answer.range).toEqual(expected);
       }),
-      { numRuns: runs(30, 180) },
+      { numRuns: runs(15, 180) },
     );
   });
 
@@ -133,7 +133,7 @@ describe.each(UNIVERSES)("planning $name", ({ base }) => {
         }
         expect(answer.fits).toBe(conflicts.every(({ length }) => length === 0));
       }),
-      { numRuns: runs(20, 120) },
+      { numRuns: runs(10, 120) },
     );
   });
 });

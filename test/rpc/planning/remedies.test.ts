@@ -260,7 +260,7 @@ describe("every remedy of a machine", () => {
           }
         },
       ),
-      { numRuns: runs(100, 1_000), examples },
+      { numRuns: runs(50, 1_000), examples },
     );
     for (const kind of ["amd-vcpu", "machine-version", "memory"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });
@@ -285,7 +285,7 @@ describe("every remedy of a machine", () => {
         expect(await check(host)).toMatchObject({ fits: true, remedies: [] });
         expect(remedy((await check(host + 1)) as Message, "phys-bits")).toEqual(limit);
       }),
-      { numRuns: runs(20, 200), examples: [[{ type: "q35", memory: "4096M" }, 48, 39]] },
+      { numRuns: runs(10, 200), examples: [[{ type: "q35", memory: "4096M" }, 48, 39]] },
     );
     expect(tried).toBeGreaterThan(0);
   });
@@ -339,7 +339,7 @@ describe("every remedy of a device", () => {
         expect(kinds(after)).not.toContain("probe");
         expect(after.exact).toBe(after.blockers.length === 0);
       }),
-      { numRuns: runs(40, 400) },
+      { numRuns: runs(20, 400) },
     );
     for (const kind of ["without-device", "probe"]) expect(tried.get(kind)).toBeGreaterThan(0);
   });
