@@ -16,8 +16,10 @@ import { constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Client, DEFAULT_SOCKET } from "../../src/client/index.ts";
+import { UsageError } from "../../src/command-line.ts";
+import { parseOptions } from "../../src/run/options.ts";
 import { Daemon } from "../daemon/daemon.ts";
 import { CDEVS, FakeDaemon, IOMMUFD } from "./fake-daemon.ts";
 
@@ -193,18 +195,22 @@ describe("iovad-run", () => {
     await left();
   });
 
-  it.each([
-    ...["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM"],
-    ...["PROF", "IO", "PWR", "STKFLT", "XCPU", "URG", "WINCH"],
-  ])("passes SIG%s on to the command and goes on until that has ended", async (name) => {
+  it("passes signals on to the command and goes on until that has ended", async () => {
+    const signals = [
+      ...["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM"],
+      ...["PROF", "IO", "PWR", "STKFLT", "XCPU", "URG", "WINCH"],
+    ].map((name) => `SIG${name}` as NodeJS.Signals);
     // What a shell may not name in a trap it has a number for.
-    const number = constants.signals[`SIG${name}` as NodeJS.Signals];
-    const script = `trap 'echo got it; exit 7' ${number}; echo ready; while :; do sleep 0.1; done`;
-    const child = start("--", "sh", "-c", script);
+    const traps = signals.map((name) => `trap 'echo got ${name}; n=$((n + 1))' ${constants.signals[name]}`);
+    // A shell that waits sees to its traps at once.
+    const rest = `n=0; echo ready; until [ $n = ${signals.length} ]; do sleep 0.1 & wait $!; done; exit 7`;
+    const child = start("--", "sh", "-c", [...traps, rest].join("; "));
     const output = linesOf(child);
     expect((await output.next()).value).toBe("ready");
-    child.kill(`SIG${name}` as NodeJS.Signals);
-    expect((await output.next()).value).toBe("got it");
+    for (const name of signals) {
+      child.kill(name);
+      expect((await output.next()).value).toBe(`got ${name}`);
+    }
     const [status] = child.exitCode === null ? await once(child, "exit") : [child.exitCode];
     expect(status).toBe(7);
   });
@@ -349,10 +355,15 @@ describe("iovad-run", () => {
       ["--device", "01:00.0", "--device", NIC, "--", "true"],
       `${NIC} is given twice`,
     ],
-  ])("refuses %s with one line and status 2, and asks for nothing", async (_what, args, message) => {
-    const { status, stdout, stderr } = await run(...args);
-    expect(stderr).toMatch(/^iovad-run: [^\n]*\n$/);
-    expect(stderr).toContain(message);
+  ])("refuses %s", (_what, args, message) => {
+    expect(() => parseOptions(args, process)).toThrow(
+      expect.objectContaining({ name: UsageError.name, message: expect.stringContaining(message) }),
+    );
+  });
+
+  it("refuses with one line and status 2, and asks for nothing", async () => {
+    const { status, stdout, stderr } = await run("--device", NIC);
+    expect(stderr).toMatch(/^iovad-run: [^\n]*no command[^\n]*\n$/);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
     expect(daemon.requests).toEqual([]);
   });
@@ -360,16 +371,17 @@ describe("iovad-run", () => {
 
 describe("an installation without koffi", () => {
   /** The built package with nothing beside it but what it cannot do without. */
+  const directory = mkdtempSync(join(tmpdir(), "iovad-run-"));
+  beforeAll(() => {
+    for (const path of ["dist/run/main.js", "dist/chunks/clients", "package.json"]) {
+      cpSync(new URL(`../../${path}`, import.meta.url), join(directory, path), { recursive: true });
+    }
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
   function runWithout(...args: string[]) {
-    const directory = mkdtempSync(join(tmpdir(), "iovad-run-"));
-    cpSync(dirname(dirname(MAIN)), join(directory, "dist"), { recursive: true });
-    cpSync(new URL("../../package.json", import.meta.url), join(directory, "package.json"));
-    const needed = "node_modules/json-rpc-2.0";
-    cpSync(new URL(`../../${needed}`, import.meta.url), join(directory, needed), { recursive: true });
     const main = join(directory, "dist/run/main.js");
-    const result = spawnSync(process.execPath, [main, ...args], { encoding: "utf8" });
-    rmSync(directory, { recursive: true });
-    return result;
+    return spawnSync(process.execPath, [main, ...args], { encoding: "utf8" });
   }
 
   it("prints its help and its version", () => {
