@@ -1,4 +1,5 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,18 +87,21 @@ describe("a config that is no regular file", () => {
 });
 
 describe("with few open files", () => {
-  it.for([20, 32, 64, 128])("(%i) it says so in one line, or serves", (files, { skip }) => {
+  it.for([20, 32, 64, 128])("(%i) it says so in one line, or serves", async (files, { skip }) => {
     const empty = join(directory, "empty.js");
     writeFileSync(empty, "");
     const alone = run("sh", ["-c", `ulimit -n ${files}; exec "$@"`, "sh", process.execPath, empty]);
     skip(alone.status !== 0, "this Node.js has none left for a program");
     const topology = join(directory, "topology.json");
     writeFileSync(topology, JSON.stringify(TOPOLOGY));
-    const daemon = `"$@" & pid=$!; while kill -0 $pid && [ ! -S "$SOCKET" ]; do :; done 2>/dev/null; kill $pid 2>/dev/null; wait $pid`;
-    const socket = join(directory, "s");
-    const args = [process.execPath, MAIN, "--socket", socket, "--simulate", topology];
-    const script = `ulimit -n ${files}; SOCKET=${socket}; ${daemon}`;
-    const { status, stderr } = run("sh", ["-c", script, "sh", ...args]);
+    const args = [process.execPath, MAIN, "--socket", join(directory, "s"), "--simulate", topology];
+    const daemon = spawn("sh", ["-c", `ulimit -n ${files}; exec "$@"`, "sh", ...args]);
+    let stderr = "";
+    daemon.stderr.on("data", (chunk) => {
+      stderr += chunk;
+      if (stderr.includes('"msg":"listening"')) daemon.kill();
+    });
+    const [status] = await once(daemon, "close");
     if (status === 0) expect(stderr).toContain('"msg":"listening"');
     else {
       expect(status).toBe(1);
