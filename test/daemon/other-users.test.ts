@@ -1,8 +1,9 @@
-import { spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { Daemon } from "./daemon.ts";
 
@@ -16,12 +17,25 @@ const TOPOLOGY = {
 const [ADMIN, OTHER_ADMIN, OBSERVER, STRANGER] = [64_001, 64_002, 64_003, 64_004];
 const [ADMINS, OBSERVERS, SOCKET_GROUP] = [64_101, 64_102, 64_103];
 
-/** Sends the lines of its last argument and prints what comes back until the server ends. */
+/**
+ * A process of root's that for each message is another user: sends lines and answers with what comes back until the server
+ * ends. Its user is the effective one, which is what the kernel tells the server of whoever connects.
+ */
 const CLIENT = `
-  const [, path, lines] = process.argv;
-  const socket = require("node:net").connect({ path, allowHalfOpen: true }, () => socket.end(lines));
-  socket.on("error", (error) => { console.log(JSON.stringify({ connect: error.code })); });
-  socket.pipe(process.stdout);
+  process.on("message", ({ uid, gid, groups, path, lines }) => {
+    process.setgroups(groups);
+    process.setegid(gid);
+    process.seteuid(uid);
+    let text = "";
+    const socket = require("node:net").connect({ path, allowHalfOpen: true }, () => socket.end(lines));
+    socket.on("error", (error) => { text = JSON.stringify({ connect: error.code }); });
+    socket.on("data", (chunk) => { text += chunk; });
+    socket.on("close", () => {
+      process.seteuid(0);
+      process.setegid(0);
+      process.send(text);
+    });
+  });
 `;
 
 interface User {
@@ -32,29 +46,28 @@ interface User {
 
 type Message = { id?: unknown; connect?: string; error?: { code: number; data?: { class: string } } };
 
+let other: ChildProcess | undefined;
+afterAll(() => other?.disconnect());
+
 /** What a process of that user gets for these requests, the greeting left out. */
-function ask(
+async function ask(
   { uid, gid = uid, groups = [] }: User,
-  socket: string,
+  path: string,
   ...requests: [string, object?][]
-): Message[] {
+): Promise<Message[]> {
   const lines = requests.map(([method, params], id) =>
     JSON.stringify({ jsonrpc: "2.0", id, method, params }),
   );
-  const identity = [`--reuid=${uid}`, `--regid=${gid}`];
-  const membership = groups.length > 0 ? `--groups=${groups.join(",")}` : "--clear-groups";
-  const { stdout, stderr, error } = spawnSync(
-    "setpriv",
-    [...identity, membership, process.execPath, "-e", CLIENT, socket, `${lines.join("\n")}\n`],
-    { encoding: "utf8", timeout: 20_000 },
-  );
-  if (error || stderr) throw new Error(`setpriv or its client failed: ${error?.message ?? stderr}`);
-  const messages = stdout.split("\n").flatMap((line) => (line ? [JSON.parse(line)] : []));
+  other ??= spawn(process.execPath, ["-e", CLIENT], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+  const answered = once(other, "message");
+  other.send({ uid, gid, groups, path, lines: `${lines.join("\n")}\n` });
+  const [text] = await answered;
+  const messages = (text as string).split("\n").flatMap((line) => (line ? [JSON.parse(line)] : []));
   return messages.filter(({ method }) => method !== "greeting");
 }
 
 const outcome = ({ error }: Message) => error?.data?.class ?? error?.code ?? "done";
-const outcomes = (...args: Parameters<typeof ask>) => ask(...args).map(outcome);
+const outcomes = async (...args: Parameters<typeof ask>) => (await ask(...args)).map(outcome);
 
 let directory: string;
 let daemon: Daemon;
@@ -93,7 +106,7 @@ describe.runIf(isRoot)("as another user, on a real socket", () => {
       ["a user who observes", { uid: OBSERVER }, "observe"],
       ["a member of a group that observes", { uid: STRANGER, groups: [OBSERVERS] }, "observe"],
     ] as const) {
-      const answers = ask(user, socket, ...METHODS.map(({ name }) => [name] as [string]));
+      const answers = await ask(user, socket, ...METHODS.map(({ name }) => [name] as [string]));
       const denied = METHODS.filter((_method, id) => answers[id]?.error?.code === -32010);
       const expected = role === "control" ? [] : METHODS.filter((method) => method.role === "control");
       expect(
@@ -109,7 +122,7 @@ describe.runIf(isRoot)("as another user, on a real socket", () => {
 
   it("a stranger is told so and sent away", async () => {
     const socket = await start(...RULES);
-    const [answer, ...more] = ask({ uid: STRANGER, groups: [7] }, socket, ["query-version"]);
+    const [answer, ...more] = await ask({ uid: STRANGER, groups: [7] }, socket, ["query-version"]);
     expect(answer).toMatchObject({ id: null, error: { code: -32010, data: { class: "PermissionDenied" } } });
     expect(more).toEqual([]);
   });
@@ -118,7 +131,7 @@ describe.runIf(isRoot)("as another user, on a real socket", () => {
     const socket = await start(...RULES);
     const device = { device: DEVICE };
     expect(
-      outcomes(
+      await outcomes(
         { uid: ADMIN },
         socket,
         ["create-context", { context: "guest" }],
@@ -129,17 +142,17 @@ describe.runIf(isRoot)("as another user, on a real socket", () => {
       ["release-device", device],
       ["destroy-context", { context: "guest" }],
     ];
-    expect(outcomes({ uid: OTHER_ADMIN }, socket, ...changes)).toEqual([
+    expect(await outcomes({ uid: OTHER_ADMIN }, socket, ...changes)).toEqual([
       "PermissionDenied",
       "PermissionDenied",
     ]);
-    expect(outcomes({ uid: 0 }, socket, ...changes)).toEqual(["done", "done"]);
+    expect(await outcomes({ uid: 0 }, socket, ...changes)).toEqual(["done", "done"]);
   });
 
   it("every call that controls is in the log with uid, pid and role", async () => {
     const socket = await start(...RULES);
-    ask({ uid: ADMIN }, socket, ["create-ioas"]);
-    ask({ uid: OBSERVER }, socket, ["create-ioas"]);
+    await ask({ uid: ADMIN }, socket, ["create-ioas"]);
+    await ask({ uid: OBSERVER }, socket, ["create-ioas"]);
     await daemon.stop();
     const lines = daemon.log.filter(({ msg }) => msg === "call");
     const pid = expect.any(Number);
@@ -154,22 +167,24 @@ describe.runIf(isRoot)("as another user, on a real socket", () => {
     const socket = await start();
     chownSync(socket, 0, SOCKET_GROUP);
     expect(statSync(socket).mode & 0o777).toBe(0o660);
-    expect(ask({ uid: STRANGER }, socket, ["query-version"])).toEqual([{ connect: "EACCES" }]);
+    expect(await ask({ uid: STRANGER }, socket, ["query-version"])).toEqual([{ connect: "EACCES" }]);
     expect(
-      outcomes({ uid: STRANGER, groups: [SOCKET_GROUP] }, socket, ["query-version"], ["create-ioas"]),
+      await outcomes({ uid: STRANGER, groups: [SOCKET_GROUP] }, socket, ["query-version"], ["create-ioas"]),
     ).toEqual(["done", "PermissionDenied"]);
-    expect(outcomes({ uid: 0 }, socket, ["create-ioas"])).toEqual(["done"]);
+    expect(await outcomes({ uid: 0 }, socket, ["create-ioas"])).toEqual(["done"]);
   });
 
   it("rules and limits come from a config file too", async () => {
     const config = join(directory, "config.json");
     writeFileSync(config, JSON.stringify({ "observe-user": [STRANGER], "max-batch": 1, "max-contexts": 1 }));
     const socket = await start("--config", config);
-    expect(outcomes({ uid: STRANGER }, socket, ["query-version"], ["create-ioas"])).toEqual([
+    expect(await outcomes({ uid: STRANGER }, socket, ["query-version"], ["create-ioas"])).toEqual([
       "done",
       "PermissionDenied",
     ]);
-    expect(outcomes({ uid: 0 }, socket, ["create-context", { context: "a" }])).toEqual(["LimitExceeded"]);
+    expect(await outcomes({ uid: 0 }, socket, ["create-context", { context: "a" }])).toEqual([
+      "LimitExceeded",
+    ]);
   });
 });
 
