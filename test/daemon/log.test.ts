@@ -53,7 +53,15 @@ async function talk(daemon: Daemon, client: Client, lines: number): Promise<numb
   const [greeting, ...answers] = (await text(socket)).trim().split("\n");
   expect(greeting).toContain("greeting");
   expect(answers.map((answer) => answer.includes('"NotHeld"'))).toEqual(Array(lines).fill(true));
-  return (await client.call("query-status"))["log-lines-dropped"];
+  return dropped(client);
+}
+
+/** How many lines the daemon has dropped, when it is so many: a line is, when a thread has failed to write it. */
+async function dropped(client: Client, least = 0): Promise<number> {
+  for (;;) {
+    const { "log-lines-dropped": lines } = await client.call("query-status");
+    if (lines >= least) return lines;
+  }
 }
 
 describe("a daemon whose log", () => {
@@ -73,8 +81,8 @@ describe("a daemon whose log", () => {
   it("goes onto a full disk answers, and ends when it is told to", async () => {
     const daemon = await Daemon.start({ topology: TOPOLOGY, stderr: opened("/dev/full", "w") });
     const client = await daemon.client();
-    await talk(daemon, client, 100);
-    expect(await talk(daemon, client, 100)).toBeGreaterThanOrEqual(100);
+    for (const _twice of [1, 2]) await talk(daemon, client, 100);
+    await dropped(client, 100);
     expect(await daemon.stop()).toBe(0);
   });
 
@@ -84,8 +92,8 @@ describe("a daemon whose log", () => {
     const client = await daemon.client();
     closed(reader);
     closed(writer);
-    await talk(daemon, client, 100);
-    expect(await talk(daemon, client, 100)).toBeGreaterThanOrEqual(100);
+    for (const _twice of [1, 2]) await talk(daemon, client, 100);
+    await dropped(client, 100);
     expect(await daemon.stop()).toBe(0);
   });
 
