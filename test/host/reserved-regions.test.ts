@@ -239,7 +239,7 @@ describe("whatever the text", () => {
         expect(keys).toEqual([...new Set(keys)].sort());
         expect(regions.every(({ start, last }) => start <= last)).toBe(true);
       }),
-      { numRuns: runs(170, 1_980) },
+      { numRuns: runs(85, 1_980) },
     );
   });
 

@@ -115,7 +115,7 @@ describe("Outbox", () => {
       isWhole: fc.boolean(),
       next: fc.constantFrom("gather", "release", "wait"),
     });
-    for (const steps of fc.sample(fc.array(step, { maxLength: 12 }), runs(10, 80))) {
+    for (const steps of fc.sample(fc.array(step, { maxLength: 12 }), runs(5, 80))) {
       const expected = steps.map(({ line }) => line.join("") + END).join("");
       const got = read(expected);
       for (const { line, isWhole, next } of steps) {
