@@ -6,7 +6,7 @@ import { request, startServer } from "./stub.ts";
 let server: Awaited<ReturnType<typeof startServer>> | undefined;
 afterEach(() => server?.stop());
 
-/** A request of stub.ts that takes the event loop for a millisecond: a turn of 2 ms has room for 3 at most. */
+/** A request of stub.ts that takes a millisecond: a turn of 2 ms has room for 3 at most. */
 const SPINS_IN_A_TURN = 3;
 /** Turns that a flooding neighbour has at most while one exchange goes to and fro. */
 const TURNS_IN_AN_EXCHANGE = 4;
@@ -29,7 +29,7 @@ describe("a client gets its turns", () => {
     ["one neighbour sends requests that fill a read each", 1, 65_400],
     ["three neighbours send small requests", 3, 20],
   ])("while %s without end", async (_what, neighbours, size) => {
-    server = await startServer();
+    server = await startServer({}, undefined, { clock: { now: 0 } });
     const { connect, log, path } = server;
     const quick = await connect();
     const flooders = Array.from({ length: neighbours }, () =>
@@ -55,7 +55,7 @@ describe("a client gets its turns", () => {
 });
 
 it("neighbours that flood get equal turns", async () => {
-  server = await startServer();
+  server = await startServer({}, undefined, { clock: { now: 0 } });
   const { connect } = server;
   const flooders = await Promise.all(Array.from({ length: 4 }, () => connect()));
   const finished: number[] = [];

@@ -86,8 +86,13 @@ export function latch() {
   return { open, opened };
 }
 
+/** Milliseconds that pass by nothing but what a stub spins: how busy the machine is makes no difference. */
+export interface StubClock {
+  now: number;
+}
+
 /** Methods that show what the layer does with them. `log` has the names of those that ran, in order. */
-export function stubMethods() {
+export function stubMethods(clock?: StubClock) {
   const log: string[] = [];
   const gate = latch();
   const entered = latch();
@@ -125,6 +130,10 @@ export function stubMethods() {
     }),
     method("not-json", () => ({ value: 1n })),
     method("spin", () => {
+      if (clock) {
+        clock.now++;
+        return {};
+      }
       const until = performance.now() + 1;
       while (performance.now() < until);
       return {};
@@ -153,11 +162,11 @@ const FROZEN = Object.freeze({ kept: ["é", 1] });
 export async function startServer(
   limits: Partial<Limits> = {},
   access: Access = EVERYBODY,
-  { closing, log = SILENT }: { closing?: number; log?: Logger } = {},
+  { closing, log = SILENT, clock }: { closing?: number; log?: Logger; clock?: StubClock } = {},
 ) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-rpc-"));
   const path = join(directory, "s");
-  const stub = stubMethods();
+  const stub = stubMethods(clock);
   const all = { ...DEFAULT_LIMITS, ...limits };
   const events = new EventHub({ limits: all });
   const server = new RpcServer({
@@ -170,6 +179,7 @@ export async function startServer(
     log,
     limits: all,
     ...(closing === undefined ? {} : { closing }),
+    ...(clock && { slices: new TimeSlices(() => clock.now) }),
   });
   await server.listen(path);
   const clients: Client[] = [];
