@@ -9,18 +9,20 @@ export class IoasChange {
   /** A device that has come into an empty IOAS: the answer is then what that device excludes. */
   alone: PlatformDevice | undefined;
 
-  #hasEnded = false;
-
   include(ioas: Ioas): void {
     if (this.ioases.has(ioas)) return;
     this.ioases.add(ioas);
     ioas.changeBegins();
   }
 
-  /** Once and for all. */
+  /** Its effect is there, and the answers are other ones from now on; the change still goes on. */
+  takeEffect(): void {
+    if (this.hasEffect) for (const ioas of this.ioases) ioas.answersChange();
+    this.hasEffect = false;
+  }
+
   end(): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    for (const ioas of this.ioases) ioas.changeEnds(this.hasEffect);
+    this.takeEffect();
+    for (const ioas of this.ioases) ioas.changeEnds();
   }
 }

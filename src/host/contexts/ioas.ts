@@ -191,9 +191,12 @@ export class Ioas {
   }
 
   /** For IoasChange. */
-  changeEnds(hasEffect: boolean): void {
+  changeEnds(): void {
     this.#changes--;
-    if (!hasEffect) return;
+  }
+
+  /** For IoasChange: what was given out before is of another generation. */
+  answersChange(): void {
     this.#next();
     this.#counters.invalidations++;
   }

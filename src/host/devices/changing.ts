@@ -33,8 +33,8 @@ export class Changing {
    * Runs `operation` in the device's turn. However it ends, the IOASes of the change are looked at when it is over, and
    * who listens is told before who has asked. Resolves to the result and to what the looks have found; rejects as the
    * operation does, or with HostError DeviceBusy. What `change` includes already counts as changing from now on, not
-   * from the turn on, so that nobody destroys it. `settled` ends the change earlier, for an operation that is told
-   * of in one piece: the journal then has all of it in one record.
+   * from the turn on, so that nobody destroys it. `settled` is for an operation that is told of in one piece:
+   * called with that, it has the journal keep all of it in one record.
    */
   async run<T>(
     held: HeldDevice,
@@ -52,7 +52,7 @@ export class Changing {
           const noteEnd = underWay.begin({ operation: cause.operation, device } as DeviceIntent);
           ended = noteEnd;
           return operation(change, () => {
-            change.end();
+            change.takeEffect();
             noteEnd();
           });
         });
