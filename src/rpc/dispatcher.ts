@@ -108,7 +108,7 @@ export class Dispatcher {
     { connection, slice }: DialectCall,
     began: number,
   ): Text | undefined {
-    this.#record(method, "done", slice.now - began);
+    this.#record(method, "done", slice.requestEnds() - began);
     return isAnswered ? connection.dialect.answer(id, text) : undefined;
   }
 
@@ -121,7 +121,7 @@ export class Dispatcher {
   ): string | undefined {
     if (!isExpected(error)) this.#log.error({ err: error, method: name }, "a call failed by a fault of ours");
     const told = toErrorObject(error);
-    this.#record(method, (told.data as { class: string }).class, slice.now - began);
+    this.#record(method, (told.data as { class: string }).class, slice.requestEnds() - began);
     return isAnswered ? connection.dialect.error(id, told) : undefined;
   }
 
