@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { invalidParams, quote, unknownMember } from "./errors.ts";
 import { expectation, REQUIRED } from "./expectation.ts";
+import { keepRight, lastRight } from "./last-params.ts";
 import type { ParamsType } from "./method.ts";
 import type { TimeSlice } from "./time-slices.ts";
 
@@ -36,51 +37,17 @@ export function parseParams<Params extends ParamsType>(
 ): z.output<Params> | Promise<z.output<Params>> {
   const given = params ?? {};
   if (!isObject(given)) throw invalidParams("expected an object: params are given by name");
-  const last = lastRight.get(schema);
-  if (last?.isOf(given)) return last.parsed as z.output<Params>;
+  const known = lastRight(schema, given);
+  if (known) return known as z.output<Params>;
   const faults = new Faults();
   refuseUnknown(schema, given, [], faults);
   refuseIfAny(faults);
   if (hasLists(schema)) return parseLarge(schema, given, slice);
   const parsed = parseLeaf(schema, given, [], faults);
   refuseIfAny(faults);
-  if (Right.canBe(given)) lastRight.set(schema, new Right(given, parsed as object));
+  keepRight(schema, given, parsed as object);
   return parsed as z.output<Params>;
 }
-
-/**
- * Params that were found right, all of them numbers, strings and the like. Who asks a question again and again, as clients do
- * that watch, asks the same, and to see that it is the same is a small part of finding it right once more.
- */
-class Right {
-  /** Frozen: many requests get it. */
-  readonly parsed: object;
-  readonly #given: Readonly<Record<string, unknown>>;
-  readonly #count: number;
-
-  static canBe(given: Readonly<Record<string, unknown>>): boolean {
-    return Object.values(given).every((value) => typeof value !== "object");
-  }
-
-  constructor(given: Readonly<Record<string, unknown>>, parsed: object) {
-    this.parsed = Object.freeze(parsed);
-    this.#given = given;
-    this.#count = Object.keys(given).length;
-  }
-
-  /** Whether these are the same. What any object inherits is never equal to what JSON can hold. */
-  isOf(given: Readonly<Record<string, unknown>>): boolean {
-    let count = 0;
-    for (const name in given) {
-      if (given[name] !== this.#given[name]) return false;
-      count++;
-    }
-    return count === this.#count;
-  }
-}
-
-/** Of each schema the last ones. */
-const lastRight = new WeakMap<ParamsType, Right>();
 
 async function parseLarge<Params extends ParamsType>(schema: Params, given: object, slice: TimeSlice) {
   const faults = new Faults();
