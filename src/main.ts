@@ -4,8 +4,9 @@ import { refuseDebugger } from "./debugger.ts";
 import { startAlone } from "./heap.ts";
 
 // Before all that takes time.
-refuseDebugger();
+let started = () => {};
+refuseDebugger(new Promise<void>((resolve) => (started = resolve)));
 process.on("SIGUSR2", () => {});
 startAlone();
 
-loadDaemon().main(process.argv.slice(2));
+void loadDaemon().main(process.argv.slice(2)).then(started);
