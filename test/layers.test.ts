@@ -55,7 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "log-sink.ts",
     "log.ts",
   ].concat(["open-kernel.ts", "options.ts", "rpc", "service"]),
-  "rehearsal.ts": ["host", "kernel", "rpc", "service"],
+  "rehearsal.ts": ["host", "kernel", "log-sink.ts", "rpc", "service", "unix"],
   "daemon.ts": ["capture.ts", "command-line.ts", "help.ts", "options.ts", "rehearsal.ts", "serve.ts"],
   "compiled.ts": ["daemon.ts"],
   "main.ts": ["compiled.ts", "debugger.ts", "heap.ts"],
