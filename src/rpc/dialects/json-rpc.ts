@@ -6,12 +6,7 @@ import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 
 /** JSON-RPC leaves others open; like QMP, we had rather not run what somebody has misspelt: `param`, for one. */
-const MEMBERS = ["jsonrpc", "id", "method", "params"];
-
-/** Whether it is among MEMBERS: every request has four, and to compare is a fraction of searching a list. */
-function isMember(name: string): boolean {
-  return name === "jsonrpc" || name === "id" || name === "method" || name === "params";
-}
+const MEMBERS = new Set(["jsonrpc", "id", "method", "params"]);
 
 /** JSON-RPC 2.0. Ids are finite numbers, strings or null. */
 export const jsonRpc: Dialect = {
@@ -59,7 +54,7 @@ function faultOf(message: unknown): string | undefined {
   if (message.result !== undefined || message.error !== undefined) {
     return "a request has no result and no error; this end sends no requests to be answered";
   }
-  for (const name in message) if (!isMember(name)) return unknownMember(name, MEMBERS);
+  for (const name in message) if (!MEMBERS.has(name)) return unknownMember(name, [...MEMBERS]);
   if (message.jsonrpc !== JSONRPC) return 'the member jsonrpc must be "2.0"';
   if (typeof message.method !== "string") return "the member method must be a string";
   if (message.id !== undefined && !isId(message.id)) {
