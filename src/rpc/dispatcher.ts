@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { limitExceeded } from "../host/errors.ts";
 import { Requests } from "../metrics/requests.ts";
 import type { ControlLog } from "./control-log.ts";
-import type { Batch, Dialect, DialectCall, Fault, Request } from "./dialect.ts";
+import type { Dialect, DialectCall } from "./dialect.ts";
 import { ResultTexts } from "./encode.ts";
 import {
   invalidRequest,
@@ -16,6 +16,7 @@ import {
 } from "./errors.ts";
 import { execute } from "./execute.ts";
 import { HEAD, type Line, NOT_UTF8 } from "./framing.ts";
+import type { Batch, Fault, Request } from "./message.ts";
 import type { Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
 import { lengthOf, type Text } from "./text.ts";
@@ -61,7 +62,7 @@ export class Dispatcher {
     return dialect.error(id, toErrorObject(tooManyInFlight(call.limits["max-in-flight"])));
   }
 
-  #parse(line: Line, { connection, limits }: DialectCall): Request | Fault | Batch {
+  #parse(line: Line, { connection, limits, last }: DialectCall): Request | Fault | Batch {
     if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
     if (typeof line !== "string")
       return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
@@ -70,6 +71,8 @@ export class Dispatcher {
       const id = topLevelId(line.slice(0, HEAD)) ?? undefined;
       return fault(id, toErrorObject(limitExceeded("max-nesting", depth)));
     }
+    const again = last.again(line);
+    if (again) return again;
     let message: unknown;
     try {
       message = JSON.parse(line);
@@ -77,7 +80,10 @@ export class Dispatcher {
       // The parser's own message would repeat the text.
       return fault(undefined, parseError("the line is not JSON"));
     }
-    return connection.dialect.read(message);
+    const read = connection.dialect.read(message);
+    // What a dialect's own methods do, its reading of the next line may depend on.
+    if (read.kind === "request" && !connection.dialect.methods.has(read.method)) last.keep(line, read);
+    return read;
   }
 
   /** What needs no waiting makes no promise and no function: most requests are small, and there are many. */

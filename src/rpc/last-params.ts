@@ -16,8 +16,9 @@ class Right {
     this.#count = Object.keys(given).length;
   }
 
-  /** Whether these are the same. What any object inherits is never equal to what JSON can hold. */
+  /** Whether these are the same, or even the very same. What any object inherits is never equal to what JSON can hold. */
   isOf(given: Given): boolean {
+    if (given === this.#given) return true;
     let count = 0;
     for (const name in given) {
       if (given[name] !== this.#given[name]) return false;

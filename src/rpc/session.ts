@@ -11,6 +11,7 @@ import type { Dialect, DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Ending } from "./ending.ts";
 import type { Line, Reader } from "./framing.ts";
+import { LastRequest } from "./last-request.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -68,7 +69,7 @@ export class Session implements Subscriber {
     this.dialect = dialect;
     this.#socket = socket;
     this.#services = services;
-    this.#call = { ...services, slice, connection: this };
+    this.#call = { ...services, slice, connection: this, last: new LastRequest() };
     this.#account = services.budget.open(peer.uid, (reason) => this.#cutOff(reason));
     this.#reader = dialect.reader(() => services.limits["max-request"]);
     this.#outbox = new Outbox(socket, this.#account, dialect.lineEnd);

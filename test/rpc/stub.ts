@@ -15,6 +15,7 @@ import { Dispatcher } from "../../src/rpc/dispatcher.ts";
 import { EventHub } from "../../src/rpc/event-hub.ts";
 import { LineReader } from "../../src/rpc/framing.ts";
 import { range } from "../../src/rpc/inputs.ts";
+import { LastRequest } from "../../src/rpc/last-request.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { type Access, RpcServer } from "../../src/rpc/server.ts";
@@ -68,6 +69,7 @@ export function bystander(daemon: Partial<DaemonInfo> = {}): DialectCall {
     limits: DEFAULT_LIMITS,
     methods: METHODS,
     slice: new TimeSlices().slice(0),
+    last: new LastRequest(),
   };
 }
 

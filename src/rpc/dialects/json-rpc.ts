@@ -1,7 +1,8 @@
 import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from "json-rpc-2.0";
-import type { Batch, Dialect, Fault, Request } from "../dialect.ts";
+import type { Dialect } from "../dialect.ts";
 import { invalidRequest, unknownMember } from "../errors.ts";
 import { LineReader } from "../framing.ts";
+import type { Batch, Fault, Request } from "../message.ts";
 import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 

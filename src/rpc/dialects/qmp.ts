@@ -1,9 +1,10 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import * as z from "zod";
 import { lazily } from "../../lazily.ts";
-import type { Dialect, Fault, Request } from "../dialect.ts";
+import type { Dialect } from "../dialect.ts";
 import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote, unknownMember } from "../errors.ts";
+import type { Fault, Request } from "../message.ts";
 import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
 import { kept } from "../schema/kept.ts";
