@@ -154,6 +154,12 @@ export class Session implements Subscriber {
 
   #read(chunk: Buffer): void {
     this.#grewAt = performance.now();
+    if (this.#answering.isBusy) {
+      // What has come while the socket was paused comes out of it at once. It waits there until the chunk before is answered.
+      this.#socket.pause();
+      this.#socket.unshift(chunk);
+      return;
+    }
     if (chunk.length <= PORTION) {
       this.#work = this.#answering.all([this.#cut(chunk)]);
       return;
