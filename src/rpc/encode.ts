@@ -1,6 +1,6 @@
 import { JsonElements } from "./json-elements.ts";
 import type { Text } from "./text.ts";
-import type { TimeSlice } from "./time-slices.ts";
+import type { TimeSlice } from "./time-slice.ts";
 
 /** Values in a result beyond which it is put into words piece by piece. */
 const LARGE = 2000;

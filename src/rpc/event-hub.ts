@@ -8,7 +8,8 @@ import { EventLog } from "./event-log.ts";
 import { toWireEvent } from "./events.ts";
 import { KeptEvents } from "./kept-events.ts";
 import { Subscription } from "./subscription.ts";
-import { type TimeSlice, TimeSlices } from "./time-slices.ts";
+import type { TimeSlice } from "./time-slice.ts";
+import { TimeSlices } from "./time-slices.ts";
 
 export interface EventHubOptions {
   /** The wall clock, in milliseconds. */

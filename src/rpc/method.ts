@@ -7,7 +7,7 @@ import type { Limits } from "../limits.ts";
 import type { Metric } from "../metrics/metric.ts";
 import type { Subscriber } from "./connection.ts";
 import type { EventHub } from "./event-hub.ts";
-import type { TimeSlice } from "./time-slices.ts";
+import type { TimeSlice } from "./time-slice.ts";
 
 /** The daemon as it tells about itself. */
 export interface DaemonInfo {

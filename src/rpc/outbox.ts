@@ -2,47 +2,11 @@
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Account } from "./budget.ts";
+import { PIECE, Rest } from "./rest.ts";
 import { lengthOf, type Text, whole } from "./text.ts";
 
 /** Characters that are gathered for one write. */
 const WRITE_SIZE = 64 * 1024;
-/** Characters that the socket is given at a time: encoding 20 MiB at once would keep everybody waiting. */
-const PIECE = 256 * 1024;
-
-/** More than the socket is given at once: some of it has been, and here is the rest. */
-class Rest {
-  /** UTF-16 units, of all that there was. */
-  size = 0;
-  readonly #pieces: string[] = [];
-  /** Which piece is next, and where in it what is next begins. */
-  #index = 0;
-  #at = 0;
-
-  get isEmpty(): boolean {
-    return this.#index === this.#pieces.length;
-  }
-
-  add(pieces: readonly string[]): void {
-    for (const piece of pieces) this.#pieces.push(piece);
-    this.size += lengthOf(pieces);
-  }
-
-  /** The next PIECE of it: small pieces together, a large one in parts. */
-  take(): string {
-    let text = "";
-    while (!this.isEmpty && text.length < PIECE) {
-      const piece = this.#pieces[this.#index] as string;
-      const end = endOfPiece(piece, this.#at + PIECE - text.length);
-      if (end === this.#at && end < piece.length) break;
-      text += piece.slice(this.#at, end);
-      this.#at = end;
-      if (end < piece.length) continue;
-      this.#pieces[this.#index++] = "";
-      this.#at = 0;
-    }
-    return text;
-  }
-}
 
 /**
  * What goes to one client, in order. Lines are gathered while a chunk of requests is answered, and leave in one write, or,
@@ -212,11 +176,4 @@ export class Outbox {
  */
 function encodingOf(text: string): "latin1" | "utf8" {
   return Buffer.byteLength(text) === text.length ? "latin1" : "utf8";
-}
-
-/** At `end` or one before: a pair of surrogates is one character, and has no halves in UTF-8. */
-function endOfPiece(text: string, end: number): number {
-  if (end >= text.length) return text.length;
-  const last = text.charCodeAt(end - 1);
-  return last >= 0xd800 && last < 0xdc00 ? end - 1 : end;
 }

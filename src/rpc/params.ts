@@ -3,7 +3,7 @@ import { invalidParams, quote, unknownMember } from "./errors.ts";
 import { expectation, REQUIRED } from "./expectation.ts";
 import { keepRight, lastRight } from "./last-params.ts";
 import type { ParamsType } from "./method.ts";
-import type { TimeSlice } from "./time-slices.ts";
+import type { TimeSlice } from "./time-slice.ts";
 
 /** How many faults one message lists: nothing is looked at after them. */
 const FAULT_LIMIT = 3;

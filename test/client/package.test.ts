@@ -25,6 +25,7 @@ it("the package's client loads nothing but json-rpc-2.0, and of the daemon only 
     "json-rpc-2.0/dist/client.js",
     "json-rpc-2.0/dist/models.js",
     "rpc/framing.ts",
+    "rpc/held-bytes.ts",
     "rpc/protocol.ts",
     "uapi/socket.ts",
     "uapi/struct.ts",

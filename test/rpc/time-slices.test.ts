@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { type TimeSlice, TimeSlices } from "../../src/rpc/time-slices.ts";
+import type { TimeSlice } from "../../src/rpc/time-slice.ts";
+import { TimeSlices } from "../../src/rpc/time-slices.ts";
 
 /** A clock that only work moves. */
 function setUp() {

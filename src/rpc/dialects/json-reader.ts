@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
-import { HeldBytes, headOf, type Line, NOT_UTF8, type Reader } from "../framing.ts";
+import { headOf, type Line, NOT_UTF8, type Reader } from "../framing.ts";
+import { HeldBytes } from "../held-bytes.ts";
 
 const [TAB, LF, CR, BLANK] = [0x09, 0x0a, 0x0d, 0x20];
 const [QUOTE, APOSTROPHE, BACKSLASH] = [0x22, 0x27, 0x5c];

@@ -12,7 +12,7 @@ import { NamedRanges } from "../../ranges/named-ranges.ts";
 import { mapInSteps, type Steps } from "../../ranges/steps.ts";
 import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
-import type { TimeSlice } from "../time-slices.ts";
+import type { TimeSlice } from "../time-slice.ts";
 import { toWireExclusion, toWireRange, wireAddress, wireExclusion } from "../wire.ts";
 import { allowRanges } from "./address-spaces.ts";
 import { hintsFor } from "./hints.ts";
