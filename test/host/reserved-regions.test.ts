@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parseReservedRegions, type Region } from "../../src/host/platform/reserved-regions.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { runs } from "../runs.ts";
+import { anyText } from "../text.ts";
 
 const U64_MAX = 0xffffffffffffffffn;
 
@@ -228,7 +229,7 @@ describe("whatever the text", () => {
       fc.constantFrom("0x", "0x0", "0xfff", "0xffffffffffffffff", "msi", "\n", " ", "\r", "\0", "-1"),
     );
     const text = fc.oneof(
-      fc.string({ unit: "binary" }),
+      anyText,
       fc.array(word, { maxLength: 40 }).map((words) => words.join(" ")),
       fc.array(word, { maxLength: 40 }).map((words) => words.join("")),
     );
