@@ -88,8 +88,11 @@ describe("a connection", () => {
   it("takes many requests in one write and one request in many", async () => {
     const { connect } = await start();
     const client = await connect();
-    client.send(...Array.from({ length: 5000 }, (_, id) => request(id, "echo", { value: id })));
-    for (let id = 0; id < 5000; id++) expect((await client.next()).result.value).toBe(id);
+    const ids = Array.from({ length: 5000 }, (_, id) => id);
+    client.send(...ids.map((id) => request(id, "echo", { value: id })));
+    const values: unknown[] = [];
+    while (values.length < ids.length) values.push((await client.next()).result.value);
+    expect(values).toEqual(ids);
     for (const byte of Buffer.from(`${JSON.stringify(request("é", "echo"))}\r\n`))
       client.write(Buffer.of(byte));
     expect((await client.next()).id).toBe("é");

@@ -90,10 +90,12 @@ describe("reserved_regions", () => {
         const lines = linesOf(...devices);
         for (const wanted of TYPES) {
           const ofType = lines.filter(([, , type]) => type === wanted);
-          for (let point = 0; point < 60; point++) {
-            const covered = devices.flat().some((each) => each.type === wanted && within(point, each));
-            expect(ofType.filter(([start, last]) => start <= point && point <= last)).toHaveLength(+covered);
-          }
+          const linesAt = (point: number) =>
+            ofType.filter(([start, last]) => start <= point && point <= last).length;
+          const isCovered = (point: number) =>
+            devices.flat().some((each) => each.type === wanted && within(point, each));
+          const points = Array.from({ length: 60 }, (_, point) => point);
+          expect(points.map(linesAt)).toEqual(points.map((point) => +isCovered(point)));
           ofType.slice(1).forEach(([start], index) => {
             expect(start).toBeGreaterThan((ofType[index]?.[1] ?? 0) + 1);
           });
