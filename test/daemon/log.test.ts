@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Client } from "../../src/client/index.ts";
+import { fewOf } from "../runs.ts";
 import { Daemon, type LogLine, preload } from "./daemon.ts";
 
 const TOPOLOGY = { devices: [] };
@@ -40,10 +41,13 @@ function pipe() {
   return { reader, writer: opened(path, "w") };
 }
 
-/** What is logged, a line each. */
+/** What is logged, a line each, of the longest name that there may be. */
 const REFUSED = JSON.stringify({
-  ...{ jsonrpc: "2.0", id: 1, method: "release-device", params: { device: "0000:00:05.0" } },
+  ...{ jsonrpc: "2.0", id: 1, method: "release-device", params: { device: "d".repeat(64) } },
 });
+
+/** Throws, at a signal. */
+const FAULTY = preload('process.on("SIGUSR2", () => { throw new Error("provoked"); });');
 
 /** Asks for so many lines, over a connection of its own; resolves to how many the daemon has dropped by then. */
 async function talk(daemon: Daemon, client: Client, lines: number): Promise<number> {
@@ -118,19 +122,24 @@ describe("a daemon whose log", () => {
     expect(await daemon.stop()).toBe(0);
   });
 
-  it("goes into a pipe whose reader has stopped ends when it is told to", async () => {
-    const { writer } = pipe();
-    const daemon = await Daemon.start({ topology: TOPOLOGY, stderr: writer });
-    const client = await daemon.client();
-    for (let i = 0; i < 40 && (await talk(daemon, client, 1000)) === 0; ) i++;
-    expect(await talk(daemon, client, 10)).toBeGreaterThan(0);
-    expect(await daemon.stop()).toBe(0);
-  });
+  const ENDS: [string, NodeJS.Signals, number][] = [
+    ["when it is told to", "SIGTERM", 0],
+    ["by a fault of ours", "SIGUSR2", 1],
+  ];
+  it.each(fewOf(ENDS, 1))(
+    "goes into a pipe whose reader has stopped ends %s",
+    async (_when, signal, status) => {
+      const { writer } = pipe();
+      const daemon = await Daemon.start({ topology: TOPOLOGY, nodeOptions: FAULTY, stderr: writer });
+      const client = await daemon.client();
+      for (let i = 0; i < 40 && (await talk(daemon, client, 1000)) === 0; ) i++;
+      expect(await talk(daemon, client, 10)).toBeGreaterThan(0);
+      expect(await daemon.stop(signal)).toBe(status);
+    },
+  );
 });
 
 describe("a fault of ours", () => {
-  const FAULTY = preload('process.on("SIGUSR2", () => { throw new Error("provoked"); });');
-
   it("ends the daemon with status 1, and stands in the log", async () => {
     const daemon = await Daemon.start({ topology: TOPOLOGY, nodeOptions: FAULTY });
     expect(await daemon.signal("SIGUSR2")).toBe(1);
@@ -139,15 +148,6 @@ describe("a fault of ours", () => {
       msg: "internal fault",
       err: { message: "provoked" },
     });
-  });
-
-  it("ends it also when nobody takes the log", async () => {
-    const { writer } = pipe();
-    const daemon = await Daemon.start({ topology: TOPOLOGY, nodeOptions: FAULTY, stderr: writer });
-    const client = await daemon.client();
-    for (let i = 0; i < 40 && (await talk(daemon, client, 1000)) === 0; ) i++;
-    expect(await talk(daemon, client, 10)).toBeGreaterThan(0);
-    expect(await daemon.signal("SIGUSR2")).toBe(1);
   });
 
   it("ends it also when a thread is in a system call that takes its time", async () => {
