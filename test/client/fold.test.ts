@@ -217,7 +217,7 @@ describe("the first snapshot, with every event since folded in,", () => {
         await listened.close();
         listened.check();
       }),
-      { numRuns: runs(50, 1_000) },
+      { numRuns: runs(30, 1_000) },
     );
   });
 
@@ -258,7 +258,7 @@ describe("the first snapshot, with every event since folded in,", () => {
           await all;
         },
       ),
-      { numRuns: runs(10, 300) },
+      { numRuns: runs(6, 300) },
     );
   });
 });

@@ -327,7 +327,7 @@ describe("whatever runs while devices are unbound and bound again, in whatever o
           expect(simulation.openPaths()).toEqual([]);
         },
       ),
-      { numRuns: runs(50, 600) },
+      { numRuns: runs(30, 600) },
     );
   });
 

@@ -257,7 +257,7 @@ describe("whichever call of the kernel fails, and with whatever errno, during", 
       const { calls, reads } = await count(operation);
       assert(calls + reads > 0);
       for (let nth = 0; nth < calls; nth++) {
-        for (const errno of fewOf(ERRNOS, 2)) {
+        for (const errno of fewOf(ERRNOS, 1)) {
           let made: readonly string[] = [];
           let earlier = 0;
           const fail = ({ kernel }: Simulation) => {

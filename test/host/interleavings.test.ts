@@ -164,7 +164,7 @@ describe("whatever runs at the same time, in whatever order its calls come throu
           assert.deepEqual(simulation.openPaths(), []);
         },
       ),
-      { numRuns: runs(100, 2_000) },
+      { numRuns: runs(50, 2_000) },
     );
   });
 
@@ -185,7 +185,7 @@ describe("whatever runs at the same time, in whatever order its calls come throu
           await scheduler.waitFor(Promise.all(requests));
         },
       ),
-      { numRuns: runs(50, 1_000) },
+      { numRuns: runs(25, 1_000) },
     );
   });
 });

@@ -400,7 +400,7 @@ describe("a generation", () => {
           }
         }
       }),
-      { numRuns: runs(50, 300) },
+      { numRuns: runs(25, 300) },
     );
   });
 });

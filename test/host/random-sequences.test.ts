@@ -76,7 +76,7 @@ describe("random sequences of operations", () => {
         await host.close();
         assert.deepEqual(machine.openFds(), []);
       }),
-      { numRuns: runs(85, 1_500) },
+      { numRuns: runs(50, 1_500) },
     );
   });
 });

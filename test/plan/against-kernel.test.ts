@@ -75,7 +75,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect(plan.alignment).toBe(actual.alignment);
         expect(RangeSet.from(attribute(plan.claims)).equals(actual.ranges.invert())).toBe(true);
       }),
-      { numRuns: runs(25, 300) },
+      { numRuns: runs(15, 300) },
     );
   });
 
@@ -93,7 +93,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         const within = hull ? plan.ranges.intersect(RangeSet.from([hull])) : RangeSet.EMPTY;
         expect([...within.subtract(actual.ranges)]).toEqual([]);
       }),
-      { numRuns: runs(25, 300) },
+      { numRuns: runs(15, 300) },
     );
   });
 
@@ -111,7 +111,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         if (probe) expect(causes.filter(({ device }) => device === undefined)).toEqual([]);
         expect(before).toHaveLength(devices.length);
       }),
-      { numRuns: runs(25, 300) },
+      { numRuns: runs(15, 300) },
     );
   });
 
@@ -132,7 +132,7 @@ describe("a plan, held against what the kernel answers after attaching the same 
         expect([...plan.ranges]).toEqual([...answer.ranges]);
         expect(plan.alignment).toBe(answer.alignment);
       }),
-      { numRuns: runs(25, 300) },
+      { numRuns: runs(15, 300) },
     );
   });
 });

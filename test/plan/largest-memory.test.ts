@@ -109,7 +109,7 @@ describe("the largest memory that fits", () => {
         const plan = planWithout(taken, UNIT);
         expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan, UNIT));
       }),
-      { numRuns: runs(250, 5_000) },
+      { numRuns: runs(125, 5_000) },
     );
   });
 
@@ -119,7 +119,7 @@ describe("the largest memory that fits", () => {
         const plan = planWithout(taken, unit);
         expect(finish(largestMemory(given, plan))).toBe(bruteForce(given, plan, unit));
       }),
-      { numRuns: runs(50, 2_000) },
+      { numRuns: runs(25, 2_000) },
     );
   });
 

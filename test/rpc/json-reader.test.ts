@@ -130,7 +130,7 @@ describe("JsonReader", () => {
         const values = read(chunks, 2 ** 20).map((line) => JSON.parse(line as string));
         expect(values).toEqual(written.map(([each]) => JSON.parse(JSON.stringify(each))));
       }),
-      { numRuns: runs(300) },
+      { numRuns: runs(100, 3_000) },
     );
   });
 
@@ -152,7 +152,7 @@ describe("JsonReader", () => {
           ),
         ).toEqual(whole);
       }),
-      { numRuns: runs(300) },
+      { numRuns: runs(100, 3_000) },
     );
   });
 });

@@ -91,7 +91,7 @@ describe("whatever is asked for at the same time, and whenever the process dies,
           assert.deepEqual([world.stored, world.machine.openFds()], [[], []]);
         },
       ),
-      { numRuns: runs(10, 500) },
+      { numRuns: runs(6, 500) },
     );
     if (IS_LONG) console.log(`${count} deaths, each with the model equal to the kernel behind it`);
   });

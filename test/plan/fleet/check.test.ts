@@ -35,7 +35,7 @@ function singleHostPlan(hosts: readonly PoolHost[]) {
   return finish(makePlan(known));
 }
 
-const all = { numRuns: runs(150, 3_000) };
+const all = { numRuns: runs(75, 3_000) };
 const unreadable = (hosts: readonly PoolHost[]) => hosts.some(({ state }) => state === "unreadable");
 
 describe("a fleet's answer", () => {
@@ -103,7 +103,7 @@ describe("a fleet's answer", () => {
         expect(findInPool(pool, { size: 4n }).stale).toEqual(changes("find"));
         expect(predictPool(pool).stale).toEqual(changes("predict"));
       }),
-      { numRuns: runs(75, 1_500) },
+      { numRuns: runs(40, 1_500) },
     );
   });
 

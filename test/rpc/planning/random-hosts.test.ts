@@ -5,7 +5,7 @@ import type { Message } from "../stub.ts";
 import { chosenDevices, DEVICES, hex, isPci, randomHost, randomLayout, TriedHost } from "./random-host.ts";
 
 const LONG = { timeout: 1_800_000 };
-const RUNS = { numRuns: runs(35, 500) };
+const RUNS = { numRuns: runs(20, 500) };
 
 /** What a hold is refused with, for each blocker. */
 const REFUSALS: Readonly<Record<string, string>> = {
