@@ -90,7 +90,7 @@ it("every method that controls is here", () => {
   expect([...livesOf(NIC).keys()].sort()).toEqual([...CONTROL_METHODS].sort());
 });
 
-describe.each(CONTROL_METHODS)("a client killed inside %s", (method) => {
+describe.each(fewOf(CONTROL_METHODS, 6))("a client killed inside %s", (method) => {
   it("leaves the model equal to the kernel, and nothing of its lease", async () => {
     const calls = await killInside(method, "start");
     const moments = Array.from({ length: calls + 1 }, (_, index) => index + 1);
@@ -102,7 +102,7 @@ describe.each(CONTROL_METHODS)("a client killed inside %s", (method) => {
   });
 });
 
-it.each(fewOf(CONTROL_METHODS, 4))(
+it.each(fewOf(CONTROL_METHODS, 2))(
   "a client killed inside %s leaves what has no lease as the model has it",
   async (method) => {
     await killInside(method, 1, "persistent");
