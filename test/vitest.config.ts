@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { IS_LONG } from "./runs.ts";
@@ -26,7 +27,8 @@ export default defineConfig({
     execArgv: ["--min-semi-space-size=16", "--max-semi-space-size=32"],
     // What Vite has made of a file is made again when the file is another.
     experimental: { fsModuleCache: true },
-    maxWorkers: "100%",
+    // One more than there are processors: many a file waits for a process that it has started.
+    maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongestFirst },
     include: ["test/**/*.test.ts"],
     exclude: ["test/kernel/**"],
