@@ -15,6 +15,7 @@ import {
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
 } from "../../src/uapi/vfio.ts";
+import { latch } from "../rpc/stub.ts";
 import { AUDIO, DISK, GPU, MSI, NIC, refusal, setOf } from "./simulation.ts";
 import { failNth, TamperedKernel } from "./tampered-kernel.ts";
 
@@ -330,6 +331,36 @@ describe("what cannot be handed over", () => {
   it("is a device with a sibling on a host driver", async () => {
     await machine.setDriver(DISK, "nvme");
     expect(await refusal(() => handOver(GPU))).toMatchObject({ errorClass: "DeviceBusy" });
+  });
+
+  it("is a device that was held while it was looked whether its guest has ended; the holder's context can end", async () => {
+    await handOver(DISK);
+    client.leave();
+    host.createContext("other", "persistent");
+    const looks = [latch(), latch()];
+    let look = 0;
+    kernel.openFiles = async () => {
+      await looks[look++]?.opened;
+      return [];
+    };
+    const holding = host.hold(DISK, "other");
+    await nextTurn();
+    const handingOver = refusal(() => handOver(DISK));
+    looks[0]?.open();
+    await holding;
+    // The group's next turn is long in coming.
+    const reset = latch();
+    kernel.queued = (call) => (call === "BIND" ? reset.opened : Promise.resolve());
+    const probing = refusal(() => host.probe(GPU));
+    looks[1]?.open();
+    await nextTurn();
+    const ending = host.destroyContext("other");
+    reset.open();
+    await ending;
+    expect((await handingOver).errorClass).toBe("DeviceBusy");
+    await probing;
+    expect((await report(DISK)).state).toBe("observed");
+    expect(paths()).toEqual(["/dev/iommu"]);
   });
 
   it("is a device that firmware demands a 1:1 mapping for", async () => {

@@ -47,8 +47,9 @@ export class HandOvers {
   /** The context's iommufd and the device's cdev, opened for this and not bound: the client binds it by itself. */
   async device(device: string, context: Context, owner: Owner, send: Send): Promise<void> {
     const { binding, devices, handedOver, turns } = this.#parts;
-    devices.refuseHeld(device);
     await handedOver.refuse(device);
+    // Behind the wait: the turn of a held device is its holder's, and the end of the holder's context needs it.
+    devices.refuseHeld(device);
     const { group } = binding.find(device);
     const give = async () => {
       // Until it was this one's turn, anybody may have held the device or ended the context.
