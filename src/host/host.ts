@@ -173,9 +173,9 @@ export class Host {
     return this.#parts.contexts.allowed(ioas);
   }
 
-  /** The devices of this daemon that are attached to the IOAS, as they were last looked at. */
-  attached(ioas: Ioas): PlatformDevice[] {
-    return [...ioas.devices].flatMap((device) => this.#parts.census.get(device) ?? []);
+  /** The devices of this daemon that are attached to the IOAS, or were then, as they were last looked at. */
+  attached({ devices }: Pick<Ioas | Allowed, "devices">): PlatformDevice[] {
+    return [...devices].flatMap((device) => this.#parts.census.get(device) ?? []);
   }
 
   /** What the sources say that an IOAS with these devices allows. */

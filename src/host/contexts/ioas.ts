@@ -8,6 +8,8 @@ import type { SlowReads } from "./slow-reads.ts";
 
 /** The kernel's answer for one IOAS, and how fresh it is. */
 export interface Allowed extends IovaRanges {
+  /** The devices of this daemon that were attached then. */
+  readonly devices: readonly string[];
   /** True when it was kept from an earlier call; nothing has happened since that could change it. */
   readonly cached: boolean;
   /** Grows by one whenever the answer may have changed. */
@@ -61,6 +63,8 @@ export class Ioas {
   #kept: Allowed | null = null;
   /** Attaches, detaches and closes under way that will change the answer at a moment nobody knows. */
   #changes = 0;
+  /** Those that have come to something. */
+  #effects = 0;
   /** Calls under way: until they are done, the id must not come to mean another object. */
   #calls = 0;
   readonly #allowing = new Queues<"allow-list">();
@@ -112,7 +116,11 @@ export class Ioas {
       this.context.grown(this);
     }
     const { generation, isChanging } = this;
-    const answer = await this.read();
+    const effects = this.#effects;
+    const read = await this.read();
+    // It may be of before: with which devices in it, nobody can tell.
+    if (effects !== this.#effects) return this.#ask();
+    const answer = { ...read, devices: [...this.devices] };
     if (generation !== this.#generation || this.context.shared)
       return { ...answer, cached: false, generation };
     this.#see(answer.ranges);
@@ -197,6 +205,7 @@ export class Ioas {
 
   /** For IoasChange: what was given out before is of another generation. */
   answersChange(): void {
+    this.#effects++;
     this.#next();
     this.#counters.invalidations++;
   }

@@ -79,13 +79,14 @@ function keptWireAllowed(name: string, ioas: Ioas, allowed: Allowed) {
   return form;
 }
 
-function toWireAllowed(name: string, ioas: Ioas, { ranges, alignment, cached, generation }: Allowed) {
+function toWireAllowed(name: string, { id }: Ioas, allowed: Allowed) {
+  const { ranges, alignment, devices, cached, generation } = allowed;
   return {
     context: name,
-    ioas: ioas.id,
+    ioas: id,
     ranges: toWireRanges(ranges),
     "iova-alignment": formatAddress(alignment),
-    devices: [...ioas.devices],
+    devices: [...devices],
     cached,
     generation,
   };

@@ -159,10 +159,11 @@ async function spaceSources(
   call: Call,
 ): Promise<Source[]> {
   const ioas = call.host.anyIoas(context, id);
-  const { ranges, alignment } = await call.host.allowed(ioas);
-  const attached = await knownOf(call.host.attached(ioas), call);
+  const allowed = await call.host.allowed(ioas);
+  const { ranges, alignment } = allowed;
+  const attached = await knownOf(call.host.attached(allowed), call);
   const source = await call.slice.run(ioasSource(ranges, alignment, attached));
-  if (ioas.devices.size > 0 || source.claims.length > 0) return [source];
+  if (allowed.devices.length > 0 || source.claims.length > 0) return [source];
   // What nothing is attached to allows everything, and that is no promise to anybody.
   return chosen.length === 0 ? [{ ...source, gap: { emptyIoas: id } }] : [];
 }

@@ -229,7 +229,9 @@ describe("predict-allowed-ranges", () => {
       expect(causes).toMatchObject([{ kind: "region", device }]);
       expect(hint).toBeUndefined();
     }
-    client.host.ioas("default", ioas).devices.clear(); // As when another process had attached it.
+    // As when another process had attached it.
+    client.host.context("default").shared = true;
+    client.host.ioas("default", ioas).devices.clear();
     for (const { causes, hint } of await told()) {
       expect(causes).toEqual([{ kind: "reserved-elsewhere" }]);
       expect(hint).toBe('a hint, not a cause: /proc/iomem shows there "Local APIC"');

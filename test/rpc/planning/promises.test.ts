@@ -1,8 +1,11 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import type { TopologyDevice } from "../../../src/kernel/simulated/topology.ts";
 import { parseTopology } from "../../../src/kernel/simulated/topology-file.ts";
 import { DEFAULT_LIMITS } from "../../../src/limits.ts";
-import type { Message } from "../stub.ts";
+import { IOMMU_IOAS_IOVA_RANGES } from "../../../src/uapi/iommufd.ts";
+import { VFIO_DEVICE_ATTACH_IOMMUFD_PT } from "../../../src/uapi/vfio.ts";
+import { latch, type Message } from "../stub.ts";
 import { Client } from "./client.ts";
 
 const NIC = "0000:01:00.0";
@@ -104,6 +107,35 @@ describe("an IOAS that nothing is attached to", () => {
     await client.ask("hold-device", { device: NIC });
     await client.ask("attach-device", { device: NIC, ioas });
     expect(await client.ask("predict-allowed-ranges", { ioas })).toMatchObject({ exact: true });
+  });
+});
+
+describe("an IOAS that a device comes into while it is read", () => {
+  const MSI = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
+
+  it("is answered for with the device in it, or without, and not with both", async () => {
+    const client = hostWith({ nic: { regions: [MSI] } });
+    const { ioas } = await client.ask("create-ioas");
+    await client.ask("hold-device", { device: NIC });
+    const [attach, read] = [latch(), latch()];
+    const { kernel } = client;
+    const call = kernel.slowIoctl.bind(kernel);
+    kernel.slowIoctl = async (fd, request, ...rest) => {
+      if (request === VFIO_DEVICE_ATTACH_IOMMUFD_PT) await attach.opened;
+      const result = await call(fd, request, ...rest);
+      if (request === IOMMU_IOAS_IOVA_RANGES) await read.opened;
+      return result;
+    };
+    const attached = client.ask("attach-device", { device: NIC, ioas });
+    await nextTurn();
+    const asked = client.ask("query-allowed-ranges", { ioas });
+    const predicted = client.ask("predict-allowed-ranges", { ioas });
+    await nextTurn();
+    attach.open();
+    const { ranges } = await attached;
+    read.open();
+    expect(await asked).toMatchObject({ devices: [NIC], ranges });
+    expect(await predicted).toMatchObject({ exact: true, ranges });
   });
 });
 
