@@ -144,12 +144,13 @@ export class Answering {
     return answer.catch(() => undefined).finally(() => this.#countInBatch(-this.#inBatch));
   }
 
-  /** Answers of a batch wait for its last one. Throws when the connection is over, which counting them may have done. */
-  readonly #countInBatch = (bytes: number): void => {
-    if (bytes === 0) return;
-    this.#inBatch += bytes;
-    this.#parts.account.add(bytes);
-    if (bytes > 0 && this.#isOver) throw new Error("the connection is over");
+  /** Answers of a batch wait for its last one. False when no more are wanted, for which counting them may be the reason. */
+  readonly #countInBatch = (bytes: number): boolean => {
+    if (bytes !== 0) {
+      this.#inBatch += bytes;
+      this.#parts.account.add(bytes);
+    }
+    return !this.#isPast;
   };
 
   /** They go past the outbox: what comes before them has to have left it, the request's own events for one. */
@@ -167,8 +168,12 @@ export class Answering {
 
   /** Before the next request: a session that ends answers on for a while, but does not wait for the client to read. */
   #isToStop(): boolean {
-    const { socket, outbox } = this.#parts;
-    return socket.destroyed || (this.#isEnding && (outbox.isFull || performance.now() > this.#endsAt));
+    const { outbox } = this.#parts;
+    return this.#isPast || (this.#isEnding && outbox.isFull);
+  }
+
+  get #isPast(): boolean {
+    return this.#parts.socket.destroyed || (this.#isEnding && performance.now() > this.#endsAt);
   }
 
   get #isEnding(): boolean {

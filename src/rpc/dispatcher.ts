@@ -44,9 +44,9 @@ export class Dispatcher {
 
   /**
    * Answers one line. Never throws and never rejects. `counted` is told of every answer of a batch, since they wait for
-   * the last one; what it throws ends the batch.
+   * the last one; when it returns false, that was it.
    */
-  answer(line: Line, call: DialectCall, counted: (bytes: number) => void): Answer {
+  answer(line: Line, call: DialectCall, counted: (bytes: number) => boolean): Answer {
     const { dialect } = call.connection;
     const message = this.#parse(line, call);
     if (message.kind === "batch") return this.#batch(message, call, counted);
@@ -144,7 +144,7 @@ export class Dispatcher {
   async #batch(
     { messages }: Batch,
     call: DialectCall,
-    counted: (bytes: number) => void,
+    counted: (bytes: number) => boolean,
   ): Promise<Text | undefined> {
     const { connection, limits, slice } = call;
     const { dialect } = connection;
@@ -158,10 +158,10 @@ export class Dispatcher {
       if (slice.isOver) await slice.pass();
       const answer = await this.#element(dialect, message, call);
       if (answer === undefined) continue;
-      counted(lengthOf(answer));
       answers.push(answers.length === 0 ? "[" : ",");
       if (typeof answer === "string") answers.push(answer);
       else for (const piece of answer) answers.push(piece);
+      if (!counted(lengthOf(answer))) break;
     }
     return answers.length === 0 ? undefined : [...answers, "]"];
   }

@@ -11,7 +11,7 @@ const INTROSPECTION = ["query-version", "query-commands", "query-schema", "rpc.d
 async function ask(name: string) {
   const rpc = dispatcherOf(METHODS, (error) => expect.unreachable(String(error)));
   const answer = JSON.parse(
-    whole((await rpc.answer(JSON.stringify(request(1, name)), call, () => {})) ?? ""),
+    whole((await rpc.answer(JSON.stringify(request(1, name)), call, () => true)) ?? ""),
   );
   const method = METHODS.find((each) => each.name === name);
   expect(method?.result.safeParse(answer.result).success).toBe(true);

@@ -10,8 +10,8 @@ function setUp() {
   const rpc = dispatcherOf(stub.methods, (error) => reports.push(error));
   /** Answers one line, and makes sure that the next good request is answered too. */
   const answer = async (line: unknown): Promise<Message> => {
-    const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL, () => {});
-    const next = await rpc.answer(JSON.stringify(request("next", "echo", { value: 1 })), CALL, () => {});
+    const text = await rpc.answer(typeof line === "string" ? line : JSON.stringify(line), CALL, () => true);
+    const next = await rpc.answer(JSON.stringify(request("next", "echo", { value: 1 })), CALL, () => true);
     expect(JSON.parse(next as string)).toEqual({ jsonrpc: "2.0", id: "next", result: { value: 1 } });
     return text === undefined ? undefined : JSON.parse(whole(text));
   };
@@ -241,7 +241,7 @@ describe("batches", () => {
   it("run one request after the other, also when one has to wait", async () => {
     const { rpc, log, gate, entered } = setUp();
     const batch = [request(1, "wait"), request(2, "echo"), request(3, "count")];
-    const pending = rpc.answer(JSON.stringify(batch), CALL, () => {});
+    const pending = rpc.answer(JSON.stringify(batch), CALL, () => true);
     await entered.opened;
     expect(log).toEqual(["wait"]);
     gate.open();

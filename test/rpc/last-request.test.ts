@@ -20,7 +20,7 @@ async function answers(lines: readonly string[], dialect = () => jsonRpc, isNew 
   const all: unknown[] = [];
   for (const line of lines) {
     if (isNew) call = open();
-    const text = await rpc.answer(line, call, () => {});
+    const text = await rpc.answer(line, call, () => true);
     all.push(text && JSON.parse(whole(text)));
   }
   return all;

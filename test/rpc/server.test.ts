@@ -331,6 +331,20 @@ describe("close", () => {
     await closed;
   });
 
+  it("finishes the batch under way, and those that have come with it", async () => {
+    const client = await server.connect();
+    client.send([request(1, "wait"), request(2, "echo")], [request(3, "echo"), request(4, "echo")]);
+    await server.entered.opened;
+    const closed = server.server.close();
+    server.gate.open();
+    const answers = await client.rest();
+    expect(answers.map((batch) => batch.map(({ id }: Message) => id))).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
+    await closed;
+  });
+
   it("waits for a request under way however long it takes", async () => {
     const patient = await start();
     const client = await patient.connect();
@@ -340,6 +354,18 @@ describe("close", () => {
     patient.gate.open();
     expect(await client.rest()).toEqual([{ jsonrpc: "2.0", id: 1, result: { waited: true } }]);
     await closed;
+  });
+
+  it("answers what has begun of a batch that takes long, and starts no more of it", async () => {
+    const patient = await start();
+    const client = await patient.connect();
+    client.send([request(1, "wait"), request(2, "echo")]);
+    await patient.entered.opened;
+    const { closed } = closeAndLetAnHourPass(patient);
+    patient.gate.open();
+    expect(await client.rest()).toEqual([[{ jsonrpc: "2.0", id: 1, result: { waited: true } }]]);
+    await closed;
+    expect(patient.log).toEqual(["wait"]);
   });
 
   it("answers what has come with it, and takes nothing that comes later", async () => {
