@@ -17,7 +17,7 @@ const RETRY = 20;
 /**
  * Sends text whose first byte carries descriptors (SCM_RIGHTS), behind everything that was written to the socket
  * before. Others may go on writing meanwhile: the text is never cut by what they write. The descriptors stay the
- * caller's to close. Rejects when the socket is closed, or when `signal` says to give up.
+ * caller's to close. Rejects when the socket is closed, or when it would have to wait and `signal` says to give up.
  */
 export async function sendDescriptors(
   socket: Socket,
@@ -29,7 +29,6 @@ export async function sendDescriptors(
   for (;;) {
     // Somebody else may have written before this goes on.
     while (socket.writableLength > 0) await written(socket, signal);
-    signal.throwIfAborted();
     // From here to the return nothing waits, so nothing can come between the descriptors and the rest of the text.
     const fd = descriptorOf(socket);
     if (fd === null) throw new Error("the connection is closed");

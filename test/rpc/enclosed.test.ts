@@ -264,6 +264,18 @@ describe("descriptors that a handler encloses", () => {
     expect(passages[0]?.isUnderWay).toBe(false);
   });
 
+  it("come also when the daemon closes meanwhile", async () => {
+    const reader = await receiver(0, request(1, "watch"), request(2, "enclose-at-gate"));
+    expect(JSON.parse((await reader.next())?.text ?? "")).toMatchObject({ id: 1 });
+    const closed = server.close();
+    gate.open();
+    const answer = await reader.next();
+    expect(JSON.parse(answer?.text ?? "")).toMatchObject({ id: 2, result: { enclosed: 1 } });
+    expect(answer?.fds).toEqual([RECEIVED]);
+    await closed;
+    expect(openFiles()).toBe(0);
+  });
+
   it("do not keep the daemon from closing when the client does not read", async () => {
     const client = BlockingSocket.connect(path);
     client.send(lines(request(1, "watch"), request(2, "enclose-at-gate")));
