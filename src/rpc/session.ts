@@ -183,7 +183,8 @@ export class Session implements Subscriber {
   async #finish(before: Promise<void> | undefined): Promise<void> {
     await before;
     if (this.#call.slice.isOver) await this.#call.slice.pass();
-    const lines = this.#reader.finish();
+    // What ends with the connection has not begun by the end of the server.
+    const lines = this.#isClosing ? [] : this.#reader.finish();
     if (lines.length > 0) await this.#answering.all([lines]);
     await this.#endOnceTaken();
   }

@@ -380,6 +380,18 @@ describe("close", () => {
     expect(server.log).toEqual(["wait", "echo"]);
   });
 
+  it("starts no request whose line is ended, by the client's end, while it does what is last", async () => {
+    const [client, witness] = [await server.connect(), await server.connect()];
+    client.write(JSON.stringify(request(1, "count")));
+    // The witness is served after what has come before.
+    expect(await witness.stillWorks()).toBe(true);
+    await server.server.close(async () => {
+      client.socket.end();
+      await client.ended;
+    });
+    expect(server.log).toEqual(["echo"]);
+  });
+
   it("starts no request that waits behind one that takes long", async () => {
     const patient = await start();
     const client = await patient.connect();
