@@ -94,7 +94,7 @@ export class Client {
       if (!this.#connection) throw fault.closedHere();
       return (await this.#connection.request(method, params, false)).result;
     };
-    const stream = new EventStream<Name>(ask, options);
+    const stream = new EventStream<Name>(ask, options, this.#stream);
     this.#stream = stream as unknown as EventStream;
     if (this.#connection) stream.connected();
     if (this.#ending.signal.aborted) stream.end();

@@ -39,12 +39,18 @@ export class EventStream<Name extends EventName = EventName>
   /** Events count only when it is live; what comes while it asks is looked at when the answer is there. */
   #state: "lost" | "asking" | "live" | "leaving" = "lost";
   #held: Notification[] = [];
+  /** Until then events may be those of the stream before this one. */
+  #before: Promise<void> | undefined;
+  /** When the daemon has answered that it sends no more. */
+  #left: Promise<void> | undefined;
   #isOver = false;
   #failure: Error | undefined;
   #readers: (() => void)[] = [];
 
-  constructor(ask: Ask, { names, since, queue = QUEUE }: EventOptions<Name>) {
+  /** `before`: the one whose place it takes. */
+  constructor(ask: Ask, { names, since, queue = QUEUE }: EventOptions<Name>, before?: EventStream) {
     this.#ask = ask;
+    if (before) this.#before = before.#left;
     this.#names = names;
     this.#position = since;
     this.#limit = queue;
@@ -71,7 +77,7 @@ export class EventStream<Name extends EventName = EventName>
   /** The daemon sends no more. */
   async return(): Promise<IteratorReturnResult<undefined>> {
     this.#items.length = 0;
-    if (this.#state !== "lost") void this.#leave();
+    if (this.#state !== "lost") this.#left = this.#leave();
     this.end();
     return { value: undefined, done: true };
   }
@@ -105,6 +111,8 @@ export class EventStream<Name extends EventName = EventName>
   async #subscribe(): Promise<void> {
     if (this.#isOver) return;
     this.#state = "asking";
+    if (this.#before) await this.#before;
+    this.#before = undefined;
     this.#held = [];
     try {
       const since = this.#position && { since: this.#position };
@@ -118,6 +126,7 @@ export class EventStream<Name extends EventName = EventName>
   }
 
   #answered({ resumed, ...snapshot }: Subscription): void {
+    if (this.#isOver) return;
     if (!resumed) {
       const { instance, sequence } = snapshot;
       this.#position = { instance, sequence };

@@ -98,9 +98,34 @@ describe("a stream of events", () => {
     const first = await subscribe();
     expect(() => client.events()).toThrow("already");
     await first.return();
-    expect(await peer.next()).toMatchObject({ method: "unsubscribe" });
+    await peer.answer("unsubscribe", {});
     expect(await first.next()).toEqual({ value: undefined, done: true });
     await subscribe();
+  });
+
+  it("has none of the events of the one before it, also when those come first", async () => {
+    await join();
+    const first = await subscribe();
+    await first.return();
+    const second = client.events({ since: { instance: "a", sequence: 10 } });
+    // On its way when the first was given up.
+    peer.event("DEVICE_ADDED", 13);
+    await peer.answer("unsubscribe", {});
+    await peer.answer("subscribe", resumed(10));
+    for (const sequence of [11, 12, 13]) peer.event("DEVICE_ADDED", sequence);
+    expect(await read(second, 3)).toEqual([11, 12, 13]);
+  });
+
+  it("that is given up before it has begun gives nothing", async () => {
+    await join();
+    const stream = client.events();
+    await stream.return();
+    await peer.answer("subscribe", snapshot(10));
+    await peer.answer("unsubscribe", {});
+    const settled = client.request("settle");
+    await peer.answer("settle", {});
+    await settled;
+    expect(await stream.next()).toEqual({ value: undefined, done: true });
   });
 
   it("throws what the daemon refuses it with, and then has ended", async () => {
