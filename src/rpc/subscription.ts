@@ -61,7 +61,11 @@ export class Subscription {
   *takeAll(): Generator<string, void, undefined> {
     for (const { sequence } = this.#log; this.#isUnderWay && this.#sequence < sequence; ) {
       const lost = this.#skipLost();
-      if (lost > 0) yield this.#confession(lost);
+      if (lost > 0) {
+        yield this.#confession(lost);
+        // Meanwhile others may have been forgotten.
+        continue;
+      }
       const { dialect } = this.#connection;
       const lines = this.#pass(this.#log.lines(this.#sequence, dialect, PIECE, this.#names));
       if (lines !== "") yield lines.slice(0, -dialect.lineEnd.length);

@@ -359,6 +359,30 @@ describe("a subscriber that does not read", () => {
     expect([...events.takeFor(connection)]).toEqual([]);
   });
 
+  it("is told also of what is forgotten while it is told of what was", async () => {
+    const { connect, events } = setUp({ "event-history": 3 });
+    const { connection, ask } = connect();
+    await ask("subscribe");
+    connection.isReady = false;
+    const publishFive = () => {
+      for (let i = 0; i < 5; i++) events.publish({ event: "CONTEXT_HANDED_OVER", context: "c" });
+    };
+    publishFive();
+    let pieces = 0;
+    for (const lines of events.takeFor(connection)) {
+      connection.deliver(lines);
+      // Others have their turn between two pieces.
+      if (pieces++ === 0) publishFive();
+    }
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
+    connection.drain();
+    for (let turn = 0; turn < 2; turn++) await nextTurn();
+    expect(connection.messages.map(({ method, params }) => [method, params.count, params.sequence])).toEqual([
+      ["EVENTS_LOST", 5, 5],
+      ["EVENTS_LOST", 5, 10],
+    ]);
+  });
+
   it("delays nobody and loses nothing for others", async () => {
     const { connect } = setUp();
     const [slow, quick, actor] = [connect(), connect(), connect()];
