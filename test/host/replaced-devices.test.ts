@@ -1,7 +1,9 @@
 import { expect, it } from "vitest";
+import type { Send } from "../../src/host/devices/handovers.ts";
 import { Host } from "../../src/host/host.ts";
 import type { DeviceEvent } from "../../src/kernel/kernel.ts";
 import { parseTopology } from "../../src/kernel/simulated/topology-file.ts";
+import { latch } from "../rpc/stub.ts";
 import { GPU, MSI, NIC, range, refusal, Simulation, setOf, type TestRegion } from "./simulation.ts";
 
 const LOW: TestRegion = { start: "0x0", last: "0xfff", type: "reserved" };
@@ -108,3 +110,49 @@ it("a probe that the device's driver did not outlast teaches nothing", async () 
   expect((await host.reserved(GPU)).reserved.source).toBe("sysfs");
   expect([...(await host.probe(GPU)).reserved.excluded]).toEqual([range(0xfee00000n, 0xfeefffffn)]);
 });
+
+/** The changes from when the device is back that has been pulled out while it was looked who has the devices of its group. */
+async function replacedWhile(take: (host: Host) => Promise<unknown>, isSiblingGiven: boolean) {
+  const simulation = new Simulation({ devices: [{ device: NIC, group: 9 }] });
+  const { host, kernel, machine } = simulation;
+  machine.addDevice(plugged());
+  await host.look();
+  for (const context of ["vm", "other"]) host.createContext(context, "persistent");
+  if (isSiblingGiven) await host.handOverDevice(NIC, "vm", gone);
+  const [asked, look] = [latch(), latch()];
+  kernel.openFiles = async () => {
+    asked.open();
+    await look.opened;
+    return [];
+  };
+  const taking = take(host);
+  await asked.opened;
+  await machine.removeDevice(PLUGGED);
+  void host.look();
+  await heard();
+  machine.addDevice(plugged());
+  const before = simulation.changes.length;
+  look.open();
+  await taking;
+  return simulation.events().slice(before);
+}
+
+/** A client that does not take what it is sent. */
+const gone: Send = ({ close }) => {
+  close();
+  return { isUnderWay: false };
+};
+
+it.each<[string, (host: Host) => Promise<unknown>, string, boolean]>([
+  ["held", (host) => host.hold(PLUGGED, "other"), "DEVICE_HELD", true],
+  ["handed over", (host) => host.handOverDevice(PLUGGED, "other", gone), "DEVICE_HANDED_OVER", false],
+])(
+  "a device that is replaced while it is to be %s is told of",
+  async (_what, take, taken, isSiblingGiven) => {
+    const events = await replacedWhile(take, isSiblingGiven);
+    expect(events.filter((event) => event.endsWith(PLUGGED))).toEqual([
+      `DEVICE_ADDED ${PLUGGED}`,
+      `${taken} ${PLUGGED}`,
+    ]);
+  },
+);

@@ -180,6 +180,8 @@ export class Binding {
    * is compared with the one in sysfs, which stays while the device is open.
    */
   open(device: PlatformDevice): VfioDevice {
+    // It may have gone and come back since it was looked at: what becomes of it is told only of a device that was seen.
+    this.find(device.device);
     let vfio: VfioDevice;
     try {
       vfio = VfioDevice.open(this.#parts.kernel, device.vfioDevice as string);
