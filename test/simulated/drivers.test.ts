@@ -56,6 +56,19 @@ describe("setDriver", () => {
     expect(kernel.readLink(`${A}/driver`)).toMatch(/\/e1000e$/);
   });
 
+  it("waits for who is at the same device: nobody takes it out while it is open", async () => {
+    const open = session.openDevice(0);
+    const unbind = kernel.setDriver("0000:00:05.0", null);
+    const removals = [0, 1].map(() => outcome(() => kernel.removeDevice("0000:00:05.0")));
+    await kernel.setDriver("0000:00:06.0", "pci-stub");
+    expect(kernel.exists(A)).toBe(true);
+    await session.close(open);
+    await unbind;
+    expect(await Promise.all(removals)).toEqual(["OK", "ENODEV"]);
+    expect(kernel.exists(A)).toBe(false);
+    expect(kernel.readDirectory("/sys/kernel/iommu_groups/1/devices")).toEqual(["0000:00:06.0"]);
+  });
+
   it("leaves a number taken while its device is open", async () => {
     const open = session.openDevice(0);
     const unbind = kernel.setDriver("0000:00:05.0", null);

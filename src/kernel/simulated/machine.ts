@@ -24,6 +24,8 @@ export class Machine {
   readonly #devices = new Map<string, Device>();
   /** The numbers of VFIO devices, also of those that are gone but open. */
   readonly #numbers = new Set<number>();
+  /** The change of each device's driver that is under way: its end, which never rejects. */
+  readonly #changing = new Map<Device, Promise<void>>();
 
   constructor(topology: Topology) {
     this.kernel = topology.kernel;
@@ -61,7 +63,11 @@ export class Machine {
 
   /** The device leaves its driver, which may have to wait, and then the host. A group ends with its last device. */
   async remove(device: Device): Promise<void> {
-    await this.setDriver(device, null);
+    await this.#locked(device, () => this.#remove(device));
+  }
+
+  async #remove(device: Device): Promise<void> {
+    await this.#setDriver(device, null);
     this.#devices.delete(device.name);
     device.leaveGroup();
     const { group } = device;
@@ -75,6 +81,22 @@ export class Machine {
    * EBUSY when user space owns the group's DMA; the device is then unbound.
    */
   async setDriver(device: Device, driver: string | null): Promise<void> {
+    await this.#locked(device, () => this.#setDriver(device, driver));
+  }
+
+  /** One at a time, as under the kernel's lock of the device (device_lock). Rejects with ENODEV when it has gone meanwhile. */
+  async #locked(device: Device, change: () => Promise<void>): Promise<void> {
+    while (this.#changing.has(device)) await this.#changing.get(device);
+    if (this.#devices.get(device.name) !== device) throw new Errno("ENODEV");
+    const changed = change().finally(() => this.#changing.delete(device));
+    this.#changing.set(
+      device,
+      changed.catch(() => undefined),
+    );
+    await changed;
+  }
+
+  async #setDriver(device: Device, driver: string | null): Promise<void> {
     const { vfio } = device;
     const wasBound = device.driver !== null;
     device.driver = null;
