@@ -20,6 +20,8 @@ export class NatsServer {
   readonly #directory: string;
   readonly #args: readonly string[];
   #process: ChildProcess | undefined;
+  /** Until it is ready. */
+  #starting: Promise<void> | undefined;
 
   private constructor(port: number, args: readonly string[]) {
     this.port = port;
@@ -38,8 +40,12 @@ export class NatsServer {
   }
 
   /** Nothing where it runs. */
-  async start(): Promise<void> {
-    if (this.#process && this.#process.exitCode === null && this.#process.signalCode === null) return;
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  async #start(): Promise<void> {
     const { port } = this;
     const store = ["-js", "-sd", join(this.#directory, "store")];
     const child = spawn("nats-server", [...store, "-a", "127.0.0.1", "-p", `${port}`, ...this.#args], {
@@ -51,14 +57,25 @@ export class NatsServer {
       log.push(line);
       if (!line.includes("Server is ready")) continue;
       child.stderr.resume();
+      child.once("exit", () => this.#startAgain(child));
       return;
     }
     throw new Error(`nats-server has ended: ${log.join("\n")}`);
   }
 
+  /**
+   * As its service manager does: it panics (2.9, jsMsgGetRequest) when somebody asks for a message of a stream that another
+   * is just making.
+   */
+  #startAgain(dead: ChildProcess): void {
+    if (this.#process !== dead) return;
+    this.#starting = undefined;
+    void this.start();
+  }
+
   async kill(): Promise<void> {
     const child = this.#process;
-    this.#process = undefined;
+    this.#process = this.#starting = undefined;
     if (!child?.kill("SIGKILL")) return;
     await once(child, "exit");
   }
