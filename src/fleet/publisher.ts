@@ -41,7 +41,7 @@ export class Publisher {
   /** The digest that `changed` was told last. */
   #told: string | undefined;
   #renewed = 0;
-  /** What is being published; never rejects. */
+  /** What is being told or published; never rejects. */
   #underWay: Promise<unknown> = Promise.resolve();
   #due = 0;
   /** Until when another publisher of the name is taken to be there. */
@@ -68,8 +68,10 @@ export class Publisher {
       this.#isWoken = false;
       this.#isPatient = false;
       // A daemon or a store that does not answer keeps nobody from ending this.
-      const wait = await Promise.race([this.#round(), aborted])
+      const wait = await Promise.race([this.#round(signal), aborted])
         .then(() => {
+          // Of a round that is cut short nobody knows how it would have ended.
+          if (signal.aborted) return 0;
           waits = backoff(this.#options.random);
           this.#tell(undefined);
           return Math.max(this.#due - this.#options.clock(), 0);
@@ -85,15 +87,20 @@ export class Publisher {
     await this.#leave();
   }
 
-  /** One look at the profile, and what it takes to have the store say the same. */
-  async #round(): Promise<void> {
+  /** One look at the profile, and what it takes to have the store say the same. Once it is to end it begins nothing more. */
+  async #round(signal: AbortSignal): Promise<void> {
     const { host, client, clock } = this.#options;
     const profile = await client.call("query-host-profile", { host });
+    if (signal.aborted) return;
     const last = this.#last;
     const isNew = last?.digest !== profile.digest || last.instance !== profile.instance;
-    const fault = await this.#tellChange(profile);
+    const telling = this.#tellChange(profile);
+    this.#underWay = telling;
+    const fault = await telling;
+    if (signal.aborted) return;
     if (isNew || clock() >= this.#due) {
       this.#store ??= await this.#options.openStore();
+      if (signal.aborted) return this.#store.close();
       const publishing = this.#publish(profile, this.#store, isNew);
       this.#underWay = publishing.catch(() => undefined);
       await publishing;
@@ -164,22 +171,21 @@ export class Publisher {
   async #leave(): Promise<void> {
     const { host, publisher, say } = this.#options;
     const store = this.#store;
-    if (!store) return;
     const goodbye = async () => {
-      // What is being published would else come after it.
+      // What is under way would else come after it.
       await this.#underWay;
-      const found = this.#last && (await store.read(host));
-      if (found && publisherOf(host, found.text) === publisher) await store.remove(host);
+      const found = this.#last && (await store?.read(host));
+      if (found && publisherOf(host, found.text) === publisher) await store?.remove(host);
     };
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error("the store does not answer")), GOODBYE);
     });
     await Promise.race([goodbye(), late]).catch((error: Error) => {
-      say(`${host} stays in the store, and will be stale there: ${error.message}`);
+      if (store) say(`${host} stays in the store, and will be stale there: ${error.message}`);
     });
     clearTimeout(timer);
-    await store.close().catch(() => {});
+    await store?.close().catch(() => {});
   }
 
   /** Every event may be one that changes the profile; which do, the next look tells. */

@@ -1,11 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { snapshot } from "../../src/fleet/follow.ts";
 import type { PublisherOptions } from "../../src/fleet/publisher.ts";
 import type { HostRecord } from "../../src/fleet/record.ts";
 import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
+import type { FleetStore, StoredValue } from "../../src/fleet/stores/store.ts";
 import { profile } from "./hosts.ts";
 import { startPublisher, until } from "./publishing.ts";
 
@@ -33,6 +35,15 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
   rmSync(directory, { recursive: true });
 });
+
+/** As Promise.withResolvers(), which Node.js 20 does not have. */
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}
 
 const start = (changes: Partial<PublisherOptions> = {}) =>
   startPublisher(ends, { openStore: async () => store, ...changes });
@@ -179,6 +190,103 @@ describe("a publisher", () => {
     daemon.event();
     await until(() => store.published.length === 2);
     expect(written().instance).toBe("after a restart");
+  });
+});
+
+/** A store that answers within a turn of the loop. */
+class QuickStore {
+  readonly place = "memory";
+  readonly texts = new Map<string, string>();
+  isClosed = false;
+
+  readonly open = async () => this as unknown as FleetStore;
+
+  async publish(record: HostRecord): Promise<void> {
+    this.texts.set(record.host, JSON.stringify(record));
+  }
+
+  async read(host: string): Promise<StoredValue | undefined> {
+    const text = this.texts.get(host);
+    return text === undefined ? undefined : { text, stored: 0 };
+  }
+
+  async remove(host: string): Promise<void> {
+    this.texts.delete(host);
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true;
+  }
+}
+
+describe("a publisher that ends", () => {
+  it("publishes and writes nothing any more, whatever the daemon answers then", async () => {
+    const quick = new QuickStore();
+    const labelled: string[] = [];
+    const { daemon, end } = start({
+      openStore: quick.open,
+      changed: async ({ digest }) => void labelled.push(digest),
+    });
+    await until(() => quick.texts.size === 1);
+    const { asked } = daemon;
+    const { promise, resolve: answer } = withResolvers();
+    daemon.answers = promise;
+    daemon.model = "d2";
+    daemon.event();
+    await until(() => daemon.asked > asked);
+    await end();
+    answer();
+    await nextTurn();
+    expect([...quick.texts.keys()]).toEqual([]);
+    expect(labelled).toEqual([profile("d1").digest]);
+  });
+
+  it("publishes nothing into a store that opens only then, and closes it", async () => {
+    const quick = new QuickStore();
+    const { promise, resolve: opens } = withResolvers();
+    let isAsked = false;
+    const { end } = start({
+      openStore: async () => {
+        isAsked = true;
+        await promise;
+        return quick.open();
+      },
+    });
+    await until(() => isAsked);
+    await end();
+    opens();
+    await nextTurn();
+    expect([quick.texts.size, quick.isClosed]).toEqual([0, true]);
+  });
+
+  it("has its labels written before, for whoever removes them then", async () => {
+    const done: string[] = [];
+    const { promise, resolve: writes } = withResolvers();
+    let isAsked = false;
+    const { end } = start({
+      openStore: new QuickStore().open,
+      changed: async () => {
+        isAsked = true;
+        await promise;
+        done.push("labels");
+      },
+    });
+    await until(() => isAsked);
+    const ended = end().then(() => done.push("end"));
+    await nextTurn();
+    writes();
+    await ended;
+    expect(done).toEqual(["labels", "end"]);
+  });
+
+  it("says of no trouble that it is over while it does not know", async () => {
+    let opened = 0;
+    const { said, end } = start({
+      openStore: () => (opened++ === 0 ? Promise.reject(new Error("no store")) : new Promise(() => {})),
+    });
+    await until(() => opened === 2);
+    await end();
+    expect(said).toEqual(["no store"]);
   });
 });
 

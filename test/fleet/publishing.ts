@@ -10,6 +10,8 @@ export class FakeClient {
   instance = "i";
   /** How the next calls fail. */
   failure: Error | undefined;
+  /** No call is answered before. */
+  answers: Promise<void> | undefined;
   /** How often the profile was asked for. */
   asked = 0;
   #wake: () => void = () => {};
@@ -17,6 +19,7 @@ export class FakeClient {
   readonly client = {
     call: async () => {
       this.asked++;
+      await this.answers;
       if (this.failure) throw this.failure;
       return { ...profile(this.model), host: "n1", instance: this.instance, sequence: this.asked };
     },
