@@ -143,9 +143,10 @@ export class Client {
     this.#connection = undefined;
     if (this.#ending.signal.aborted || !this.#options.reconnect || isLasting(reason)) this.#finish(reason);
     else {
-      this.#options.connectionLost(reason);
+      // Before anybody is told: who then asks has to wait for it.
       this.#next = this.#reconnect();
       this.#next.catch((error: EndReason) => this.#finish(error));
+      this.#options.connectionLost(reason);
     }
   }
 

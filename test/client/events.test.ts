@@ -250,6 +250,20 @@ describe("a client that reconnects", () => {
     expect(await waiting).toEqual({ waited: true });
   });
 
+  it("has those wait, too, that are made when it is told of the loss", async () => {
+    let waiting: Promise<unknown> | undefined;
+    const connectionLost = () => {
+      waiting = client.request("waits").catch((error: unknown) => error);
+    };
+    await join({ reconnect: true, connectionLost });
+    for (const _time of ["first", "second"]) {
+      peer.socket.destroy();
+      peer = await server.greeted();
+      await peer.answer("waits", { waited: true });
+      expect(await waiting).toEqual({ waited: true });
+    }
+  });
+
   it("tries again when it is hung up on, and ends when another try would not help", async () => {
     await join({ reconnect: true });
     const stream = client.events();
