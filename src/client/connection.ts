@@ -72,8 +72,9 @@ export class Connection {
     return this.#greeting as Greeting;
   }
 
-  /** As Calls.request: with the reason for the end when it is over. */
+  /** As Calls.request: with the reason for the end when it is over. Sends nothing behind the end that close() has sent. */
   request(method: string, params: object | undefined, wantsDescriptors: boolean): Promise<Answer> {
+    if (this.#isClosing) return Promise.reject(fault.closedHere());
     return this.#calls.request(method, params, wantsDescriptors);
   }
 

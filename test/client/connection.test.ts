@@ -209,6 +209,22 @@ describe.each([
     await client.close();
   });
 
+  it("is asked nothing more once it is to close, and what was asked is answered all the same", async () => {
+    const { client, peer } = await join();
+    const stream = client.events();
+    await peer.answer("subscribe", { instance: "a", sequence: 0, resumed: true });
+    const call = client.call("query-version");
+    const request = await peer.next();
+    const closing = client.close();
+    await stream.return();
+    await expect(client.call("query-status")).rejects.toMatchObject({ code: "CLOSED" });
+    expect(await peer.next()).toBeUndefined();
+    peer.send({ id: request?.id, result: { name: "iovad" } });
+    peer.socket.end();
+    expect(await call).toEqual({ name: "iovad" });
+    await closing;
+  });
+
   it("drops what is under way when it is told to", async () => {
     const { client, peer } = await join();
     const call = client.call("query-version");
