@@ -14,7 +14,7 @@ export interface Answer {
 /** The requests of one connection that wait for their answers. */
 export class Calls {
   readonly #rpc: JSONRPCClient<string>;
-  /** By id, in the order in which they were sent: whether they want descriptors. */
+  /** By id: whether they want descriptors. */
   readonly #waiting = new Map<JSONRPCID, boolean>();
   /** What came with answers that their callers are about to get. */
   readonly #fds = new Map<JSONRPCID, readonly number[]>();
@@ -45,14 +45,14 @@ export class Calls {
 
   /** False when nobody waits for it. Descriptors that nobody wants are closed. */
   receive(response: JSONRPCResponse, fds: readonly number[]): boolean {
-    // An error without an id is about a line that the daemon could not read: answers come in order, so it is the oldest.
-    const id = response.id ?? this.#oldest();
+    // An error without an id is about no request of these: the daemon makes out the id also of a line that it does not read.
+    const { id } = response;
     const wantsDescriptors = this.#waiting.get(id);
     if (wantsDescriptors && !response.error) this.#fds.set(id, fds);
     else closeAll(fds);
     if (wantsDescriptors === undefined) return false;
     this.#waiting.delete(id);
-    this.#rpc.receive({ ...response, id });
+    this.#rpc.receive(response);
     return true;
   }
 
@@ -60,11 +60,6 @@ export class Calls {
   fail(error: Error): void {
     this.#failure = error;
     this.#rpc.rejectAllPendingRequests(error.message);
-  }
-
-  #oldest(): JSONRPCID {
-    for (const id of this.#waiting.keys()) return id;
-    return null;
   }
 }
 

@@ -82,16 +82,19 @@ describe.each([
     client.destroy();
   });
 
-  it("takes an error without an id for one about the oldest request, since answers come in order", async () => {
+  it("does not take the last word of a daemon that hangs up for a refusal of what is under way", async () => {
     const { client, peer } = await join();
-    const first = client.request("too-long").catch((error: unknown) => error);
-    const second = client.request("short");
+    const calls = [client.request("first"), client.request("second")];
     await peer.next();
-    peer.send({ id: null, error: { code: -32600, message: "too long", data: { class: "LimitExceeded" } } });
-    peer.send({ id: (await peer.next())?.id, result: {} });
-    expect(await first).toMatchObject({ class: "LimitExceeded" });
-    expect(await second).toEqual({});
-    client.destroy();
+    await peer.next();
+    const data = { class: "LimitExceeded" };
+    peer.send({ id: null, error: { code: -32011, message: "you hold too much", data } });
+    peer.socket.end();
+    const message = expect.stringContaining("you hold too much");
+    for (const call of calls) {
+      await expect(call).rejects.toMatchObject({ name: "ConnectionError", code: "CLOSED", message });
+    }
+    expect(await client.closed).toMatchObject({ message });
   });
 
   it("sends nothing for params that are no JSON", async () => {
