@@ -38,6 +38,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     log.fatal({ err }, "internal fault");
     end(1);
   });
+  const onHangup = hangups();
   const environment = readEnvironment(process.env, process.pid);
   forgetEnvironment(process.env);
   const supervisor = openSupervisor(environment, log);
@@ -91,6 +92,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {
     await listening;
+    onHangup(() => {});
     supervision?.stopping();
     if (service) host.keepLeases();
     await metrics.close();
@@ -102,13 +104,27 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   });
   await listening;
   const reload = rereading(options, reread, log, limits, door.admitBy);
-  process.on("SIGHUP", () => (supervision ? supervision.reload(reload) : reload()));
   supervision?.ready(environment);
   const { socket, qmpSocket, metricsSocket } = options;
   log.info(
     { socket, qmpSocket, metricsSocket, backend: kernel.backend, release: kernel.release },
     "listening",
   );
+  onHangup(() => (supervision ? supervision.reload(reload) : reload()));
+}
+
+/** Takes SIGHUP from now on, for whoever is named last. One that comes before there is anybody waits. */
+function hangups(): (take: () => void) => void {
+  let isWaiting = false;
+  let take = () => {
+    isWaiting = true;
+  };
+  process.on("SIGHUP", () => take());
+  return (next) => {
+    take = next;
+    if (isWaiting) take();
+    isWaiting = false;
+  };
 }
 
 /** Whoever supervises this process; undefined: nobody does, and nothing outlives it. */

@@ -3,7 +3,7 @@ import { connect as dial } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Daemon } from "./daemon.ts";
+import { Daemon, preload } from "./daemon.ts";
 
 const TOPOLOGY = { devices: [] };
 const READ_AGAIN = "configuration read again";
@@ -113,6 +113,41 @@ describe("SIGHUP", () => {
     }
     expect(await daemon.stop()).toBe(0);
     expect(daemon.log.some(({ msg }) => msg === "closed")).toBe(true);
+  });
+
+  it("while it starts waits until it has", async () => {
+    write({});
+    const early = `
+      import net from "node:net";
+      const { listen } = net.Server.prototype;
+      net.Server.prototype.listen = function (...args) {
+        process.kill(process.pid, "SIGHUP");
+        return listen.apply(this, args);
+      };`;
+    const args = ["--config", config];
+    const daemon = await Daemon.start({ topology: TOPOLOGY, args, nodeOptions: preload(early) });
+    await daemon.logged(READ_AGAIN);
+    expect(await daemon.stop()).toBe(0);
+  });
+
+  it("while it ends changes nothing", async () => {
+    write({});
+    const device = "0000:00:05.0";
+    const slow = { device, iommu: "dmar0", driver: "vfio-pci", "latency-ms": { bind: 1000 } };
+    const topology = { iommus: [{ name: "dmar0" }], devices: [slow] };
+    const daemon = await Daemon.start({ topology, args: ["--config", config] });
+    const client = await daemon.client();
+    const held = client.call("hold-device", { device }).catch(() => {});
+    process.kill(daemon.pid, "SIGTERM");
+    await daemon.logged("closing");
+    const from = daemon.log.length;
+    process.kill(daemon.pid, "SIGHUP");
+    await held;
+    expect(await daemon.exited).toBe(0);
+    const after = daemon.log.slice(from).map(({ msg }) => msg);
+    expect(after).not.toContain(READ_AGAIN);
+    expect(after).not.toContain("the mode of a socket cannot be changed");
+    await daemon.stop();
   });
 
   it("ends nothing when somebody has removed the socket", async () => {
