@@ -38,6 +38,7 @@ export class Signals {
       return;
     }
     this.#pass(this.#child, signal);
+    if (signal !== "SIGTSTP" && signal !== "SIGCONT") return;
     clearTimeout(this.#stopping);
     if (signal === "SIGTSTP") this.#stopping = setTimeout(this.#stop, GRACE, this.#child);
   }

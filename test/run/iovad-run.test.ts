@@ -230,6 +230,17 @@ describe("iovad-run", () => {
     expect(status).toBe(128 + constants.signals.SIGTERM);
   });
 
+  it("stops also when another signal comes in between", async () => {
+    const child = start("--", "sh", "-c", "echo $$; exec sleep 60");
+    const pids = [child.pid as number, Number(await firstLine(child))];
+    child.kill("SIGTSTP");
+    child.kill("SIGWINCH");
+    while (pids.some((pid) => stateOf(pid) !== "T")) await nextTurn();
+    child.kill("SIGCONT");
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([128 + constants.signals.SIGTERM, null]);
+  });
+
   it("stops also with a command that would rather not", async () => {
     const child = start("--", "sh", "-c", "trap '' TSTP; echo $$; while :; do sleep 0.1; done");
     const command = Number(await firstLine(child));
