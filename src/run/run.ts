@@ -62,6 +62,11 @@ async function letIn({ socket, context }: RunOptions, hasBegun: () => boolean): 
   const client = await connect(options).catch((error: Error) => {
     throw error instanceof DaemonError ? new Error(`${socket}: ${textOf(error)}`) : error;
   });
+  void client.closed.then((reason) => {
+    // Another try does not mend it.
+    if (reason && hasBegun())
+      complain("iovad-run", `${textOf(reason)}; the lease of context "${context}" ends, the command goes on`);
+  });
   return client;
 }
 

@@ -308,6 +308,21 @@ describe("iovad-run", () => {
     expect(await once(child, "exit")).toEqual([5, null]);
   });
 
+  it("goes on with the command when iovad lets it in no more, and says that the lease ends", async () => {
+    const child = start("--context", "vm7", "--", "sh", "-c", "echo ready; read line; exit 5");
+    const errors = child.stderr && createInterface({ input: child.stderr });
+    expect(await firstLine(child)).toBe("ready");
+    const error = { code: -32010, message: "you have no role", data: { class: "PermissionDenied" } };
+    daemon.greeting = JSON.stringify({ jsonrpc: "2.0", id: null, error });
+    daemon.hangUp();
+    const [, last] = await take(errors as NonNullable<typeof errors>, 2);
+    expect(last).toBe(
+      `iovad-run: PermissionDenied: you have no role; the lease of context "vm7" ends, the command goes on`,
+    );
+    child.stdin?.end("go\n");
+    expect(await once(child, "exit")).toEqual([5, null]);
+  });
+
   it("is not ended by readers of its output that go away", async () => {
     const child = start("--", "sh", "-c", "echo ready; read line; exit 5");
     expect(await firstLine(child)).toBe("ready");
