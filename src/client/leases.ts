@@ -11,7 +11,8 @@ export class Leases {
   answered(method: string, params: object | undefined): void {
     const { context, lease } = (params ?? {}) as { context?: string; lease?: string };
     if (context === undefined) return;
-    if (method === "create-context" && lease === "connection") this.#contexts.add(context);
+    const isTaken = method === "create-context" ? lease === "connection" : method === "resume-context";
+    if (isTaken) this.#contexts.add(context);
     if (method === "destroy-context") this.#contexts.delete(context);
   }
 

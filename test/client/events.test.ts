@@ -250,6 +250,22 @@ describe("a client that reconnects", () => {
     expect(await waiting).toEqual({ waited: true });
   });
 
+  it("takes up the leases that it has, also those that it has taken up when it was told to", async () => {
+    await join({ reconnect: true });
+    const asked = [
+      client.call("create-context", { context: "made", lease: "connection" }),
+      client.call("resume-context", { context: "resumed" }),
+    ];
+    await peer.answer("create-context", { context: "made" });
+    await peer.answer("resume-context", { context: "resumed" });
+    await Promise.all(asked);
+    peer.socket.destroy();
+    peer = await server.greeted();
+    for (const context of ["made", "resumed"]) {
+      expect((await peer.answer("resume-context", { context })).params).toEqual({ context });
+    }
+  });
+
   it("has those wait, too, that are made when it is told of the loss", async () => {
     let waiting: Promise<unknown> | undefined;
     const connectionLost = () => {
