@@ -63,7 +63,11 @@ async function log(): Promise<void> {
 /** What systemd is told and given, here nobody. */
 function supervise(): void {
   const send = (text: string, fds: readonly number[] = []) => void Message.of(Buffer.from(text), fds).block;
-  const notices = { send, offer: send };
+  const offer = (text: string) => {
+    send(text);
+    return true;
+  };
+  const notices = { send, offer };
   const supervision = new Supervision(notices, () => "");
   supervision.takeTime();
   supervision.ready({ watchdog: undefined });

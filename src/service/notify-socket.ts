@@ -25,9 +25,9 @@ export class NotifySocket {
     check("sendmsg", this.#sendmsg(text, fds, 0));
   }
 
-  /** Sends a notice, unless it would have to wait for room: for those that the next one makes up for. */
-  offer(text: string): void {
-    this.#sendmsg(text, [], MSG_DONTWAIT);
+  /** Sends a notice, unless it would have to wait for room: for those that the next one makes up for. False: it is not sent. */
+  offer(text: string): boolean {
+    return this.#sendmsg(text, [], MSG_DONTWAIT) >= 0;
   }
 
   close(): void {

@@ -69,12 +69,10 @@ export class Supervision {
 
   #tellStatus(): void {
     const now = this.#status();
-    if (now === this.#told) return;
-    this.#told = now;
-    this.#notices.offer(`STATUS=${now}`);
+    if (now !== this.#told && this.#notices.offer(`STATUS=${now}`)) this.#told = now;
   }
 
-  #every(milliseconds: number, tell: () => void): void {
+  #every(milliseconds: number, tell: () => unknown): void {
     this.#timers.push(setInterval(tell, milliseconds).unref());
   }
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { closeSync, fstatSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, it } from "vitest";
+import { afterEach, beforeEach, describe, it, vi } from "vitest";
 import { SystemdStore } from "../../src/service/descriptor-store.ts";
 import { NotifySocket } from "../../src/service/notify-socket.ts";
 import { Supervision } from "../../src/service/supervision.ts";
@@ -68,6 +68,28 @@ describe("notices", () => {
     assert.throws(() => supervision.reload(fail), /no such file/);
     await manager.heard("READY=1");
     assert.match(manager.notices[0] ?? "", /^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+  });
+
+  it("tell of a status again that there was no room for", (context) => {
+    vi.useFakeTimers();
+    context.onTestFinished(() => void vi.useRealTimers());
+    const told: string[] = [];
+    let hasRoom = true;
+    const offer = (text: string) => {
+      if (hasRoom) told.push(text);
+      return hasRoom;
+    };
+    let status = "no devices held";
+    const supervision = new Supervision({ send: () => {}, offer }, () => status);
+    supervision.ready({ watchdog: undefined });
+    status = "1 device held";
+    hasRoom = false;
+    vi.advanceTimersToNextTimer();
+    hasRoom = true;
+    vi.advanceTimersToNextTimer();
+    vi.advanceTimersToNextTimer();
+    supervision.close();
+    assert.deepEqual(told, ["STATUS=1 device held"]);
   });
 
   it("keep neither a reload nor the end from going on when whoever supervised has gone", () => {
