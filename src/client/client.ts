@@ -8,7 +8,7 @@ import * as fault from "./faults.ts";
 import { Leases } from "./leases.ts";
 import type { Arguments, EventName, Greeting, MethodName, Result } from "./types.ts";
 
-export interface ClientOptions extends Omit<ConnectionOptions, "notified"> {
+export interface ClientOptions extends Omit<ConnectionOptions, "notified" | "signal"> {
   /** Whether `dial` receives descriptors. */
   readonly descriptors: boolean;
   readonly reconnect: boolean;
@@ -125,7 +125,8 @@ export class Client {
   }
 
   #open(): Promise<Connection> {
-    return Connection.open({ ...this.#options, notified: (event) => this.#stream?.receive(event) });
+    const { signal } = this.#ending;
+    return Connection.open({ ...this.#options, signal, notified: (event) => this.#stream?.receive(event) });
   }
 
   /** What a new connection has to be told before anything else, it is told here. */

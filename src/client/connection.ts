@@ -18,6 +18,8 @@ export interface ConnectionOptions {
   /** Milliseconds until the greeting must have come. */
   readonly patience: number;
   readonly notified: (notification: Notification) => void;
+  /** When it is aborted, the greeting is waited for no longer. */
+  readonly signal: AbortSignal;
 }
 
 /** Why a connection is over. */
@@ -58,11 +60,14 @@ export class Connection {
       connection.#greeted = resolve;
     });
     const silence = setTimeout(() => connection.#end(fault.silent(options)), options.patience);
+    const drop = () => connection.destroy();
+    options.signal.addEventListener("abort", drop, { once: true });
     try {
       await connection.#dial();
       await Promise.race([greeted, connection.ended]);
     } finally {
       clearTimeout(silence);
+      options.signal.removeEventListener("abort", drop);
     }
     if (connection.#failure) throw connection.#failure;
     return connection;

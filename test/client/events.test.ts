@@ -295,6 +295,17 @@ describe("a client that reconnects", () => {
     await expect(stream.next()).rejects.toMatchObject({ code: "PROTOCOL" });
   });
 
+  it.each(["close", "destroy"] as const)("waits for no greeting any more after %s()", async (end) => {
+    await join({ reconnect: true, patience: 3_600_000 });
+    peer.socket.destroy();
+    const silent = await server.peer();
+    const waiting = client.request("waits").catch((error: unknown) => error);
+    await client[end]();
+    expect(await client.closed).toBeUndefined();
+    expect(await waiting).toMatchObject({ code: "CLOSED" });
+    expect(await silent.next()).toBeUndefined();
+  });
+
   it("can be closed while it is without a connection", async () => {
     await join({ reconnect: true });
     const stream = await subscribe();
