@@ -41,9 +41,14 @@ export async function run(options: FleetOptions): Promise<number> {
 /** The daemon may start later than this. Undefined when the signal comes first. */
 async function connectAtLast(socket: string | undefined, signal: AbortSignal): Promise<Client | undefined> {
   let told: string | undefined;
+  const aborted = new Promise<undefined>((resolve) => {
+    signal.addEventListener("abort", () => resolve(undefined), { once: true });
+  });
   for (const wait of backoff(Math.random)) {
     try {
-      return await connect({ socket: socket ?? usualSocket(process.env), reconnect: true });
+      // One that listens and does not greet keeps nobody from ending this.
+      const connecting = connect({ socket: socket ?? usualSocket(process.env), reconnect: true });
+      return await Promise.race([connecting, aborted]);
     } catch (error) {
       if (isLasting(error)) throw error;
       const { message } = error as Error;

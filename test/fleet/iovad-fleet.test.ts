@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { DEFAULT_SOCKET } from "../../src/client/index.ts";
+import { FakeServer } from "../client/fake-server.ts";
 import { Daemon } from "../daemon/daemon.ts";
 
 /** The built command. */
@@ -57,4 +58,15 @@ it("makes the directory of its labels as it makes that of its hosts", async () =
   expect(readFileSync(join(features, "iovad"), "utf8")).toContain("iovad.io/blocked-devices=0\n");
   await end(child);
   expect(readdirSync(features)).toEqual([]);
+});
+
+it("ends when it is told to, also while a daemon that does not greet has it wait", async () => {
+  const server = await FakeServer.start();
+  const child = spawn(process.execPath, [MAIN, "--to", directory, "--socket", server.path]);
+  let said = "";
+  child.stderr.on("data", (bytes) => (said += bytes));
+  await server.peer();
+  await end(child);
+  expect(said).toBe("");
+  await server.stop();
 });
