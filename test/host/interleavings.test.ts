@@ -5,17 +5,9 @@ import { HostError } from "../../src/host/errors.ts";
 import type { Host } from "../../src/host/host.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
 import { runs } from "../runs.ts";
-import { AUDIO, assertModelEqualsKernel, DISK, GPU, NIC, Simulation, setOf } from "./simulation.ts";
+import { assertModelEqualsKernel, DISK, excludedBy, NIC, OWN_REGIONS, Simulation } from "./simulation.ts";
 
-/** Each device has a region of its own, by which an IOAS's answer tells who is attached. */
-const REGIONS = new Map(
-  [NIC, DISK, GPU, AUDIO].map((device, index) => [
-    device,
-    { start: `0x${index}0000`, last: `0x${index}ffff`, type: "reserved" },
-  ]),
-);
-const DEVICES = [...REGIONS.keys()];
-const excludedBy = (device: string) => setOf(...[REGIONS.get(device) ?? []].flat());
+const DEVICES = [...OWN_REGIONS.keys()];
 
 const device = fc.constantFrom(...DEVICES);
 const context = fc.constantFrom("default", "guest");
@@ -119,7 +111,7 @@ async function begin(groups: readonly number[]): Promise<Simulation> {
     devices: DEVICES.map((device, index) => ({
       device,
       group: groups[index] ?? 0,
-      regions: [REGIONS.get(device) ?? []].flat(),
+      regions: [OWN_REGIONS.get(device) ?? []].flat(),
     })),
   });
   const { host } = simulation;

@@ -21,6 +21,17 @@ export interface TestRegion {
   readonly type: string;
 }
 
+/** Those devices, each with a region of its own, by which an IOAS's answer tells who is attached. */
+export const OWN_REGIONS: ReadonlyMap<string, TestRegion> = new Map(
+  [NIC, DISK, GPU, AUDIO].map((device, index) => [
+    device,
+    { start: `0x${index}0000`, last: `0x${index}ffff`, type: "reserved" },
+  ]),
+);
+
+/** Of {@link OWN_REGIONS}. */
+export const excludedBy = (device: string): RangeSet => setOf(...[OWN_REGIONS.get(device) ?? []].flat());
+
 export const MSI: TestRegion = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
 
 /** A device of a topology file; left out: vfio-pci behind "iommu0". */
