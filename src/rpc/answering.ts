@@ -141,7 +141,7 @@ export class Answering {
     const { dispatcher, call } = this.#parts;
     const answer = dispatcher.answer(line, call, this.#countInBatch);
     if (!(answer instanceof Promise)) return answer;
-    return answer.catch(() => undefined).finally(() => this.#countInBatch(-this.#inBatch));
+    return answer.finally(() => this.#countInBatch(-this.#inBatch));
   }
 
   /** Answers of a batch wait for its last one. False when no more are wanted, for which counting them may be the reason. */

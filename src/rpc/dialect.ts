@@ -25,5 +25,6 @@ export interface Dialect extends EventWording {
 /** A call over a connection of which the dispatcher knows the dialect. */
 export type DialectCall = Call & {
   readonly connection: { readonly dialect: Dialect };
+  /** What was asked over it last. */
   readonly last: LastRequest;
 };

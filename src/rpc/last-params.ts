@@ -39,6 +39,10 @@ export function lastRight(schema: object, given: Given): object | undefined {
 
 /** Keeps what has come of params that are right, unless there is more in them than is compared. */
 export function keepRight(schema: object, given: Given, parsed: object): void {
-  if (Object.values(given).every((value) => typeof value !== "object"))
-    last.set(schema, new Right(given, parsed));
+  if (isFlat(given)) last.set(schema, new Right(given, parsed));
+}
+
+/** Whether there is nothing in them but numbers, strings and the like: nobody who is given one changes it for the next. */
+export function isFlat(params: object): boolean {
+  return Object.values(params).every((value) => typeof value !== "object");
 }

@@ -1,3 +1,4 @@
+import { isFlat } from "./last-params.ts";
 import type { Request } from "./message.ts";
 
 /** Characters: what is asked again and again is short, and each connection keeps one. */
@@ -45,8 +46,8 @@ export class LastRequest {
     const isAnother = this.#method !== request.method;
     this.#method = request.method;
     this.#request = undefined;
-    if (isAnother || line.length > LONGEST || typeof request.id !== "number" || !isFlat(request.params))
-      return;
+    if (isAnother || line.length > LONGEST || typeof request.id !== "number") return;
+    if (!isFlat(request.params ?? {})) return;
     const place = placeOfId(line);
     if (!place) return;
     this.#before = copyOf(line.slice(0, place.start));
@@ -56,8 +57,8 @@ export class LastRequest {
 }
 
 /**
- * Where the id stands in the text of a request that has one, if it is a whole number. Without a backslash a name can be written in one way
- * only, and what stands there once is the request's own.
+ * Where the id stands in the text of a request that has one, if it is a whole number. Without a backslash a name can be
+ * written in one way only, and what stands there once is the request's own.
  */
 function placeOfId(line: string): { start: number; end: number } | undefined {
   const name = line.indexOf(NAME);
@@ -67,11 +68,6 @@ function placeOfId(line: string): { start: number; end: number } | undefined {
   if (digits === undefined) return undefined;
   const end = ID.lastIndex - 1;
   return { start: end - digits.length, end };
-}
-
-/** Whether nobody who is given them can change them for the next one. */
-function isFlat(params: unknown): boolean {
-  return params === undefined || Object.values(params as object).every((value) => typeof value !== "object");
 }
 
 /** A part of a string keeps all of it in memory, and a line is a part of all that has come with it. */

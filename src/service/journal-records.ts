@@ -75,7 +75,7 @@ export class NewRecord {
    */
   write(bytes: Buffer, at: number, view: DataView = viewOf(bytes)): number {
     const length = bytes.write(this.#text, at + HEAD);
-    // Of a text of some hundred characters Node.js makes a copy first, in memory that it asks malloc for: half of what a record costs.
+    // Of a text of some hundred characters Node.js makes a copy first, with malloc: half of what a record costs.
     const body = bytes.subarray(at + HEAD, at + HEAD + length);
     view.setUint32(at + 4, zlib().crc32(body) ^ this.#mask, true);
     view.setUint32(at, length, true);

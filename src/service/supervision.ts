@@ -72,7 +72,7 @@ export class Supervision {
     if (now !== this.#told && this.#notices.offer(`STATUS=${now}`)) this.#told = now;
   }
 
-  #every(milliseconds: number, tell: () => unknown): void {
+  #every(milliseconds: number, tell: () => void): void {
     this.#timers.push(setInterval(tell, milliseconds).unref());
   }
 }

@@ -70,7 +70,8 @@ export class NatsServer {
   #startAgain(dead: ChildProcess): void {
     if (this.#process !== dead) return;
     this.#starting = undefined;
-    void this.start();
+    // Who starts it next hears of it.
+    this.start().catch(() => {});
   }
 
   async kill(): Promise<void> {

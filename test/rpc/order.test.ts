@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, expect, it } from "vitest";
 import { runs } from "../runs.ts";
+import { cycle } from "../schedules/schedule.ts";
 import { request, type StubClock, startServer } from "./stub.ts";
 
 const running: Awaited<ReturnType<typeof startServer>>[] = [];
@@ -38,12 +39,11 @@ it("what comes while a request waits, chunk by chunk, is executed and answered i
 
 it("however a stream is cut, and whenever it is others' turn, it is answered in order", async () => {
   // Every look at it may be the last one of a slice.
-  let jumps: readonly boolean[] = [];
-  let looks = 0;
+  let isJump = () => false;
   let time = 0;
   const { connect } = await start({
     get now() {
-      if (jumps[looks++ % jumps.length]) time += 5;
+      if (isJump()) time += 5;
       return time;
     },
   });
@@ -56,14 +56,15 @@ it("however a stream is cut, and whenever it is others' turn, it is answered in 
     jumps: many(fc.nat(2), 20).map((all) => all.map((each) => each === 0)),
   });
   await fc.assert(
-    fc.asyncProperty(streams, async ({ lines, chunks, jumps: those }) => {
-      jumps = those;
+    fc.asyncProperty(streams, async ({ lines, chunks, jumps }) => {
+      isJump = cycle(jumps);
+      const nextCut = cycle(chunks);
       const client = await connect();
       const bytes = Buffer.from(
         lines.map((kind, id) => `${kind ? JSON.stringify(request(id, kind)) : "no JSON"}\n`).join(""),
       );
-      for (let at = 0, turn = 0; at < bytes.length; turn++) {
-        const [size, pause] = chunks[turn % chunks.length] as [number, number];
+      for (let at = 0; at < bytes.length; ) {
+        const [size, pause] = nextCut();
         client.write(bytes.subarray(at, at + size));
         at += size;
         if (pause === 0) await new Promise(setImmediate);
