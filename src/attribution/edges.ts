@@ -1,5 +1,5 @@
-import { ascending } from "../ranges/order.ts";
-import { STEP, type Steps } from "../ranges/steps.ts";
+import { ascending, ascendingTexts } from "../ranges/order.ts";
+import { mapInSteps, STEP, type Steps } from "../ranges/steps.ts";
 import { type Cause, causeKey } from "./cause.ts";
 import type { Claim } from "./claims.ts";
 
@@ -34,8 +34,7 @@ export function* edgesOf(
     found[i] = number;
   }
   yield;
-  const { causes, places } = inOrder([...numbers.keys()]);
-  yield;
+  const { causes, places } = yield* inOrder([...numbers.keys()]);
   return {
     causes,
     begins: yield* edgesIn(yield* ascending(starts), starts, found, places),
@@ -44,15 +43,25 @@ export function* edgesOf(
 }
 
 /** Those that mean the same are one. `places`: of each of `given`, where it is among `causes`. */
-function inOrder(given: readonly Cause[]): { causes: Cause[]; places: Uint32Array } {
-  const keys = given.map(causeKey);
-  const byKey = new Map(keys.map((key, i) => [key, given[i] as Cause]));
-  const sorted = [...byKey.keys()].sort();
-  const numbers = new Map(sorted.map((key, number) => [key, number]));
-  return {
-    causes: sorted.map((key) => byKey.get(key) as Cause),
-    places: Uint32Array.from(keys, (key) => numbers.get(key) as number),
-  };
+function* inOrder(given: readonly Cause[]): Steps<{ causes: readonly Cause[]; places: Uint32Array }> {
+  const byKey = new Map<string, Cause>();
+  const keys = yield* mapInSteps(given, (cause) => {
+    const key = causeKey(cause);
+    byKey.set(key, cause);
+    return key;
+  });
+  const sorted = yield* ascendingTexts([...byKey.keys()]);
+  const numbers = new Map<string, number>();
+  const causes = yield* mapInSteps(sorted, (key) => {
+    numbers.set(key, numbers.size);
+    return byKey.get(key) as Cause;
+  });
+  const places = new Uint32Array(keys.length);
+  for (let i = 0; i < keys.length; i++) {
+    if (i % STEP === 0) yield;
+    places[i] = numbers.get(keys[i] as string) as number;
+  }
+  return { causes, places };
 }
 
 function* edgesIn(

@@ -1,3 +1,6 @@
+import { ascendingTexts } from "../ranges/order.ts";
+import { STEP, type Steps } from "../ranges/steps.ts";
+
 /** Something that the kernel has not told: of a device here, or of another host. */
 export type Gap =
   | {
@@ -16,13 +19,34 @@ export type Gap =
 const NAME_LIMIT = 4;
 const ECHO_LIMIT = 200;
 
-/** What the reader can do to make an answer exact; undefined when it is. */
-export function hintFor(gaps: readonly Gap[]): string | undefined {
-  const ready = unprobedDevices(gaps);
-  const unbound = devicesThatAre("unbound", gaps);
-  const hindered = devicesThatAre("hindered", gaps);
-  const blocked = devicesThatAre("blocked", gaps);
-  const hosts = gaps.flatMap((gap) => ("host" in gap ? [gap] : []));
+/** What it takes to close the gaps. */
+export interface Advice {
+  /** What the reader can do to make an answer exact; undefined when it is. */
+  readonly hint: string | undefined;
+  /** The names of the devices that a probe would tell more of, sorted. */
+  readonly unprobed: readonly string[];
+}
+
+/** In steps, for there is a gap for each of many devices. */
+export function* adviceOn(gaps: readonly Gap[]): Steps<Advice> {
+  const devices = {
+    ready: new Set<string>(),
+    unbound: new Set<string>(),
+    hindered: new Set<string>(),
+    blocked: new Set<string>(),
+  };
+  const others: Exclude<Gap, { device: string }>[] = [];
+  for (let i = 0; i < gaps.length; i++) {
+    if (i % STEP === 0) yield;
+    const gap = gaps[i] as Gap;
+    if ("device" in gap) devices[gap.state].add(gap.device);
+    else others.push(gap);
+  }
+  const ready = yield* ascendingTexts([...devices.ready]);
+  const unbound = yield* ascendingTexts([...devices.unbound]);
+  const hindered = yield* ascendingTexts([...devices.hindered]);
+  const blocked = yield* ascendingTexts([...devices.blocked]);
+  const hosts = others.flatMap((gap) => ("host" in gap ? [gap] : []));
   const advice: string[] = [];
   if (ready.length > 0) {
     advice.push(
@@ -39,20 +63,10 @@ export function hintFor(gaps: readonly Gap[]): string | undefined {
   if (blocked.length > 0) {
     advice.push(`leave out ${listed(blocked)}, which no guest can have (query-devices tells why)`);
   }
-  for (const gap of gaps) if ("emptyIoas" in gap) advice.push(devicesFor(gap.emptyIoas));
+  for (const gap of others) if ("emptyIoas" in gap) advice.push(devicesFor(gap.emptyIoas));
   advice.push(...hosts.slice(0, NAME_LIMIT).map(hostAdvice));
   if (hosts.length > NAME_LIMIT) advice.push(`and so on for ${hosts.length - NAME_LIMIT} more hosts`);
-  return advice.length > 0 ? advice.join("; ") : undefined;
-}
-
-/** The names of the devices that a probe would tell more of, sorted. */
-export function unprobedDevices(gaps: readonly Gap[]): string[] {
-  return devicesThatAre("ready", gaps);
-}
-
-function devicesThatAre(state: string, gaps: readonly Gap[]): string[] {
-  const devices = gaps.flatMap((gap) => ("device" in gap && gap.state === state ? [gap.device] : []));
-  return [...new Set(devices)].sort();
+  return { hint: advice.length > 0 ? advice.join("; ") : undefined, unprobed: ready };
 }
 
 function hostAdvice({ host, hint }: { host: string; hint?: string | undefined }): string {

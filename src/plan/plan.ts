@@ -3,7 +3,7 @@ import type { Claim } from "../attribution/claims.ts";
 import type { Range } from "../ranges/range.ts";
 import { RangeSet } from "../ranges/range-set.ts";
 import { flatInSteps, STEP, type Steps } from "../ranges/steps.ts";
-import { hintFor, unprobedDevices } from "./gaps.ts";
+import { adviceOn } from "./gaps.ts";
 import type { Source } from "./sources.ts";
 
 /** What a guest can use that all sources restrict together. */
@@ -27,8 +27,7 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
   const claims = yield* flatInSteps(sources.map(({ claims }) => claims));
   const alignments = sources.flatMap(({ alignment }) => alignment ?? []);
   const gaps = sources.flatMap(({ gap }) => gap ?? []);
-  const hint = hintFor(gaps);
-  yield;
+  const { hint, unprobed } = yield* adviceOn(gaps);
   const excluded = yield* RangeSet.fromInSteps(claims);
   return {
     ranges: excluded.invert(),
@@ -36,7 +35,7 @@ export function* makePlan(sources: readonly Source[]): Steps<Plan> {
     alignment: alignments.reduce<bigint | null>((a, b) => (a === null || b > a ? b : a), null),
     exact: hint === undefined,
     ...(hint === undefined ? {} : { hint }),
-    unprobed: unprobedDevices(gaps),
+    unprobed,
     claims,
     certain: sources.map(({ certain, claims }) => certain ?? claims),
   };

@@ -1,4 +1,4 @@
-import type { Steps } from "./steps.ts";
+import { STEP, type Steps } from "./steps.ts";
 
 const KEY_BYTES = 8;
 
@@ -40,4 +40,30 @@ function placesOf(bytes: Uint8Array, digit: number): Uint32Array | undefined {
     place += count;
   }
   return places;
+}
+
+/** The texts in ascending order, as sort() has it: it merges what sort() makes of a step's worth each. */
+export function* ascendingTexts(texts: readonly string[]): Steps<readonly string[]> {
+  let runs: (readonly string[])[] = [];
+  for (let i = 0; i < texts.length; i += STEP) {
+    runs.push(texts.slice(i, i + STEP).sort());
+    yield;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly string[])[] = [];
+    for (let i = 0; i < runs.length; i += 2) merged.push(yield* merge(runs[i] ?? [], runs[i + 1] ?? []));
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* merge(a: readonly string[], b: readonly string[]): Steps<readonly string[]> {
+  if (b.length === 0) return a;
+  const merged = new Array<string>(a.length + b.length);
+  for (let i = 0, j = 0, count = 0; count < merged.length; ) {
+    const isFromA = j === b.length || (i < a.length && (a[i] as string) <= (b[j] as string));
+    merged[count++] = (isFromA ? a[i++] : b[j++]) as string;
+    if (count % STEP === 0) yield;
+  }
+  return merged;
 }

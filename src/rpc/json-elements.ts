@@ -16,15 +16,27 @@ export class JsonElements {
     if (this.#together.push(this.#isEmpty ? element : `,${element}`) === TOGETHER) this.#join();
   }
 
-  /** As add(), for one that may be replaced: returns its place. */
-  addApart(element: string): number {
-    const isFirst = this.#isEmpty;
-    this.#settle();
-    return this.#pieces.push(isFirst ? element : `,${element}`) - 1;
+  /** Begins an element that is too long to be put into words at once: append() goes on with its text. */
+  begin(text: string): void {
+    const before = this.#isEmpty ? "" : ",";
+    if (this.#together.length > 0) this.#join();
+    this.append(before + text);
   }
 
-  replace(place: number, element: string): void {
-    this.#pieces[place] = place === 0 ? element : `,${element}`;
+  append(text: string): void {
+    this.#fresh.push(text);
+    this.#size += text.length;
+    if (this.#size >= ENOUGH) this.#settle();
+  }
+
+  /** As append(), for what may be replaced: returns its place. */
+  appendApart(text: string): number {
+    this.#settle();
+    return this.#pieces.push(text) - 1;
+  }
+
+  replace(place: number, text: string): void {
+    this.#pieces[place] = text;
   }
 
   /** The array in pieces. */
@@ -47,9 +59,7 @@ export class JsonElements {
   #join(): void {
     const piece = this.#together.join("");
     this.#together = [];
-    this.#fresh.push(piece);
-    this.#size += piece.length;
-    if (this.#size >= ENOUGH) this.#settle();
+    this.append(piece);
   }
 
   #settle(): void {

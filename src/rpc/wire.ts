@@ -1,6 +1,5 @@
 import * as z from "zod";
 import type { Exclusion } from "../attribution/attribution.ts";
-import type { Cause } from "../attribution/cause.ts";
 import type { Region } from "../host/platform/reserved-regions.ts";
 import { lazily } from "../lazily.ts";
 import { formatAddress } from "../ranges/address.ts";
@@ -129,15 +128,14 @@ export function toWireExclusion(
   };
 }
 
-/** As toWireExclusion(), in JSON. `causeText`: each cause's, which many exclusions have in common. */
-export function exclusionText(
-  { start, last, causes }: Exclusion,
-  causeText: (cause: Cause) => string,
-  hint?: string,
-): string {
-  const texts = causes.length === 1 ? causeText(causes[0] as Cause) : causes.map(causeText).join(",");
-  const more = hint === undefined ? "" : `,"hint":${JSON.stringify(hint)}`;
-  return `{"start":"${formatAddress(start)}","last":"${formatAddress(last)}","causes":[${texts}]${more}}`;
+/** How an exclusion begins, in JSON as toWireExclusion() has it. Its causes follow, with a comma in between, and its end. */
+export function exclusionBegin({ start, last }: Range): string {
+  return `{"start":"${formatAddress(start)}","last":"${formatAddress(last)}","causes":[`;
+}
+
+/** See {@link exclusionBegin}. */
+export function exclusionEnd(hint?: string): string {
+  return hint === undefined ? "]}" : `],"hint":${JSON.stringify(hint)}}`;
 }
 
 /** As toWireRange(), in JSON. */

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { hintFor } from "../../src/plan/gaps.ts";
+import { adviceOn, type Gap } from "../../src/plan/gaps.ts";
+import { finish } from "../../src/ranges/steps.ts";
 
+const hintFor = (gaps: readonly Gap[]) => finish(adviceOn(gaps)).hint;
 const ready = (...devices: string[]) => devices.map((device) => ({ device, state: "ready" as const }));
 
 describe("a hint", () => {

@@ -1,8 +1,6 @@
 import * as z from "zod";
-import type { Exclusion } from "../../attribution/attribution.ts";
-import type { Cause } from "../../attribution/cause.ts";
 import { lazily } from "../../lazily.ts";
-import { exclusions, type Plan } from "../../plan/plan.ts";
+import type { Plan } from "../../plan/plan.ts";
 import { eachReservedRegion } from "../../plan/qemu-text.ts";
 import { formatAddress } from "../../ranges/address.ts";
 import type { Range } from "../../ranges/range.ts";
@@ -12,24 +10,14 @@ import { address, rangeList, size } from "../inputs.ts";
 import { JsonElements } from "../json-elements.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireBlocker, wireBlocker } from "../records.ts";
-import {
-  exclusionText,
-  rangeText,
-  toWireRange,
-  wireAddress,
-  wireExclusion,
-  wireRange,
-  wireRanges,
-} from "../wire.ts";
-import { HINT_LIMIT, hintsFor, isUnaccounted } from "./hints.ts";
-import { causeBudget, refuseTooManyRanges } from "./planning-limits.ts";
+import { rangeText, toWireRange, wireAddress, wireExclusion, wireRange, wireRanges } from "../wire.ts";
+import { excludedBy } from "./excluded.ts";
+import { refuseTooManyRanges } from "./planning-limits.ts";
 import { isPowerOfTwo, NO_POWER_OF_TWO } from "./profile-type.ts";
 import { qemuRegions } from "./reserved.ts";
 import { type HostPlan, planFor, planForDevices, platformsOf, sources } from "./sources.ts";
 
 const FEWER_TO_AVOID = "look for a place between not-below and not-above, and avoid only what lies there";
-export const FEWER_CAUSES =
-  "leave them out with causes: false, or ask about part of the address space (explain-range)";
 
 /** Of every answer: what it is worth. */
 export const exactness = lazily(() => ({
@@ -60,39 +48,6 @@ export const causes = lazily(() =>
 
 export function toWireExactness({ exact, hint }: Plan) {
   return { exact, ...(hint === undefined ? {} : { hint }) };
-}
-
-/** What a plan excludes within `within`, complete. Rejects with HostError LimitExceeded. */
-export async function excludedBy(
-  plan: Plan,
-  within: RangeSet,
-  call: Call,
-): Promise<z.input<ReturnType<typeof wireExclusion>>[]> {
-  const { limits, slice } = call;
-  const spend = causeBudget(limits, FEWER_CAUSES);
-  const causeTexts = new Map<Cause, string>();
-  const causeText = (cause: Cause): string => {
-    const known = causeTexts.get(cause);
-    if (known !== undefined) return known;
-    const text = JSON.stringify(cause);
-    causeTexts.set(cause, text);
-    return text;
-  };
-  const elements = new JsonElements();
-  // Only these are kept as they were found: there can be a hundred thousand others.
-  const unaccounted = new Map<Exclusion, number>();
-  for (const exclusion of exclusions(plan, within)) {
-    if (exclusion) {
-      spend(exclusion);
-      const text = exclusionText(exclusion, causeText);
-      if (unaccounted.size < HINT_LIMIT && isUnaccounted(exclusion))
-        unaccounted.set(exclusion, elements.addApart(text));
-      else elements.add(text);
-    } else if (slice.isOver) await slice.pass();
-  }
-  for (const [exclusion, hint] of await hintsFor([...unaccounted.keys()], call))
-    elements.replace(unaccounted.get(exclusion) as number, exclusionText(exclusion, causeText, hint));
-  return elements.asArray();
 }
 
 /** Ranges in the form they have in answers that may have very many. */

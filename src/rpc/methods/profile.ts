@@ -11,7 +11,8 @@ import { invalidParams } from "../errors.ts";
 import { type Call, defineMethod } from "../method.ts";
 import { toWireDevice, wireDevice } from "../records.ts";
 import { toWireRange, wireAddress, wireExclusion, type wireRange, wireRanges } from "../wire.ts";
-import { exactness, excludedBy, toWireExactness } from "./planning.ts";
+import { excludedBy } from "./excluded.ts";
+import { exactness, toWireExactness } from "./planning.ts";
 import { hostName } from "./profile-type.ts";
 import { chosenDevices, type HostPlan, planForDevices, platformsOf, sources } from "./sources.ts";
 
