@@ -2,8 +2,8 @@ import { setFlagsFromString } from "node:v8";
 
 /**
  * What V8 is told of its heap: by itself it lets the room for new objects double up to 16 MiB, and on a large host those that
- * live on, as the parts of a large answer do, then take 20 ms and more to be moved, in which others have to wait. In 1 MiB,
- * which it begins with, a line of a mebibyte takes twice as long to parse.
+ * live on, as the parts of a large answer do, then take 20 ms and more to be moved, in which others have to wait. Of 2 MiB,
+ * which a start needs, it takes 5 ms, and the answer is there sooner. When nobody asks for some seconds V8 halves it, and again.
  */
 const GROWTH = "semi-space-growth-factor";
 /** Garbage is looked for when the heap has grown by so many percent of what was in use; by itself at 300 at most. */
@@ -17,7 +17,7 @@ export function startAlone(): void {
 }
 
 /**
- * For a daemon that is loaded, and knows nothing of its host yet: the room for new objects has grown. With other flags V8
+ * For a daemon that is loaded, and knows nothing of its host, not even of one that is simulated. With other flags V8
  * takes none of Node's own code caches any more, so what is still to come is loaded before: for listen() all of cluster
  * (`lib/net.js: listenInCluster`), which takes twenty times as long without, and what `performance` is of.
  */

@@ -42,6 +42,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const environment = readEnvironment(process.env, process.pid);
   forgetEnvironment(process.env);
   const supervisor = openSupervisor(environment, log);
+  tuneHeap();
   const kernel = openKernel(options.simulate);
   // What is open on a simulated host goes with this process, whoever supervises it.
   const service = kernel.backend === "linux" ? supervisor : undefined;
@@ -51,7 +52,6 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
   const events = new EventHub({ limits, slices, ...kept });
   const logChange = logChanges(log);
   const meters = new Meters();
-  tuneHeap();
   const host = new Host(kernel, {
     observer: (change) => {
       logChange(change);

@@ -1,7 +1,7 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import type { Reader } from "./framing.ts";
 import type { LastRequest } from "./last-request.ts";
-import type { Batch, Fault, Request } from "./message.ts";
+import type { Message } from "./message.ts";
 import type { Call, DaemonInfo, Method } from "./method.ts";
 import type { Text } from "./text.ts";
 import type { EventWording } from "./wire-event.ts";
@@ -15,7 +15,7 @@ export interface Dialect extends EventWording {
   /** The first line of a connection. `sequence`: of the last event. */
   greeting(daemon: DaemonInfo, sequence: number): string;
   /** What a parsed line means. */
-  read(message: unknown): Request | Fault | Batch;
+  read(message: unknown): Message;
   /** `result` is JSON already. */
   answer(id: unknown, result: Text): Text;
   /** `id`: undefined when it could not be made out. */

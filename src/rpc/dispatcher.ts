@@ -1,6 +1,7 @@
 import type { JSONRPCError } from "json-rpc-2.0";
 import type { Logger } from "pino";
 import { limitExceeded } from "../host/errors.ts";
+import type { Limits } from "../limits.ts";
 import { Requests } from "../metrics/requests.ts";
 import type { ControlLog } from "./control-log.ts";
 import type { Dialect, DialectCall } from "./dialect.ts";
@@ -16,11 +17,16 @@ import {
 } from "./errors.ts";
 import { execute } from "./execute.ts";
 import { HEAD, type Line, NOT_UTF8 } from "./framing.ts";
-import type { Batch, Fault, Request } from "./message.ts";
+import { parseInSteps } from "./json-in-steps.ts";
+import type { Batch, Fault, Message, Request } from "./message.ts";
 import type { Method } from "./method.ts";
 import { nestsWithin } from "./nesting.ts";
 import { lengthOf, type Text } from "./text.ts";
 import { topLevelId } from "./top-level-id.ts";
+
+/** Characters of a line from which on others go first while it is parsed. */
+const LARGE = 64 * 1024;
+const NO_JSON = "the line is not JSON";
 
 /** What to send for a line: nothing for a notification, and a promise only when something has to be waited for. */
 export type Answer = Text | undefined | Promise<Text | undefined>;
@@ -47,10 +53,8 @@ export class Dispatcher {
    * the last one; when it returns false, that was it.
    */
   answer(line: Line, call: DialectCall, counted: (bytes: number) => boolean): Answer {
-    const { dialect } = call.connection;
-    const message = this.#parse(line, call);
-    if (message.kind === "batch") return this.#batch(message, call, counted);
-    return message.kind === "fault" ? dialect.error(message.id, message.error) : this.#request(message, call);
+    if (typeof line === "string" && line.length >= LARGE) return this.#answerLarge(line, call, counted);
+    return this.#answerTo(this.#parse(line, call), call, counted);
   }
 
   /** Answers a line that is one too many: nothing of it runs. */
@@ -62,27 +66,45 @@ export class Dispatcher {
     return dialect.error(id, toErrorObject(tooManyInFlight(call.limits["max-in-flight"])));
   }
 
-  #parse(line: Line, { connection, limits, last }: DialectCall): Request | Fault | Batch {
-    if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
-    if (typeof line !== "string")
-      return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
-    if (!nestsWithin(line, limits["max-nesting"])) {
-      const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
-      const id = topLevelId(line.slice(0, HEAD)) ?? undefined;
-      return fault(id, toErrorObject(limitExceeded("max-nesting", depth)));
+  async #answerLarge(
+    line: string,
+    call: DialectCall,
+    counted: (bytes: number) => boolean,
+  ): Promise<Text | undefined> {
+    const { dialect } = call.connection;
+    const wrong = faultOf(line, call.limits);
+    if (wrong) return dialect.error(wrong.id, wrong.error);
+    let message: unknown;
+    try {
+      message = await call.slice.run(parseInSteps(line));
+    } catch {
+      return dialect.error(undefined, parseError(NO_JSON));
     }
-    const again = last.again(line);
+    return this.#answerTo(dialect.read(message), call, counted);
+  }
+
+  #answerTo(message: Message, call: DialectCall, counted: (bytes: number) => boolean): Answer {
+    if (message.kind === "batch") return this.#batch(message, call, counted);
+    if (message.kind === "fault") return call.connection.dialect.error(message.id, message.error);
+    return this.#request(message, call);
+  }
+
+  #parse(line: Line, { connection, limits, last }: DialectCall): Message {
+    const wrong = faultOf(line, limits);
+    if (wrong) return wrong;
+    const text = line as string;
+    const again = last.again(text);
     if (again) return again;
     let message: unknown;
     try {
-      message = JSON.parse(line);
+      message = JSON.parse(text);
     } catch {
       // The parser's own message would repeat the text.
-      return fault(undefined, parseError("the line is not JSON"));
+      return fault(undefined, parseError(NO_JSON));
     }
     const read = connection.dialect.read(message);
     // What a dialect's own methods do, its reading of the next line may depend on.
-    if (read.kind === "request" && !connection.dialect.methods.has(read.method)) last.keep(line, read);
+    if (read.kind === "request" && !connection.dialect.methods.has(read.method)) last.keep(text, read);
     return read;
   }
 
@@ -172,6 +194,17 @@ export class Dispatcher {
     if (read.kind === "fault") return dialect.error(read.id, read.error);
     return dialect.error(undefined, invalidRequest("expected an object"));
   }
+}
+
+/** What can be told without parsing the line. */
+function faultOf(line: Line, limits: Limits): Fault | undefined {
+  if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
+  if (typeof line !== "string")
+    return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
+  if (nestsWithin(line, limits["max-nesting"])) return undefined;
+  const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
+  const id = topLevelId(line.slice(0, HEAD)) ?? undefined;
+  return fault(id, toErrorObject(limitExceeded("max-nesting", depth)));
 }
 
 function fault(id: unknown, error: JSONRPCError): Fault {

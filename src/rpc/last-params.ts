@@ -8,23 +8,24 @@ class Right {
   /** Frozen: many requests get it. */
   readonly parsed: object;
   readonly #given: Given;
-  readonly #count: number;
+  readonly #names: readonly string[];
 
   constructor(given: Given, parsed: object) {
     this.parsed = Object.freeze(parsed);
     this.#given = given;
-    this.#count = Object.keys(given).length;
+    this.#names = Object.keys(given);
   }
 
-  /** Whether these are the same, or even the very same. What any object inherits is never equal to what JSON can hold. */
+  /**
+   * Whether these are the same, or even the very same. What any object inherits is never equal to what JSON can hold. Of
+   * others there may be very many members, and to count them takes V8 longer than to look at those that there should be.
+   */
   isOf(given: Given): boolean {
     if (given === this.#given) return true;
+    for (const name of this.#names) if (given[name] !== this.#given[name]) return false;
     let count = 0;
-    for (const name in given) {
-      if (given[name] !== this.#given[name]) return false;
-      count++;
-    }
-    return count === this.#count;
+    for (const _ in given) count++;
+    return count === this.#names.length;
   }
 }
 

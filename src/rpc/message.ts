@@ -23,3 +23,5 @@ export interface Batch {
   readonly kind: "batch";
   readonly messages: readonly unknown[];
 }
+
+export type Message = Request | Fault | Batch;

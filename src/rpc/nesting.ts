@@ -1,9 +1,9 @@
-const QUOTE = 0x22;
+export const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
+export const OPEN_BRACKET = 0x5b;
+export const CLOSE_BRACKET = 0x5d;
+export const OPEN_BRACE = 0x7b;
+export const CLOSE_BRACE = 0x7d;
 
 /**
  * True when the arrays and objects of a JSON text are nested at most `limit` deep. JSON.parse itself takes a million
@@ -32,7 +32,7 @@ export function nestsWithin(text: string, limit: number): boolean {
 }
 
 /** Where the string ends whose text starts at `from`; the text's length when it does not end. */
-function closingQuote(text: string, from: number): number {
+export function closingQuote(text: string, from: number): number {
   for (let i = from; i < text.length; i++) {
     const character = text.charCodeAt(i);
     if (character === QUOTE) return i;

@@ -2,7 +2,7 @@ import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPC, type JSONRPCID } from
 import type { Dialect } from "../dialect.ts";
 import { invalidRequest, unknownMember } from "../errors.ts";
 import { LineReader } from "../framing.ts";
-import type { Batch, Fault, Request } from "../message.ts";
+import type { Fault, Message } from "../message.ts";
 import { enclose } from "../text.ts";
 import { INEXACT, isExact } from "../top-level-id.ts";
 
@@ -22,7 +22,7 @@ export const jsonRpc: Dialect = {
     return notification("greeting", JSON.stringify(params));
   },
 
-  read(message: unknown): Request | Fault | Batch {
+  read(message: unknown): Message {
     if (Array.isArray(message)) return { kind: "batch", messages: message };
     const wrong = faultOf(message);
     if (wrong !== undefined) return fault(idOf(message), wrong);
