@@ -4,6 +4,7 @@ import type { Deliveries } from "./delivery.ts";
 import type { DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Line } from "./framing.ts";
+import { type LineTurns, SMALL } from "./line-turns.ts";
 import type { Outbox } from "./outbox.ts";
 import { type Text, whole } from "./text.ts";
 
@@ -13,6 +14,7 @@ export interface AnsweringParts {
   readonly call: DialectCall;
   readonly dispatcher: Dispatcher;
   readonly account: Account;
+  readonly turns: LineTurns;
   readonly outbox: Outbox;
   readonly deliveries: Deliveries;
 }
@@ -80,7 +82,13 @@ export class Answering {
       const line = lines[index] as Line;
       if (slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) return;
-      const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
+      const size = typeof line === "string" ? line.length : 0;
+      const answer =
+        index >= inFlight
+          ? dispatcher.refuse(line, call)
+          : size <= SMALL
+            ? this.#answer(line)
+            : this.#answerInTurn(line, size);
       const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
       // Events that a request has caused come before its answer, and what begins with the answer after it.
       for (const lines of call.events.takeFor(call.connection)) {
@@ -142,6 +150,19 @@ export class Answering {
     const answer = dispatcher.answer(line, call, this.#countInBatch);
     if (!(answer instanceof Promise)) return answer;
     return answer.finally(() => this.#countInBatch(-this.#inBatch));
+  }
+
+  /** It waits for its turn, and counts meanwhile as what waits does. Nothing when nobody wants to know any more. */
+  async #answerInTurn(line: Line, size: number): Promise<Text | undefined> {
+    const { account, turns } = this.#parts;
+    account.add(size);
+    await turns.begin(account.uid, size);
+    try {
+      return this.#isToStop() ? undefined : await this.#answer(line);
+    } finally {
+      turns.end(account.uid, size);
+      account.add(-size);
+    }
   }
 
   /** Answers of a batch wait for its last one. False when no more are wanted, for which counting them may be the reason. */

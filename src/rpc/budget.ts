@@ -110,4 +110,5 @@ export class Budget {
   }
 }
 
-const ADVICE = "read the answers and events, end every line, and connect again";
+const ADVICE =
+  "read the answers and events, end every line, send large ones one after the other, and connect again";

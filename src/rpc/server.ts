@@ -14,6 +14,7 @@ import { jsonRpc } from "./dialects/json-rpc.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { notLetIn } from "./errors.ts";
 import type { EventHub } from "./event-hub.ts";
+import { LineTurns } from "./line-turns.ts";
 import type { Call, DaemonInfo, Method } from "./method.ts";
 import { PROTOCOL, SERVICE } from "./protocol.ts";
 import { Refusals } from "./refusals.ts";
@@ -105,6 +106,7 @@ export class RpcServer {
       ...{ daemon, host, events, methods, limits: this.#limits, log },
       dispatcher: new Dispatcher(methods, new ControlLog(log), log, this.#meters.requests),
       budget,
+      turns: new LineTurns(this.#limits),
       courier: options.courier,
       closing: options.closing ?? 2000,
       refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),

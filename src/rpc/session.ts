@@ -12,6 +12,7 @@ import type { Dispatcher } from "./dispatcher.ts";
 import { Ending } from "./ending.ts";
 import type { Line, Reader } from "./framing.ts";
 import { LastRequest } from "./last-request.ts";
+import type { LineTurns } from "./line-turns.ts";
 import type { Call } from "./method.ts";
 import { Outbox } from "./outbox.ts";
 
@@ -19,6 +20,7 @@ import { Outbox } from "./outbox.ts";
 export interface SessionServices extends Omit<Call, "connection" | "slice"> {
   readonly dispatcher: Dispatcher;
   readonly budget: Budget;
+  readonly turns: LineTurns;
   /** Undefined: no descriptors can be sent. */
   readonly courier: Courier | undefined;
   readonly log: Logger;
@@ -77,7 +79,12 @@ export class Session implements Subscriber {
     this.#deliveries = new Deliveries(socket, services.courier, log);
     this.#answering = new Answering({
       ...{ socket, call: this.#call, dispatcher: services.dispatcher },
-      ...{ account: this.#account, outbox: this.#outbox, deliveries: this.#deliveries },
+      ...{
+        account: this.#account,
+        turns: services.turns,
+        outbox: this.#outbox,
+        deliveries: this.#deliveries,
+      },
     });
     this.#ending = new Ending(log);
     this.over = this.#run();

@@ -1,4 +1,5 @@
-// Clients that make the daemon keep as much as it will: lines without an end, and answers that nobody reads.
+// Clients that make the daemon keep as much as it will: lines without an end, lines that all end at once, and answers that
+// nobody reads.
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { neighbourAt } from "../bench/neighbour.mjs";
@@ -12,6 +13,10 @@ const MOST = 300;
 const HOLDERS = 1000;
 const DEAF = 40;
 const PARTIAL = Buffer.alloc(1_000_000, 0x20);
+/** Of a megabyte as well, and what is made of it takes twenty. */
+const WHOLE = Buffer.from(
+  `{"jsonrpc":"2.0","id":1,"method":"invert-ranges","params":{"ranges":[${Array(330_000).fill("{}")}]}}\n`,
+);
 const ALL = { start: "0x0", last: "0xffffffffffffffff" };
 /** Milliseconds between two looks whether one was cut off, and is to come again. */
 const PAUSE = 200;
@@ -43,6 +48,7 @@ export async function soakHoarders(seconds) {
   const questions = largestQuestions(devices);
   const phases = {
     [`${HOLDERS} hold 1 MB without a newline`]: [HOLDERS, () => PARTIAL],
+    [`${HOLDERS} send 330,000 objects in a line`]: [HOLDERS, () => WHOLE],
     [`${DEAF} read no answer`]: [DEAF, (number) => questions[number % questions.length]],
   };
   for (const [what, [count, sent]] of Object.entries(phases)) {

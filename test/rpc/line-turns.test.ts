@@ -1,0 +1,108 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_LIMITS } from "../../src/limits.ts";
+import { LineTurns } from "../../src/rpc/line-turns.ts";
+import { runs } from "../runs.ts";
+import { request, startServer } from "./stub.ts";
+
+const MOST = 100;
+const limits = { ...DEFAULT_LIMITS, "max-request": MOST };
+
+interface Turn {
+  readonly uid: number;
+  readonly size: number;
+  hasBegun: boolean;
+  hasEnded: boolean;
+}
+
+/** By brute force: of each user, in the order in which they came, those that fit beside what is under way. */
+function allowed(turns: readonly Turn[], uid: number): Turn[] {
+  const own = turns.filter((turn) => turn.uid === uid && !turn.hasEnded);
+  const under = own.filter(({ hasBegun }) => hasBegun);
+  for (const next of own.filter(({ hasBegun }) => !hasBegun)) {
+    const used = under.reduce((sum, { size }) => sum + size, 0);
+    if (used > 0 && used + next.size > MOST) break;
+    under.push(next);
+  }
+  return under;
+}
+
+describe("the turns of a user's lines", () => {
+  it("are those that fit together, in the order in which they came, whatever other users do", async () => {
+    const step = fc.record({
+      uid: fc.nat({ max: 2 }),
+      size: fc.integer({ min: 1, max: 2 * MOST }),
+      ends: fc.nat(),
+      isEnd: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const lineTurns = new LineTurns(limits);
+        const turns: Turn[] = [];
+        for (const { uid, size, ends, isEnd } of steps) {
+          const begun = turns.filter(({ hasBegun, hasEnded }) => hasBegun && !hasEnded);
+          const over = begun[ends % (begun.length || 1)];
+          if (isEnd && over) {
+            over.hasEnded = true;
+            lineTurns.end(over.uid, over.size);
+          } else {
+            const turn = { uid, size, hasBegun: false, hasEnded: false };
+            turns.push(turn);
+            void lineTurns.begin(uid, size).then(() => {
+              turn.hasBegun = true;
+            });
+          }
+          const expected = [0, 1, 2].map((each) => allowed(turns, each));
+          await new Promise(setImmediate);
+          const actual = [0, 1, 2].map((each) =>
+            turns.filter(({ uid, hasBegun, hasEnded }) => uid === each && hasBegun && !hasEnded),
+          );
+          expect(actual).toEqual(expected);
+        }
+      }),
+      { numRuns: runs(50) },
+    );
+  });
+});
+
+describe("a server", () => {
+  const wait = (id: number) => request(id, "wait", { value: "x".repeat(6000) });
+
+  it("begins no second large line of a user that does not fit beside the first, and small ones at once", async () => {
+    const server = await startServer({ "max-request": 8192 });
+    try {
+      const [first, second, third] = [await server.connect(), await server.connect(), await server.connect()];
+      first.send(wait(1));
+      await server.entered.opened;
+      second.send(wait(2));
+      // What comes behind it on another connection has been read after it.
+      third.send(request(3, "echo", { value: "small" }));
+      expect((await third.next()).id).toBe(3);
+      expect(server.log).toEqual(["wait", "echo"]);
+      server.gate.open();
+      expect([(await first.next()).id, (await second.next()).id]).toEqual([1, 2]);
+      expect(server.log).toEqual(["wait", "echo", "wait"]);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it("goes on with the next line when the client of one that waits has gone", async () => {
+    const server = await startServer({ "max-request": 8192 });
+    try {
+      const [first, second, third] = [await server.connect(), await server.connect(), await server.connect()];
+      first.send(wait(1));
+      await server.entered.opened;
+      second.send(wait(2));
+      third.send(wait(3));
+      second.socket.destroy();
+      await second.ended;
+      const other = await server.connect();
+      expect(await other.stillWorks()).toBe(true);
+      server.gate.open();
+      expect([(await first.next()).id, (await third.next()).id]).toEqual([1, 3]);
+    } finally {
+      await server.stop();
+    }
+  });
+});
