@@ -34,6 +34,8 @@ export interface Sharing {
   requestEnds(): number;
   /** Resolves when it is its turn. */
   wait(slice: TimeSlice): Promise<void>;
+  /** Somebody has done what there was to do: what is left of the slice goes to who waits. */
+  rested(): void;
   /** Counts what it has used since `since`, in this turn of the loop. */
   charge(slice: TimeSlice, since: number): void;
 }
@@ -82,6 +84,7 @@ export class TimeSlice {
     this.#charge();
     this.#since = undefined;
     this.worked = 0;
+    this.#slices.rested();
   }
 
   #charge(): void {

@@ -13,7 +13,8 @@ interface Waiting {
 
 /**
  * Shares the event loop. All work of one turn of the loop has one slice together; who still has something to do when it
- * is over waits for a slice of its own, of which there is one in a turn. Every other one goes to the user, and of that to
+ * is over waits for a slice of its own, of which there is one in a turn, and who needs less of it than all leaves the rest to
+ * the next. Every other one goes to the user, and of that to
  * the connection, that has had least, so that nobody starves; those between go to who has worked least on what it is at:
  * a small question is answered next, however many large ones wait.
  */
@@ -76,6 +77,10 @@ export class TimeSlices implements Sharing {
     return now;
   }
 
+  rested(): void {
+    if (this.#waiting.size > 0 && !this.isOver) this.#resumeNext();
+  }
+
   /** The time, or what it was when a request ended just now: to look takes a tenth of a small request. */
   #recent(): number {
     const now = this.#isRecent ? this.#looked : this.now;
@@ -108,6 +113,11 @@ export class TimeSlices implements Sharing {
       this.#all.in(++this.#period);
       return;
     }
+    this.#begin(this.now);
+    this.#resumeNext();
+  }
+
+  #resumeNext(): void {
     let next: Waiting | undefined;
     this.#isForSmall = !this.#isForSmall;
     for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
@@ -116,7 +126,6 @@ export class TimeSlices implements Sharing {
     const user = this.#userOf(slice);
     this.#all.floor = user.used;
     user.floor = slice.account.used;
-    this.#begin(this.now);
     resume();
   }
 

@@ -70,6 +70,22 @@ describe("TimeSlices", () => {
     await Promise.all(large);
   });
 
+  it("gives what is left of a slice to the next, so that a crowd with little to do does not take a turn each", async () => {
+    const { slices, done, labour, work } = setUp();
+    const large = labour("large", slices.slice(1), 100);
+    const crowd = Array.from({ length: 100 }, async () => {
+      const slice = slices.slice(1);
+      if (slice.isOver) await slice.pass();
+      work(0.01);
+      done.push("small");
+      slice.rest();
+    });
+    expect(done).not.toContain("small");
+    for (let turn = 0; turn < 4; turn++) await nextTurn();
+    expect(done.filter((name) => name === "small")).toHaveLength(100);
+    await Promise.all([large, ...crowd]);
+  });
+
   it("holds nothing against anybody that was before everybody was idle", async () => {
     const { slices, done, labour } = setUp();
     const old = slices.slice(1);
