@@ -10,8 +10,11 @@ export interface JournalStorage {
   clear(): void;
 }
 
-/** Bytes behind which it may be worth while to begin again without what holds no more. */
-const LEAST = 256 * 1024;
+/**
+ * Bytes behind which it may be worth while to begin again without what holds no more. Below WINDOW of memory-file.ts: what is
+ * written up to there takes no system call.
+ */
+const LEAST = 240 * 1024;
 /** How much larger a file may grow than what held when it was begun. */
 const GROWTH = 4;
 

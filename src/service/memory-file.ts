@@ -1,4 +1,5 @@
 import { fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
+import { lazily } from "../lazily.ts";
 import { loadFiles } from "../libc/files.ts";
 import { MappedWindow } from "../libc/mapped-window.ts";
 import { errnoName } from "../uapi/errno.ts";
@@ -6,7 +7,17 @@ import type { JournalStorage } from "./journal-file.ts";
 import type { NewRecord } from "./journal-records.ts";
 
 /** Bytes that are memory at a time: of pages, on every system. */
-const WINDOW = 256 * 1024;
+export const WINDOW = 256 * 1024;
+
+/**
+ * Bytes that are looked at, or wiped, at a time. Half of a file are zeros, as a rule, and to get as much memory from the system
+ * as they take costs ten times as much as to read or to write them.
+ */
+const SOME = 16 * 1024;
+const zeros = lazily(() => Buffer.alloc(SOME));
+
+/** Bytes without which there is no first record. */
+const FIRST = 8;
 
 /**
  * A file without a name, which is there for as long as somebody has it open: the store, when this process has died. What is
@@ -35,16 +46,21 @@ export class MemoryFile implements JournalStorage {
     return new MemoryFile(fd);
   }
 
-  /** All there is in it. */
+  /** All there is in it, but for zeros at its end. */
   read(): Buffer {
-    const bytes = Buffer.alloc(fstatSync(this.fd).size);
-    let length = 0;
-    while (length < bytes.length) {
-      const count = readSync(this.fd, bytes, length, bytes.length - length, length);
-      if (count === 0) break;
-      length += count;
+    const pieces: Buffer[] = [];
+    const some = Buffer.alloc(SOME);
+    let blank = 0;
+    for (let at = 0, count = -1; count !== 0; at += count) {
+      count = readSync(this.fd, some, 0, SOME, at);
+      if (some.compare(zeros(), 0, count, 0, count) === 0) {
+        blank += count;
+        continue;
+      }
+      pieces.push(Buffer.alloc(blank), Buffer.from(some.subarray(0, count)));
+      blank = 0;
     }
-    return bytes.subarray(0, length);
+    return Buffer.concat(pieces);
   }
 
   append(record: NewRecord): number {
@@ -57,11 +73,20 @@ export class MemoryFile implements JournalStorage {
     const bytes = Buffer.allocUnsafe(record.size);
     const length = record.write(bytes, 0);
     this.#write(bytes);
-    if (this.#window) this.#advance(this.#window);
+    if (this.#window && this.#size >= this.#end) this.#advance(this.#window);
     return length;
   }
 
+  /** What is memory is wiped and used again: to give pages back and get others takes longer than all that is written there. */
   clear(): void {
+    const { bytes } = this.#window ?? {};
+    if (bytes && this.#end > 0 && this.#start === 0 && this.#size <= this.#end) {
+      // Its beginning before all else, for what is left is then no record, however far the wiping gets.
+      bytes.fill(0, 0, FIRST);
+      bytes.fill(0, FIRST, this.#size);
+      this.#size = 0;
+      return;
+    }
     this.#size = 0;
     this.#cut();
   }
@@ -80,7 +105,7 @@ export class MemoryFile implements JournalStorage {
   #advance(window: MappedWindow): void {
     const start = this.#size - (this.#size % WINDOW);
     try {
-      writeAll(this.fd, Buffer.alloc(start + WINDOW - this.#size), this.#size);
+      writeZeros(this.fd, this.#size, start + WINDOW);
       if (!window.move(start)) throw new Error("it cannot be mapped");
       this.#start = start;
       this.#end = start + WINDOW;
@@ -96,6 +121,10 @@ export class MemoryFile implements JournalStorage {
     this.#start = this.#end = 0;
     ftruncateSync(this.fd, this.#size);
   }
+}
+
+function writeZeros(fd: number, from: number, to: number): void {
+  for (let at = from; at < to; at += SOME) writeAll(fd, zeros().subarray(0, Math.min(SOME, to - at)), at);
 }
 
 function writeAll(fd: number, bytes: Buffer, position: number): void {
