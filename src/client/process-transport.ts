@@ -27,11 +27,14 @@ export function dialProcess([program, ...args]: readonly [string, ...string[]]):
       if (!isDropped) sink.ended(status === 0 ? undefined : failure(program, status, words));
     });
     await once(child, "spawn");
+    // A signal that may not be sent: what sudo has started is another user's, and ends with its input.
+    child.on("error", () => {});
     return {
       write: (text) => void child.stdin.write(text),
       end: () => void child.stdin.end(),
       destroy() {
         isDropped = true;
+        child.stdin.destroy();
         child.kill("SIGTERM");
       },
     };
