@@ -5,6 +5,7 @@ import { type Cause, causeKey } from "../../src/attribution/cause.ts";
 import type { Claim } from "../../src/attribution/claims.ts";
 import { U64_MAX } from "../../src/ranges/address.ts";
 import { RangeSet } from "../../src/ranges/range-set.ts";
+import { STEP } from "../../src/ranges/steps.ts";
 import { rangeIn, rangesAround, UNIVERSES, WIDTH } from "../ranges/bitmap.ts";
 import { runs } from "../runs.ts";
 
@@ -141,4 +142,24 @@ describe("attribution", () => {
     }
     expect(seen).toBe(6);
   });
+});
+
+it("looks at no more than a few steps' worth of causes before it lets others go first, however many there are", () => {
+  let looks = 0;
+  const claims = Array.from({ length: 20 * STEP }, (_, i): Claim => {
+    const cause = {
+      device: `${(i * 7919) % (20 * STEP)}`,
+      get kind() {
+        looks++;
+        return "region" as const;
+      },
+    };
+    return { start: 0n, last: BigInt(i % 3), cause };
+  });
+  let most = 0;
+  for (let steps = sweep(claims), before = 0; !steps.next().done; before = looks) {
+    most = Math.max(most, looks - before);
+  }
+  expect(looks).toBe(20 * STEP);
+  expect(most).toBeLessThanOrEqual(STEP);
 });

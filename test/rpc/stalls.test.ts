@@ -16,6 +16,8 @@ const DEVICES = [DEVICE, OTHER];
 const SHORT = 64 * 1024;
 /** What has much to do, and could do it in one piece. */
 const LONG = [
+  "invert-ranges, list of {}",
+  "nested 60 deep, wide",
   "invert-ranges, valid",
   "intersect-ranges, valid, two lists",
   "find-free-range, valid",
