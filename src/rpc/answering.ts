@@ -154,10 +154,12 @@ export class Answering {
 
   /** It waits for its turn, and counts meanwhile as what waits does. Nothing when nobody wants to know any more. */
   async #answerInTurn(line: Line, size: number): Promise<Text | undefined> {
-    const { account, turns } = this.#parts;
+    const { account, call, turns } = this.#parts;
     account.add(size);
     await turns.begin(account.uid, size);
     try {
+      // All that fit beside each other have begun in the same moment, and behind each that is short the next.
+      if (call.slice.isOver) await call.slice.pass();
       return this.#isToStop() ? undefined : await this.#answer(line);
     } finally {
       turns.end(account.uid, size);

@@ -105,4 +105,24 @@ describe("a server", () => {
       await server.stop();
     }
   });
+
+  it("answers no more of those that waited in a turn of the loop than there is time for", async () => {
+    const server = await startServer({ "max-request": 8192 }, undefined, { clock: { now: 0 } });
+    try {
+      const [first, ...others] = await Promise.all(Array.from({ length: 21 }, () => server.connect()));
+      first?.send(wait(1));
+      await server.entered.opened;
+      for (const other of others) other.send(request(2, "spin", { value: "x".repeat(5000) }));
+      expect(await (await server.connect()).stillWorks()).toBe(true);
+      const spins = () => server.log.filter((name) => name === "spin").length;
+      server.gate.open();
+      for (let before = 0; before < others.length; before = spins()) {
+        await new Promise(setImmediate);
+        // A slice has 2 ms.
+        expect(spins() - before).toBeLessThanOrEqual(3);
+      }
+    } finally {
+      await server.stop();
+    }
+  });
 });
