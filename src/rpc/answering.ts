@@ -4,7 +4,7 @@ import type { Deliveries } from "./delivery.ts";
 import type { DialectCall } from "./dialect.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Line } from "./framing.ts";
-import { type LineTurns, SMALL } from "./line-turns.ts";
+import { type LineTurns, SMALL, type Turn } from "./line-turns.ts";
 import type { Outbox } from "./outbox.ts";
 import { type Text, whole } from "./text.ts";
 
@@ -32,6 +32,8 @@ export class Answering {
   #endsAt = Number.POSITIVE_INFINITY;
   /** What comes when the last request of an end has been answered. */
   #whenDone = () => {};
+  /** Of the large line under way. */
+  #turn: Turn | undefined;
   /** Bytes of the answers of a batch so far. */
   #inBatch = 0;
 
@@ -127,6 +129,7 @@ export class Answering {
   /** Drops what has come and not begun. */
   stop(): void {
     this.#stopAt(Number.NEGATIVE_INFINITY);
+    if (this.#turn) this.#parts.turns.leave(this.#turn);
   }
 
   #stopAt(at: number): void {
@@ -156,13 +159,18 @@ export class Answering {
   async #answerInTurn(line: Line, size: number): Promise<Text | undefined> {
     const { account, call, turns } = this.#parts;
     account.add(size);
-    await turns.begin(account.uid, size);
+    const turn = turns.take(account.uid, size);
+    this.#turn = turn;
+    // Counting it may have ended this very connection.
+    if (this.#isPast) turns.leave(turn);
+    await turn.begun;
     try {
       // All that fit beside each other have begun in the same moment, and behind each that is short the next.
-      if (call.slice.isOver) await call.slice.pass();
+      if (!this.#isToStop() && call.slice.isOver) await call.slice.pass();
       return this.#isToStop() ? undefined : await this.#answer(line);
     } finally {
-      turns.end(account.uid, size);
+      this.#turn = undefined;
+      turns.end(turn);
       account.add(-size);
     }
   }

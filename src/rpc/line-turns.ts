@@ -3,15 +3,27 @@ import type { Limits } from "../limits.ts";
 /** Characters of a line up to which it needs no turn. */
 export const SMALL = 4096;
 
-interface Waiting {
+/** A line's turn, from when it waits for it. */
+export class Turn {
+  readonly uid: number;
   readonly size: number;
-  readonly begin: () => void;
+  /** Resolves when the line may begin. */
+  readonly begun: Promise<void>;
+  begin = () => {};
+
+  constructor(uid: number, size: number) {
+    this.uid = uid;
+    this.size = size;
+    this.begun = new Promise((resolve) => {
+      this.begin = resolve;
+    });
+  }
 }
 
 /** A user's lines that are being answered. */
 class User {
   used = 0;
-  readonly waiting: Waiting[] = [];
+  readonly waiting: Turn[] = [];
 }
 
 /**
@@ -27,17 +39,23 @@ export class LineTurns {
     this.#limits = limits;
   }
 
-  /** Resolves when a line of so many characters may begin; {@link end} must follow. */
-  begin(uid: number, size: number): Promise<void> {
+  /** For a line of so many characters; {@link end} must follow when it has begun. */
+  take(uid: number, size: number): Turn {
     const user = this.#users.get(uid) ?? new User();
     this.#users.set(uid, user);
-    return new Promise((begin) => {
-      user.waiting.push({ size, begin });
-      this.#grant(user);
-    });
+    const turn = new Turn(uid, size);
+    user.waiting.push(turn);
+    this.#grant(user);
+    return turn;
   }
 
-  end(uid: number, size: number): void {
+  /** The line will not be answered: if it still waits it begins at once, for it does nothing then but end. */
+  leave(turn: Turn): void {
+    const user = this.#users.get(turn.uid);
+    if (user?.waiting.includes(turn)) this.#begin(user, turn);
+  }
+
+  end({ uid, size }: Turn): void {
     const user = this.#users.get(uid);
     if (!user) return;
     user.used -= size;
@@ -49,9 +67,13 @@ export class LineTurns {
   #grant(user: User): void {
     for (let next = user.waiting[0]; next; next = user.waiting[0]) {
       if (user.used > 0 && user.used + next.size > this.#limits["max-request"]) return;
-      user.waiting.shift();
-      user.used += next.size;
-      next.begin();
+      this.#begin(user, next);
     }
+  }
+
+  #begin(user: User, turn: Turn): void {
+    user.waiting.splice(user.waiting.indexOf(turn), 1);
+    user.used += turn.size;
+    turn.begin();
   }
 }

@@ -155,6 +155,7 @@ export class Session implements Subscriber {
     });
     await closed;
     this.#account.close();
+    this.#answering.stop();
     await this.#work;
     this.#ending.run();
   }

@@ -1,61 +1,62 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/limits.ts";
-import { LineTurns } from "../../src/rpc/line-turns.ts";
+import { LineTurns, type Turn } from "../../src/rpc/line-turns.ts";
 import { runs } from "../runs.ts";
 import { request, startServer } from "./stub.ts";
 
 const MOST = 100;
 const limits = { ...DEFAULT_LIMITS, "max-request": MOST };
 
-interface Turn {
-  readonly uid: number;
-  readonly size: number;
+interface Noted {
+  readonly turn: Turn;
   hasBegun: boolean;
   hasEnded: boolean;
 }
 
 /** By brute force: of each user, in the order in which they came, those that fit beside what is under way. */
-function allowed(turns: readonly Turn[], uid: number): Turn[] {
-  const own = turns.filter((turn) => turn.uid === uid && !turn.hasEnded);
+function allowed(all: readonly Noted[], uid: number): Noted[] {
+  const own = all.filter(({ turn, hasEnded }) => turn.uid === uid && !hasEnded);
   const under = own.filter(({ hasBegun }) => hasBegun);
   for (const next of own.filter(({ hasBegun }) => !hasBegun)) {
-    const used = under.reduce((sum, { size }) => sum + size, 0);
-    if (used > 0 && used + next.size > MOST) break;
+    const used = under.reduce((sum, { turn }) => sum + turn.size, 0);
+    if (used > 0 && used + next.turn.size > MOST) break;
     under.push(next);
   }
   return under;
 }
 
 describe("the turns of a user's lines", () => {
-  it("are those that fit together, in the order in which they came, whatever other users do", async () => {
+  it("are those that fit together, in the order in which they came, whatever others do and whoever leaves", async () => {
     const step = fc.record({
       uid: fc.nat({ max: 2 }),
       size: fc.integer({ min: 1, max: 2 * MOST }),
-      ends: fc.nat(),
-      isEnd: fc.boolean(),
+      which: fc.nat(),
+      what: fc.constantFrom("begins", "begins", "ends", "leaves"),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const lineTurns = new LineTurns(limits);
-        const turns: Turn[] = [];
-        for (const { uid, size, ends, isEnd } of steps) {
-          const begun = turns.filter(({ hasBegun, hasEnded }) => hasBegun && !hasEnded);
-          const over = begun[ends % (begun.length || 1)];
-          if (isEnd && over) {
-            over.hasEnded = true;
-            lineTurns.end(over.uid, over.size);
-          } else {
-            const turn = { uid, size, hasBegun: false, hasEnded: false };
-            turns.push(turn);
-            void lineTurns.begin(uid, size).then(() => {
-              turn.hasBegun = true;
+        const all: Noted[] = [];
+        for (const { uid, size, which, what } of steps) {
+          const left = all.filter(({ hasBegun, hasEnded }) => !hasEnded && (hasBegun || what === "leaves"));
+          const one = left[which % (left.length || 1)];
+          if (what === "begins" || !one) {
+            const noted = { turn: lineTurns.take(uid, size), hasBegun: false, hasEnded: false };
+            all.push(noted);
+            void noted.turn.begun.then(() => {
+              noted.hasBegun = true;
             });
+          } else {
+            if (what === "leaves") lineTurns.leave(one.turn);
+            one.hasEnded = what === "ends" || !one.hasBegun;
+            if (one.hasEnded) await one.turn.begun;
+            if (one.hasEnded) lineTurns.end(one.turn);
           }
-          const expected = [0, 1, 2].map((each) => allowed(turns, each));
+          const expected = [0, 1, 2].map((each) => allowed(all, each));
           await new Promise(setImmediate);
           const actual = [0, 1, 2].map((each) =>
-            turns.filter(({ uid, hasBegun, hasEnded }) => uid === each && hasBegun && !hasEnded),
+            all.filter(({ turn, hasBegun, hasEnded }) => turn.uid === each && hasBegun && !hasEnded),
           );
           expect(actual).toEqual(expected);
         }
@@ -121,6 +122,24 @@ describe("a server", () => {
         // A slice has 2 ms.
         expect(spins() - before).toBeLessThanOrEqual(3);
       }
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it("lets go of a line that waits when it cuts its client off", async () => {
+    const server = await startServer({ "max-request": 8192, "max-buffered-per-uid": 28_000 });
+    try {
+      const [first, ...others] = await Promise.all(Array.from({ length: 5 }, () => server.connect()));
+      first?.send(request(1, "wait", { value: "x".repeat(5000) }));
+      await server.entered.opened;
+      for (const other of others) other.send(wait(2));
+      const cutOff = await Promise.race(others.map((other) => other.ended.then(() => other)));
+      expect((await cutOff.next()).error.data.limit).toBe("max-buffered-per-uid");
+      cutOff.socket.destroy();
+      // Its connection is over when nothing of it is under way, nor waits.
+      while (server.server.connections === 5) await new Promise(setImmediate);
+      expect(server.log).toEqual(["wait"]);
     } finally {
       await server.stop();
     }
