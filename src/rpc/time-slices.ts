@@ -13,10 +13,10 @@ interface Waiting {
 
 /**
  * Shares the event loop. All work of one turn of the loop has one slice together; who still has something to do when it
- * is over waits for a slice of its own, of which there is one in a turn, and who needs less of it than all leaves the rest to
- * the next. Every other one goes to the user, and of that to
+ * is over waits for a slice of its own, of which there is one in a turn. Every other one goes to the user, and of that to
  * the connection, that has had least, so that nobody starves; those between go to who has worked least on what it is at:
- * a small question is answered next, however many large ones wait.
+ * a small question is answered next, however many large ones wait. Who needs less of it than all leaves the rest to the next
+ * by the same rule: if the rest went by the other one, a crowd could always leave the user with least nothing but rests.
  */
 export class TimeSlices implements Sharing {
   readonly #now: () => number;
@@ -25,7 +25,7 @@ export class TimeSlices implements Sharing {
   /** Ends when nobody waits. */
   #period = 1;
   readonly #waiting = new Set<Waiting>();
-  /** Whether the last slice went to who had worked least on what it was at. */
+  /** Whether the last slice goes to who has worked least on what it is at. */
   #isForSmall = false;
   /** Undefined between two turns of the loop. */
   #began: number | undefined;
@@ -114,12 +114,12 @@ export class TimeSlices implements Sharing {
       return;
     }
     this.#begin(this.now);
+    this.#isForSmall = !this.#isForSmall;
     this.#resumeNext();
   }
 
   #resumeNext(): void {
     let next: Waiting | undefined;
-    this.#isForSmall = !this.#isForSmall;
     for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
     const { slice, resume } = next as Waiting;
     this.#waiting.delete(next as Waiting);

@@ -86,6 +86,67 @@ describe("TimeSlices", () => {
     await Promise.all([large, ...crowd]);
   });
 
+  it.each([0.3, 1.3, 1.9])(
+    "gives a user its part beside a crowd that leaves a rest of every slice: all but %d ms",
+    async (size) => {
+      const { slices, work } = setUp();
+      const parts = { one: 0, crowd: 0 };
+      let isOver = false;
+      const one = async () => {
+        const slice = slices.slice(2);
+        for (; !isOver; parts.one += 0.05) {
+          if (slice.isOver) await slice.pass();
+          work(0.05);
+        }
+        slice.rest();
+      };
+      const asker = async () => {
+        const slice = slices.slice(1);
+        for (; !isOver; parts.crowd += size) {
+          if (slice.isOver) await slice.pass();
+          work(size);
+          slice.rest();
+          await nextTurn();
+        }
+      };
+      const all = [one(), ...Array.from({ length: 30 }, asker)];
+      for (let turn = 0; turn < 500; turn++) await nextTurn();
+      isOver = true;
+      await Promise.all(all);
+      // Of two slices it has one, while the last of the crowd may go on for nearly as long as the other is.
+      expect(parts.one / (parts.one + parts.crowd)).toBeGreaterThan(0.3);
+    },
+  );
+
+  it("serves a small question soon, however many others of the same user pour theirs in", async () => {
+    const { slices, done, labour, work } = setUp();
+    let isOver = false;
+    const crowd = Array.from({ length: 300 }, async () => {
+      const slice = slices.slice(1);
+      while (!isOver) {
+        for (let piece = 0; piece < 20; piece++) {
+          if (slice.isOver) await slice.pass();
+          work(0.05);
+          done.push("crowd");
+        }
+        slice.rest();
+        await nextTurn();
+      }
+    });
+    const asker = slices.slice(1);
+    const waits: number[] = [];
+    for (let question = 0; question < 100; question++) {
+      await nextTurn();
+      const before = done.length;
+      await labour("small", asker, 1);
+      waits.push(done.length - before);
+    }
+    isOver = true;
+    await Promise.all(crowd);
+    // Of 40 pieces in a slice.
+    expect(Math.max(...waits)).toBeLessThanOrEqual(200);
+  });
+
   it("holds nothing against anybody that was before everybody was idle", async () => {
     const { slices, done, labour } = setUp();
     const old = slices.slice(1);
