@@ -7,7 +7,7 @@ const PORTION = 64;
 /** What somebody has had of the event loop, in milliseconds, since anybody began to wait. */
 export class Account {
   used = 0;
-  /** Of the one that was served last: who comes anew begins there, and makes up for no time of idleness. */
+  /** Of the one that was served last for having had least: who comes anew begins there, and makes up for no time of idleness. */
   floor = 0;
   /** The time of waiting that the figures are of. */
   #period = 0;

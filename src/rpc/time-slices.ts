@@ -27,6 +27,8 @@ export class TimeSlices implements Sharing {
   readonly #waiting = new Set<Waiting>();
   /** Whether the last slice goes to who has worked least on what it is at. */
   #isForSmall = false;
+  /** Who was the last to go on for having had least. */
+  #least: TimeSlice | undefined;
   /** Undefined between two turns of the loop. */
   #began: number | undefined;
   #looked = 0;
@@ -92,8 +94,14 @@ export class TimeSlices implements Sharing {
     const now = this.#recent();
     const used = Math.max(0, now - Math.max(since, this.#began ?? now));
     slice.worked += used;
-    slice.account.in(this.#period).used += used;
-    this.#userOf(slice).used += used;
+    const own = slice.account.in(this.#period);
+    const user = this.#userOf(slice);
+    own.used += used;
+    user.used += used;
+    // Not before it has worked: of those who come anew each would be before all who have had anything, one after the other.
+    if (slice !== this.#least) return;
+    user.floor = own.used;
+    this.#all.floor = user.used;
   }
 
   #begin(now: number): void {
@@ -123,9 +131,7 @@ export class TimeSlices implements Sharing {
     for (const each of this.#waiting) if (!next || this.#isBefore(each.slice, next.slice)) next = each;
     const { slice, resume } = next as Waiting;
     this.#waiting.delete(next as Waiting);
-    const user = this.#userOf(slice);
-    this.#all.floor = user.used;
-    user.floor = slice.account.used;
+    if (!this.#isForSmall) this.#least = slice;
     resume();
   }
 

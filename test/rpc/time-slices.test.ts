@@ -147,6 +147,42 @@ describe("TimeSlices", () => {
     expect(Math.max(...waits)).toBeLessThanOrEqual(200);
   });
 
+  it("goes on with a large question, however many new connections of the same user bring a small one each", async () => {
+    const { slices, done, labour } = setUp();
+    let isOver = false;
+    const large = labour("large", slices.slice(1), 100);
+    const crowd = Array.from({ length: 10 }, async () => {
+      while (!isOver) {
+        await labour("small", slices.slice(1), 1);
+        await nextTurn();
+      }
+    });
+    for (let turn = 0; turn < 3000; turn++) await nextTurn();
+    isOver = true;
+    expect(done.filter((name) => name === "large")).toHaveLength(100);
+    await Promise.all([large, ...crowd]);
+  });
+
+  it.each([0, 1])("gives a user who comes late an equal part, behind %d slices more", async (more) => {
+    const { slices, done, labour } = setUp();
+    let isOver = false;
+    // Has half of the time for being small, and the others share the other half.
+    const crowd = Array.from({ length: 10 }, async () => {
+      const slice = slices.slice(1);
+      while (!isOver) {
+        await labour("small", slice, 1);
+        await nextTurn();
+      }
+    });
+    const others = [2, 3].map((uid) => labour("other", slices.slice(uid), 2000));
+    for (let turn = 0; turn < 500 + more; turn++) await nextTurn();
+    const late = labour("late", slices.slice(4), 100);
+    for (let turn = 0; turn < 300; turn++) await nextTurn();
+    expect(done.filter((name) => name === "late").length).toBe(100);
+    isOver = true;
+    await Promise.all([late, ...crowd, ...others]);
+  });
+
   it("holds nothing against anybody that was before everybody was idle", async () => {
     const { slices, done, labour } = setUp();
     const old = slices.slice(1);
