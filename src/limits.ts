@@ -21,7 +21,7 @@ export const LIMITS = {
   "max-batch": things("requests in a batch", 100, 100_000),
   "max-in-flight": things("requests of a connection that wait to be answered", 4096),
   "max-buffered": bytes(
-    "of lines, answers and events that wait, over all clients (of answers, characters are counted); who has most of it is cut off",
+    "of lines, answers and events that wait, over all clients (of answers, and of lines that wait, characters are counted); who has most of it is cut off",
     48 * MiB,
     MiB,
   ),

@@ -84,13 +84,7 @@ export class Answering {
       const line = lines[index] as Line;
       if (slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) return;
-      const size = typeof line === "string" ? line.length : 0;
-      const answer =
-        index >= inFlight
-          ? dispatcher.refuse(line, call)
-          : size <= SMALL
-            ? this.#answer(line)
-            : this.#answerInTurn(line, size);
+      const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
       const settled = answer instanceof Promise ? await this.#pause(answer) : answer;
       // Events that a request has caused come before its answer, and what begins with the answer after it.
       for (const lines of call.events.takeFor(call.connection)) {
@@ -149,6 +143,11 @@ export class Answering {
   }
 
   #answer(line: Line): ReturnType<Dispatcher["answer"]> {
+    if (typeof line !== "string" || line.length <= SMALL) return this.#answerNow(line);
+    return this.#answerInTurn(line, line.length);
+  }
+
+  #answerNow(line: Line): ReturnType<Dispatcher["answer"]> {
     const { dispatcher, call } = this.#parts;
     const answer = dispatcher.answer(line, call, this.#countInBatch);
     if (!(answer instanceof Promise)) return answer;
@@ -167,7 +166,7 @@ export class Answering {
     try {
       // All that fit beside each other have begun in the same moment, and behind each that is short the next.
       if (!this.#isToStop() && call.slice.isOver) await call.slice.pass();
-      return this.#isToStop() ? undefined : await this.#answer(line);
+      return this.#isToStop() ? undefined : await this.#answerNow(line);
     } finally {
       this.#turn = undefined;
       turns.end(turn);

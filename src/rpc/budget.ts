@@ -1,7 +1,7 @@
 import { type HostError, limitExceeded } from "../host/errors.ts";
 import type { Limits } from "../limits.ts";
 
-/** What one connection has waiting in the daemon's memory: a partial line, answers, events. */
+/** What one connection has waiting in the daemon's memory: a line that is partial or waits for its turn, answers, events. */
 export class Account {
   readonly uid: number;
   /** Ends the connection, which has more waiting than any other of those that share its limit. */
@@ -34,7 +34,8 @@ export class Account {
 
 /**
  * Bounds what waits in memory, per user and over all. Who goes beyond costs the user with most its connection with most:
- * a client that reads its answers and ends its lines has next to nothing here, and never notices.
+ * a client that reads its answers, ends its lines and sends no large ones side by side has next to nothing here, and never
+ * notices.
  */
 export class Budget {
   readonly #limits: Limits;
@@ -69,12 +70,12 @@ export class Budget {
     if (bytes <= 0) return;
     const perUid = this.#limits["max-buffered-per-uid"];
     while (this.#of(uid) > perUid) {
-      const what = `${perUid} bytes of uid ${uid} wait to be read or completed, and no more are allowed`;
+      const what = `${perUid} bytes of uid ${uid} wait to be read, completed or answered, and no more are allowed`;
       this.#cutOffLargest(uid, limitExceeded("max-buffered-per-uid", `${what}; ${ADVICE}`));
     }
     const inAll = this.#limits["max-buffered"];
     while (this.#total > inAll) {
-      const what = `${inAll} bytes of all clients wait to be read or completed, and no more are allowed`;
+      const what = `${inAll} bytes of all clients wait to be read, completed or answered, and no more are allowed`;
       this.#cutOffLargest(this.#greatestUser(), limitExceeded("max-buffered", `${what}; ${ADVICE}`));
     }
   }

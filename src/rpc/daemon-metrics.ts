@@ -54,11 +54,7 @@ export function measure({ meters, host, daemon, events, budget, limits }: Measur
     gauge("iovad_connections", "Connections that are open.", daemon.connections()),
     counter("iovad_connections_accepted_total", "Connections that were let in.", meters.accepted),
     counter("iovad_connections_refused_total", "Connections that were sent away.", meters.refused),
-    gauge(
-      "iovad_buffered_bytes",
-      "Partial lines, answers and events that wait, over all clients.",
-      budget.total,
-    ),
+    gauge("iovad_buffered_bytes", "Lines, answers and events that wait, over all clients.", budget.total),
     gauge("iovad_limit", "Every limit, as it is set.", limitSamples(limits)),
     counter("iovad_cache_hits_total", "Answers that the cache had.", cacheCounters.hits),
     counter("iovad_cache_misses_total", "Answers that the kernel had to be asked for.", cacheCounters.misses),

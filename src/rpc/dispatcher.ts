@@ -17,16 +17,12 @@ import {
 } from "./errors.ts";
 import { execute } from "./execute.ts";
 import { HEAD, type Line, NOT_UTF8 } from "./framing.ts";
-import { parseInSteps } from "./json-in-steps.ts";
+import { LARGE, parseInSteps } from "./json-in-steps.ts";
 import type { Batch, Fault, Message, Request } from "./message.ts";
 import type { Method } from "./method.ts";
-import { nestsWithin } from "./nesting.ts";
+import { nestsWithin, TooDeep } from "./nesting.ts";
 import { lengthOf, type Text } from "./text.ts";
 import { topLevelId } from "./top-level-id.ts";
-
-/** Characters of a line from which on others go first while it is parsed. */
-const LARGE = 64 * 1024;
-const NO_JSON = "the line is not JSON";
 
 /** What to send for a line: nothing for a notification, and a promise only when something has to be waited for. */
 export type Answer = Text | undefined | Promise<Text | undefined>;
@@ -71,16 +67,17 @@ export class Dispatcher {
     call: DialectCall,
     counted: (bytes: number) => boolean,
   ): Promise<Text | undefined> {
-    const { dialect } = call.connection;
-    const wrong = faultOf(line, call.limits);
-    if (wrong) return dialect.error(wrong.id, wrong.error);
-    let message: unknown;
+    const { connection, limits, slice } = call;
+    let message: Message;
     try {
-      message = await call.slice.run(parseInSteps(line));
-    } catch {
-      return dialect.error(undefined, parseError(NO_JSON));
+      const value = await slice.run(parseInSteps(line, limits["max-nesting"]));
+      message = connection.dialect.read(value);
+    } catch (error) {
+      const isOurs = !(error instanceof TooDeep || error instanceof SyntaxError);
+      if (isOurs) this.#log.error({ err: error }, "a line could not be read by a fault of ours");
+      message = error instanceof TooDeep ? tooDeep(line, limits) : NO_JSON;
     }
-    return this.#answerTo(dialect.read(message), call, counted);
+    return this.#answerTo(message, call, counted);
   }
 
   #answerTo(message: Message, call: DialectCall, counted: (bytes: number) => boolean): Answer {
@@ -90,21 +87,21 @@ export class Dispatcher {
   }
 
   #parse(line: Line, { connection, limits, last }: DialectCall): Message {
-    const wrong = faultOf(line, limits);
-    if (wrong) return wrong;
-    const text = line as string;
-    const again = last.again(text);
+    if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
+    if (typeof line !== "string")
+      return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
+    if (!nestsWithin(line, limits["max-nesting"])) return tooDeep(line, limits);
+    const again = last.again(line);
     if (again) return again;
     let message: unknown;
     try {
-      message = JSON.parse(text);
+      message = JSON.parse(line);
     } catch {
-      // The parser's own message would repeat the text.
-      return fault(undefined, parseError(NO_JSON));
+      return NO_JSON;
     }
     const read = connection.dialect.read(message);
     // What a dialect's own methods do, its reading of the next line may depend on.
-    if (read.kind === "request" && !connection.dialect.methods.has(read.method)) last.keep(text, read);
+    if (read.kind === "request" && !connection.dialect.methods.has(read.method)) last.keep(line, read);
     return read;
   }
 
@@ -196,12 +193,10 @@ export class Dispatcher {
   }
 }
 
-/** What can be told without parsing the line. */
-function faultOf(line: Line, limits: Limits): Fault | undefined {
-  if (line === NOT_UTF8) return fault(undefined, parseError("the line is not valid UTF-8"));
-  if (typeof line !== "string")
-    return fault(topLevelId(line.head) ?? undefined, lineTooLong(limits["max-request"]));
-  if (nestsWithin(line, limits["max-nesting"])) return undefined;
+/** The parser's own message would repeat the text. */
+const NO_JSON = fault(undefined, parseError("the line is not JSON"));
+
+function tooDeep(line: string, limits: Limits): Fault {
   const depth = `a message may nest at most ${limits["max-nesting"]} levels deep`;
   const id = topLevelId(line.slice(0, HEAD)) ?? undefined;
   return fault(id, toErrorObject(limitExceeded("max-nesting", depth)));

@@ -1,8 +1,19 @@
 import type { Steps } from "../ranges/steps.ts";
-import { CLOSE_BRACE, CLOSE_BRACKET, closingQuote, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./nesting.ts";
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  closingQuote,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  TooDeep,
+} from "./nesting.ts";
 
 const COMMA = 0x2c;
 const BLANK = /^[ \t\n\r]*$/;
+
+/** Characters from which on a line is worth it: fewer are parsed in some milliseconds. */
+export const LARGE = 64 * 1024;
 
 /** Characters of a part: what JSON.parse makes of so many in a millisecond, or two. */
 const PART = 16 * 1024;
@@ -11,10 +22,11 @@ const PART = 16 * 1024;
  * What JSON.parse makes of a text, in steps: a line of a mebibyte can hold 300,000 values, and to make room for those takes
  * V8 a quarter of a second in which nobody else is served. The text is cut at commas, and JSON.parse makes each part. Whether
  * it is JSON is for JSON.parse to say: if all parts are, between brackets that match, so is the whole.
+ * @param levels how deep arrays and objects may be nested
  * @param part how many characters a part has at least; it ends at the next comma
- * @throws SyntaxError
+ * @throws SyntaxError when it is not JSON; TooDeep
  */
-export function* parseInSteps(text: string, part = PART): Steps<unknown> {
+export function* parseInSteps(text: string, levels: number, part = PART): Steps<unknown> {
   const outermost = new Open(text, -1, true);
   const open = [outermost];
   let made = 0;
@@ -24,10 +36,9 @@ export function* parseInSteps(text: string, part = PART): Steps<unknown> {
         at = closingQuote(text, at + 1);
         break;
       case OPEN_BRACKET:
-        open.push(new Open(text, at, true));
-        break;
       case OPEN_BRACE:
-        open.push(new Open(text, at, false));
+        if (open.length > levels) throw new TooDeep();
+        open.push(new Open(text, at, text.charCodeAt(at) === OPEN_BRACKET));
         break;
       case CLOSE_BRACKET:
       case CLOSE_BRACE:
@@ -77,7 +88,7 @@ class Open {
   /** Makes its elements but the last, and begins with that if it is `inner`. */
   make(inner: Open | undefined): void {
     if (this.#last > this.#from) this.#add(this.#parse(this.#text.slice(this.#from, this.#last - 1)));
-    this.#from = this.#last > this.#from ? this.#last : this.#from;
+    this.#from = Math.max(this.#from, this.#last);
     this.#value ??= this.#isArray ? [] : {};
     if (!inner || inner.#value) return;
     if (this.#isInnerOver) throw notJson();

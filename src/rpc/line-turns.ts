@@ -1,27 +1,29 @@
 import type { Limits } from "../limits.ts";
+import { LARGE } from "./json-in-steps.ts";
 
 /** Characters of a line up to which it needs no turn. */
 export const SMALL = 4096;
 
 /** A line's turn, from when it waits for it. */
 export class Turn {
-  readonly uid: number;
   readonly size: number;
+  /** With whom it shares: large lines of a user, or others of that user. */
+  readonly group: string;
   /** Resolves when the line may begin. */
   readonly begun: Promise<void>;
   begin = () => {};
 
   constructor(uid: number, size: number) {
-    this.uid = uid;
     this.size = size;
+    this.group = `${uid} ${size < LARGE ? "medium" : "large"}`;
     this.begun = new Promise((resolve) => {
       this.begin = resolve;
     });
   }
 }
 
-/** A user's lines that are being answered. */
-class User {
+/** Lines of a user that are being answered. */
+class Group {
   used = 0;
   readonly waiting: Turn[] = [];
 }
@@ -29,11 +31,12 @@ class User {
 /**
  * Lets lines of a user begin only as long as those under way are no longer, together, than the longest line may be: what is
  * made of a line takes up to thirty times its room, and who sends a large one on each of 500 connections would have that
- * 500 times. Those that wait begin in the order in which they came. Users do not wait for each other, nor small lines at all.
+ * 500 times. Those that wait begin in the order in which they came. Users do not wait for each other, nor small lines at all;
+ * and those that are neither small nor large do not wait for large ones: such a line may be a batch that waits for hardware.
  */
 export class LineTurns {
   readonly #limits: Limits;
-  readonly #users = new Map<number, User>();
+  readonly #groups = new Map<string, Group>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -41,39 +44,38 @@ export class LineTurns {
 
   /** For a line of so many characters; {@link end} must follow when it has begun. */
   take(uid: number, size: number): Turn {
-    const user = this.#users.get(uid) ?? new User();
-    this.#users.set(uid, user);
     const turn = new Turn(uid, size);
-    user.waiting.push(turn);
-    this.#grant(user);
+    const group = this.#groups.get(turn.group) ?? new Group();
+    this.#groups.set(turn.group, group);
+    group.waiting.push(turn);
+    this.#grant(group);
     return turn;
   }
 
   /** The line will not be answered: if it still waits it begins at once, for it does nothing then but end. */
   leave(turn: Turn): void {
-    const user = this.#users.get(turn.uid);
-    if (user?.waiting.includes(turn)) this.#begin(user, turn);
+    const group = this.#groups.get(turn.group);
+    if (group?.waiting.includes(turn)) this.#begin(group, turn);
   }
 
-  end({ uid, size }: Turn): void {
-    const user = this.#users.get(uid);
-    if (!user) return;
-    user.used -= size;
-    this.#grant(user);
-    if (user.used === 0) this.#users.delete(uid);
+  end(turn: Turn): void {
+    const group = this.#groups.get(turn.group) as Group;
+    group.used -= turn.size;
+    this.#grant(group);
+    if (group.used === 0) this.#groups.delete(turn.group);
   }
 
   /** One that is longer than all may be, since the limit was lowered, begins alone. */
-  #grant(user: User): void {
-    for (let next = user.waiting[0]; next; next = user.waiting[0]) {
-      if (user.used > 0 && user.used + next.size > this.#limits["max-request"]) return;
-      this.#begin(user, next);
+  #grant(group: Group): void {
+    for (let next = group.waiting[0]; next; next = group.waiting[0]) {
+      if (group.used > 0 && group.used + next.size > this.#limits["max-request"]) return;
+      this.#begin(group, next);
     }
   }
 
-  #begin(user: User, turn: Turn): void {
-    user.waiting.splice(user.waiting.indexOf(turn), 1);
-    user.used += turn.size;
+  #begin(group: Group, turn: Turn): void {
+    group.waiting.splice(group.waiting.indexOf(turn), 1);
+    group.used += turn.size;
     turn.begin();
   }
 }

@@ -1,3 +1,6 @@
+/** A text whose arrays and objects are nested too deep. */
+export class TooDeep extends Error {}
+
 export const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 export const OPEN_BRACKET = 0x5b;

@@ -11,8 +11,8 @@ export interface JournalStorage {
 }
 
 /**
- * Bytes behind which it may be worth while to begin again without what holds no more. Below WINDOW of memory-file.ts: what is
- * written up to there takes no system call.
+ * Bytes behind which it may be worth while to begin again without what holds no more. Below WINDOW of memory-file.ts: up to
+ * there what is not very long is written without a system call.
  */
 const LEAST = 240 * 1024;
 /** How much larger a file may grow than what held when it was begun. */

@@ -28,7 +28,7 @@ export const READERS: ReadonlyMap<number, (record: Buffer) => Iterable<Pair>> = 
 const zlib = lazily(() => process.getBuiltinModule("node:zlib"));
 
 /** Before each record: its length in bytes and its CRC-32, little-endian. */
-const HEAD = 8;
+export const HEAD = 8;
 /** From the second format on, each bit of the CRC is the other one. */
 const ALL_BITS = 0xffff_ffff;
 /** Bytes that a unit of UTF-16 takes at most in UTF-8. */

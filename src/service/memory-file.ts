@@ -4,10 +4,10 @@ import { loadFiles } from "../libc/files.ts";
 import { MappedWindow } from "../libc/mapped-window.ts";
 import { errnoName } from "../uapi/errno.ts";
 import type { JournalStorage } from "./journal-file.ts";
-import type { NewRecord } from "./journal-records.ts";
+import { HEAD, type NewRecord } from "./journal-records.ts";
 
 /** Bytes that are memory at a time: of pages, on every system. */
-export const WINDOW = 256 * 1024;
+const WINDOW = 256 * 1024;
 
 /**
  * Bytes that are looked at, or wiped, at a time. Half of a file are zeros, as a rule, and to get as much memory from the system
@@ -15,9 +15,6 @@ export const WINDOW = 256 * 1024;
  */
 const SOME = 16 * 1024;
 const zeros = lazily(() => Buffer.alloc(SOME));
-
-/** Bytes without which there is no first record. */
-const FIRST = 8;
 
 /**
  * A file without a name, which is there for as long as somebody has it open: the store, when this process has died. What is
@@ -46,7 +43,7 @@ export class MemoryFile implements JournalStorage {
     return new MemoryFile(fd);
   }
 
-  /** All there is in it, but for zeros at its end. */
+  /** All there is in it, but for blocks of zeros at its end: no record ends in so many, for it is text. */
   read(): Buffer {
     const pieces: Buffer[] = [];
     const some = Buffer.alloc(SOME);
@@ -80,10 +77,10 @@ export class MemoryFile implements JournalStorage {
   /** What is memory is wiped and used again: to give pages back and get others takes longer than all that is written there. */
   clear(): void {
     const { bytes } = this.#window ?? {};
-    if (bytes && this.#end > 0 && this.#start === 0 && this.#size <= this.#end) {
+    if (bytes && this.#end > 0 && this.#start === 0) {
       // Its beginning before all else, for what is left is then no record, however far the wiping gets.
-      bytes.fill(0, 0, FIRST);
-      bytes.fill(0, FIRST, this.#size);
+      bytes.fill(0, 0, HEAD);
+      bytes.fill(0, HEAD, this.#size);
       this.#size = 0;
       return;
     }

@@ -2,7 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { finish } from "../../src/ranges/steps.ts";
 import { parseInSteps } from "../../src/rpc/json-in-steps.ts";
+import { TooDeep } from "../../src/rpc/nesting.ts";
 import { runs } from "../runs.ts";
+import { startServer } from "./stub.ts";
 
 /** What comes of a text: a value in the one form that shows the order of members and whose own they are, or nothing. */
 function outcome(parse: (text: string) => unknown, text: string): string | undefined {
@@ -17,7 +19,7 @@ function outcome(parse: (text: string) => unknown, text: string): string | undef
 }
 
 /** Parts of two or three characters, so that every comma is a place to cut at. */
-const inSteps = (part: number) => (text: string) => finish(parseInSteps(text, part));
+const inSteps = (part: number) => (text: string) => finish(parseInSteps(text, 100, part));
 
 const names = fc.constantFrom("a", "b", "__proto__", "toString", "7", "", '"', "\\", "[", "},{");
 const value = fc.letrec<{ value: unknown }>((tie) => ({
@@ -43,6 +45,13 @@ const mutilated = fc
   });
 
 describe("a text that is parsed in steps", () => {
+  it("may be nested so deep, and no deeper, whatever follows", () => {
+    const nested = (levels: number) => `${"[".repeat(levels)}1,2${"]".repeat(levels)}`;
+    expect(finish(parseInSteps(nested(8), 8, 0))).toEqual(JSON.parse(nested(8)));
+    expect(() => finish(parseInSteps(nested(9), 8, 0))).toThrow(TooDeep);
+    expect(() => finish(parseInSteps("[".repeat(9), 8, 0))).toThrow(TooDeep);
+  });
+
   it("gives what JSON.parse gives, or is no JSON for both", () => {
     fc.assert(
       fc.property(fc.oneof(text, mutilated), fc.integer({ min: 0, max: 12 }), (text, part) => {
@@ -70,9 +79,36 @@ describe("a text that is parsed in steps", () => {
   });
 
   it("takes a step for every part", () => {
-    const steps = parseInSteps(JSON.stringify({ lists: Array.from({ length: 1000 }, () => []) }), 100);
+    const text = JSON.stringify({ lists: Array.from({ length: 1000 }, () => []) });
+    const steps = parseInSteps(text, 100, 100);
     let count = 0;
     while (!steps.next().done) count++;
     expect(count).toBeGreaterThanOrEqual(28);
+    expect(count).toBeLessThanOrEqual(text.length / 100);
   });
+});
+
+it("a line has the same answer whether or not it is so long that it is parsed in steps", async () => {
+  const server = await startServer();
+  try {
+    const client = await server.connect();
+    for (const length of [65_535, 65_536, 65_537]) {
+      const answers: unknown[] = [];
+      for (const value of ["[1,2]", "[1,]", "[".repeat(70), `"${"[".repeat(70)}"`]) {
+        client.write(`{"jsonrpc":"2.0","id":7,"method":"echo","params":{"value":${value}}}`.padEnd(length));
+        client.write("\n");
+        const { id, result, error } = await client.next();
+        answers.push([id, result ?? error.code]);
+      }
+      const echoed = { value: "[".repeat(70) };
+      expect(answers).toEqual([
+        [7, { value: [1, 2] }],
+        [null, -32700],
+        [7, -32011],
+        [7, echoed],
+      ]);
+    }
+  } finally {
+    await server.stop();
+  }
 });

@@ -5,18 +5,21 @@ import { LineTurns, type Turn } from "../../src/rpc/line-turns.ts";
 import { runs } from "../runs.ts";
 import { request, startServer } from "./stub.ts";
 
-const MOST = 100;
+const LARGE = 65_536;
+const MOST = 2 * LARGE;
 const limits = { ...DEFAULT_LIMITS, "max-request": MOST };
 
 interface Noted {
   readonly turn: Turn;
+  readonly uid: number;
+  readonly isLarge: boolean;
   hasBegun: boolean;
   hasEnded: boolean;
 }
 
-/** By brute force: of each user, in the order in which they came, those that fit beside what is under way. */
-function allowed(all: readonly Noted[], uid: number): Noted[] {
-  const own = all.filter(({ turn, hasEnded }) => turn.uid === uid && !hasEnded);
+/** By brute force: of a user's large lines, or of the others, in the order in which they came, those that fit beside what is under way. */
+function allowed(all: readonly Noted[]): Noted[] {
+  const own = all.filter(({ hasEnded }) => !hasEnded);
   const under = own.filter(({ hasBegun }) => hasBegun);
   for (const next of own.filter(({ hasBegun }) => !hasBegun)) {
     const used = under.reduce((sum, { turn }) => sum + turn.size, 0);
@@ -29,8 +32,12 @@ function allowed(all: readonly Noted[], uid: number): Noted[] {
 describe("the turns of a user's lines", () => {
   it("are those that fit together, in the order in which they came, whatever others do and whoever leaves", async () => {
     const step = fc.record({
-      uid: fc.nat({ max: 2 }),
-      size: fc.integer({ min: 1, max: 2 * MOST }),
+      uid: fc.nat({ max: 1 }),
+      size: fc.oneof(
+        fc.integer({ min: 1, max: LARGE - 1 }),
+        fc.integer({ min: LARGE, max: 2 * MOST }),
+        fc.constant(LARGE),
+      ),
       which: fc.nat(),
       what: fc.constantFrom("begins", "begins", "ends", "leaves"),
     });
@@ -42,7 +49,8 @@ describe("the turns of a user's lines", () => {
           const left = all.filter(({ hasBegun, hasEnded }) => !hasEnded && (hasBegun || what === "leaves"));
           const one = left[which % (left.length || 1)];
           if (what === "begins" || !one) {
-            const noted = { turn: lineTurns.take(uid, size), hasBegun: false, hasEnded: false };
+            const turn = lineTurns.take(uid, size);
+            const noted = { turn, uid, isLarge: size >= LARGE, hasBegun: false, hasEnded: false };
             all.push(noted);
             void noted.turn.begun.then(() => {
               noted.hasBegun = true;
@@ -53,10 +61,15 @@ describe("the turns of a user's lines", () => {
             if (one.hasEnded) await one.turn.begun;
             if (one.hasEnded) lineTurns.end(one.turn);
           }
-          const expected = [0, 1, 2].map((each) => allowed(all, each));
+          const groups = [0, 1].flatMap((uid) =>
+            [true, false].map((isLarge) =>
+              all.filter((each) => each.uid === uid && each.isLarge === isLarge),
+            ),
+          );
+          const expected = groups.map(allowed);
           await new Promise(setImmediate);
-          const actual = [0, 1, 2].map((each) =>
-            all.filter(({ turn, hasBegun, hasEnded }) => turn.uid === each && hasBegun && !hasEnded),
+          const actual = groups.map((group) =>
+            group.filter(({ hasBegun, hasEnded }) => hasBegun && !hasEnded),
           );
           expect(actual).toEqual(expected);
         }
@@ -140,6 +153,19 @@ describe("a server", () => {
       // Its connection is over when nothing of it is under way, nor waits.
       while (server.server.connections === 5) await new Promise(setImmediate);
       expect(server.log).toEqual(["wait"]);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it("counts a line for as long as it is under way, and no longer", async () => {
+    const server = await startServer({ "max-buffered-per-uid": 28_000 });
+    try {
+      const client = await server.connect();
+      for (let id = 0; id < 20; id++) {
+        client.send(request(id, "count", { value: "x".repeat(5000) }));
+        expect(await client.next()).toMatchObject({ id });
+      }
     } finally {
       await server.stop();
     }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
@@ -208,6 +208,39 @@ describe("the journal", () => {
       }),
       { numRuns: runs(10, 200) },
     );
+  });
+
+  it("is wiped, and written in the same place again, when it has grown, and nothing is left of what was there", () => {
+    const files = [MemoryFile.create("a"), MemoryFile.create("b")] as const;
+    const journal = new JournalFile(files);
+    const texts = Array.from({ length: 3000 }, (_, i) => `${i} `.padEnd(900 + (i % 200), "x"));
+    for (const text of texts) journal.put("a", text);
+    const sizes = files.map(({ fd }) => fstatSync(fd).size);
+    assert(Math.max(...sizes) <= 256 * 1024, `${sizes} bytes`);
+    const again = files.map(({ fd }) => new MemoryFile(fd)) as [MemoryFile, MemoryFile];
+    const read = new JournalFile(again);
+    assert.deepEqual([[...read.entries], read.isTorn], [[["a", texts.at(-1)]], false]);
+    for (const { fd } of files) closeSync(fd);
+  });
+
+  it("has no records in a file whose wiping has only begun", () => {
+    const file = MemoryFile.create("a");
+    file.append(NewRecord.ofTitle({ format: 2, number: 1 }));
+    file.append(NewRecord.ofWords(inWords("a", "1")));
+    writeSync(file.fd, Buffer.alloc(8), 0, 8, 0);
+    assert.deepEqual(contentOf(file.read()).records, []);
+    closeSync(file.fd);
+  });
+
+  it("has everything where it stands, however many zeros are before it", () => {
+    const file = MemoryFile.create("a");
+    for (const at of [3, 40_000, 200_000, 200_001]) writeSync(file.fd, "x", at);
+    const bytes = file.read();
+    assert.deepEqual(
+      [...bytes.entries()].flatMap(([at, byte]) => (byte === 0 ? [] : [at])),
+      [3, 40_000, 200_000, 200_001],
+    );
+    closeSync(file.fd);
   });
 
   it("is kept in a file that cannot be memory, too", () => {
