@@ -30,6 +30,8 @@ export function* parseInSteps(text: string, levels: number, part = PART): Steps<
   const outermost = new Open(text, -1, true);
   const open = [outermost];
   let made = 0;
+  /** A bracket has closed, and no comma has come since: no other opens there, or a mebibyte of `[]` were one step. */
+  let hasClosed = false;
   for (let at = 0; at < text.length; at++) {
     switch (text.charCodeAt(at)) {
       case QUOTE:
@@ -37,16 +39,19 @@ export function* parseInSteps(text: string, levels: number, part = PART): Steps<
         break;
       case OPEN_BRACKET:
       case OPEN_BRACE:
+        if (hasClosed) throw notJson();
         if (open.length > levels) throw new TooDeep();
         open.push(new Open(text, at, text.charCodeAt(at) === OPEN_BRACKET));
         break;
       case CLOSE_BRACKET:
       case CLOSE_BRACE:
         if (open.length === 1) throw notJson();
+        hasClosed = true;
         if (open.pop()?.close(at)) open.at(-1)?.closeInner(at);
         break;
       case COMMA:
         if (open.length === 1) throw notJson();
+        hasClosed = false;
         open.at(-1)?.next(at);
         if (at - made < part) break;
         for (let i = 0; i < open.length; i++) open[i]?.make(open[i + 1]);
@@ -91,7 +96,6 @@ class Open {
     this.#from = Math.max(this.#from, this.#last);
     this.#value ??= this.#isArray ? [] : {};
     if (!inner || inner.#value) return;
-    if (this.#isInnerOver) throw notJson();
     // What stands before it: a name and a colon, or nothing.
     const [name = 0] = Object.keys(this.#parse(`${this.#text.slice(this.#from, inner.#at)}[]`));
     inner.#value = inner.#isArray ? [] : {};

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { finish } from "../../src/ranges/steps.ts";
 import { parseInSteps } from "../../src/rpc/json-in-steps.ts";
 import { TooDeep } from "../../src/rpc/nesting.ts";
@@ -76,6 +76,14 @@ describe("a text that is parsed in steps", () => {
     ["an end too many", "[1,2]]"],
   ])("%s", (_what, text) => {
     for (let part = 0; part < 4; part++) expect(outcome(inSteps(part), text)).toBe(outcome(JSON.parse, text));
+  });
+
+  it("is not looked through when its beginning is no JSON", () => {
+    const looks = vi.spyOn(String.prototype, "charCodeAt");
+    const steps = parseInSteps("[]".repeat(1000), 100);
+    expect(() => steps.next()).toThrow(SyntaxError);
+    expect(looks.mock.calls.length).toBeLessThan(10);
+    looks.mockRestore();
   });
 
   it("takes a step for every part", () => {
