@@ -165,8 +165,21 @@ describe("a device whose driver is unbound while the daemon has it attached", ()
 });
 
 describe("a device that is taken out of the machine", () => {
+  const path = `/sys/bus/pci/devices/${DEVICE}`;
+  const rescan = () => write(DEVICE, "/sys/bus/pci/rescan", "1");
+  const bindAgain = async () => {
+    await write(DEVICE, `${path}/driver_override`, "vfio-pci");
+    await write(DEVICE, "/sys/bus/pci/drivers_probe");
+  };
+
+  // What fails here is no reason for the tests that follow to fail.
+  afterEach(async () => {
+    if (existsSync(path)) return;
+    await rescan();
+    await bindAgain();
+  });
+
   it("is given back, then removed, and is known again when it comes back", async () => {
-    const path = `/sys/bus/pci/devices/${DEVICE}`;
     await holdAndAttachAlone(DEVICE);
     const from = listener.heard.length;
     await write(DEVICE, `${path}/remove`, "1");
@@ -178,12 +191,11 @@ describe("a device that is taken out of the machine", () => {
       "DEVICE_REMOVED",
     ]);
     expect(await query(DEVICE)).toBeUndefined();
-    await write(DEVICE, "/sys/bus/pci/rescan", "1");
+    await rescan();
     // Behind an SMMU, on some Linux, the group comes with the first driver, and nobody knows of a device without one.
     const isKnown = existsSync(`${path}/iommu_group`);
     if (isKnown) await listener.until("DEVICE_ADDED", { device: DEVICE }, from);
-    await write(DEVICE, `${path}/driver_override`, "vfio-pci");
-    await write(DEVICE, "/sys/bus/pci/drivers_probe");
+    await bindAgain();
     if (!isKnown) await listener.until("DEVICE_ADDED", { device: DEVICE }, from);
     expect(await query(DEVICE)).toMatchObject({ state: "observed" });
     expect(existsSync(`${path}/vfio-dev`)).toBe(true);
