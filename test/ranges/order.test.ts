@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ascending, ascendingTexts } from "../../src/ranges/order.ts";
 import { finish, STEP } from "../../src/ranges/steps.ts";
+import { runs } from "../runs.ts";
 
 describe("the order of keys", () => {
   const keys = fc.array(
@@ -46,7 +47,7 @@ describe("the order of texts", () => {
         );
         expect(finish(ascendingTexts([...few, ...given]))).toEqual([...few, ...given].sort());
       }),
-      { numRuns: 50 },
+      { numRuns: runs(10, 200) },
     );
   });
 

@@ -57,7 +57,7 @@ describe("a text that is parsed in steps", () => {
       fc.property(fc.oneof(text, mutilated), fc.integer({ min: 0, max: 12 }), (text, part) => {
         expect(outcome(inSteps(part), text)).toBe(outcome(JSON.parse, text));
       }),
-      { numRuns: runs(2000, 200_000) },
+      { numRuns: runs(1000, 200_000) },
     );
   });
 
