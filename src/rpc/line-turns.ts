@@ -25,7 +25,8 @@ export class Turn {
 /** Lines of a user that are being answered. */
 class Group {
   used = 0;
-  readonly waiting: Turn[] = [];
+  /** In the order in which they came. */
+  readonly waiting = new Set<Turn>();
 }
 
 /**
@@ -47,7 +48,7 @@ export class LineTurns {
     const turn = new Turn(uid, size);
     const group = this.#groups.get(turn.group) ?? new Group();
     this.#groups.set(turn.group, group);
-    group.waiting.push(turn);
+    group.waiting.add(turn);
     this.#grant(group);
     return turn;
   }
@@ -55,7 +56,7 @@ export class LineTurns {
   /** The line will not be answered: if it still waits it begins at once, for it does nothing then but end. */
   leave(turn: Turn): void {
     const group = this.#groups.get(turn.group);
-    if (group?.waiting.includes(turn)) this.#begin(group, turn);
+    if (group?.waiting.has(turn)) this.#begin(group, turn);
   }
 
   end(turn: Turn): void {
@@ -67,14 +68,14 @@ export class LineTurns {
 
   /** One that is longer than all may be, since the limit was lowered, begins alone. */
   #grant(group: Group): void {
-    for (let next = group.waiting[0]; next; next = group.waiting[0]) {
+    for (const next of group.waiting) {
       if (group.used > 0 && group.used + next.size > this.#limits["max-request"]) return;
       this.#begin(group, next);
     }
   }
 
   #begin(group: Group, turn: Turn): void {
-    group.waiting.splice(group.waiting.indexOf(turn), 1);
+    group.waiting.delete(turn);
     group.used += turn.size;
     turn.begin();
   }

@@ -76,16 +76,16 @@ export class MemoryFile implements JournalStorage {
 
   /** What is memory is wiped and used again: to give pages back and get others takes longer than all that is written there. */
   clear(): void {
-    const { bytes } = this.#window ?? {};
-    if (bytes && this.#end > 0 && this.#start === 0) {
-      // Its beginning before all else, for what is left is then no record, however far the wiping gets.
-      bytes.fill(0, 0, HEAD);
-      bytes.fill(0, HEAD, this.#size);
-      this.#size = 0;
+    const size = this.#size;
+    this.#size = 0;
+    if (!this.#window || this.#end === 0 || this.#start > 0) {
+      this.#cut();
       return;
     }
-    this.#size = 0;
-    this.#cut();
+    const { bytes } = this.#window;
+    // Its beginning before all else, for what is left is then no record, however far the wiping gets.
+    bytes.fill(0, 0, HEAD);
+    bytes.fill(0, HEAD, size);
   }
 
   #write(bytes: Buffer): void {
