@@ -14,7 +14,7 @@ afterAll(() => daemon.stop());
 
 const DEVICES = [DEVICE, OTHER];
 const SHORT = 64 * 1024;
-/** What has much to do, and could do it in one piece. */
+/** What has so much to do that a machine several times as fast still does it in many slices, and could do it in one piece. */
 const LONG = [
   "invert-ranges, list of {}",
   "nested 60 deep, wide",
@@ -24,7 +24,7 @@ const LONG = [
   "predict-allowed-ranges, one host of many ranges",
   "check-layout, 4,096 windows",
   "4,096 requests in one write",
-  "a batch of 100 times subscribe",
+  "a batch of 100 times rpc.discover",
 ];
 
 /** Sends a line over a connection of its own; resolves to everything that comes back until the daemon has ended. */
