@@ -86,7 +86,9 @@ export function killInEveryCall(ground: Ground, { timeout, isDeadly = () => true
             await player.resume();
             if (JSON.stringify(state) === possible[0]) {
               await player.perform(index);
-              assert.deepEqual(await player.snapshot(), after);
+              // A look at the host may have come by, and seen what else may become of it.
+              const done = await player.snapshot();
+              if (JSON.stringify(done) !== possible[2]) assert.deepEqual(done, after);
             }
             await ground.assertWhole(player);
             await closed();
