@@ -1,13 +1,16 @@
 /** What a developer writes to have one. */
 const WANTED = /(^|\s)--inspect/;
 
-/** Milliseconds: a thread of Node's opens it some time after the signal. */
-const LOOKS = [0, 10, 100, 1000, 3000];
+/**
+ * Milliseconds: a thread of Node's opens it some time after the signal. Not at once: to look loads a part of Node.js that takes
+ * as long as the first answers, for which clients wait.
+ */
+const LOOKS = [100, 300, 1000, 3000];
 
 /**
  * Keeps SIGUSR1 from opening Node's debugger, a port on which every user of the host could run code in this process.
  * A handler takes the signal away from it (seen on Node.js 20, 22 and 24; 20 knows no --disable-sigusr1); what a signal
- * has opened before there was one is closed again, soon after `start`: to look takes some of the time that a start has.
+ * has opened before there was one is closed again, soon after `start`.
  */
 export function refuseDebugger(
   start: Promise<unknown> = Promise.resolve(),

@@ -275,9 +275,9 @@ export class Host {
     const { legacy, ends, inventory } = this.#parts;
     if (!legacy) return undefined;
     const destroy = (context: Context, end: End) => ends.of(context, end);
-    const lost = await new Settlement({ ...this.#parts, kernel: this.kernel, destroy }, legacy).run();
-    inventory.begin();
-    await this.look().catch(() => undefined);
+    const settlement = new Settlement({ ...this.#parts, kernel: this.kernel, destroy }, legacy);
+    const lost = await settlement.run();
+    await inventory.begin(settlement.foundAtRest).catch(() => undefined);
     ends.awaitOwners(grace);
     return lost;
   }
@@ -303,6 +303,7 @@ export class Host {
   async leave(): Promise<void> {
     this.keepLeases();
     for (const context of this.contexts()) await context.settled();
+    this.#parts.journal.flush();
     await this.#stop();
   }
 

@@ -60,11 +60,7 @@ export function assemble(
   const counters: CacheCounters = { hits: 0, misses: 0, invalidations: 0 };
   // All that happens goes through the records: they know what it changes, and for whom.
   const tell: Tell = (news) => journal.together(() => records.tell(news));
-  const observed: Observer = (change) =>
-    journal.together(() => {
-      recorder.note(change);
-      observer(change);
-    });
+  const observed: Observer = (change) => recorder.note(change, () => observer(change));
   const turns = new Turns();
   const underWay = new UnderWay(journal);
   const outside = { kernel, platform, limits, observer: observed, now, tell, counters, turns };

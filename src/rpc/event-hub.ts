@@ -62,7 +62,8 @@ export class EventHub {
     this.#kept = new KeptEvents(journal);
     this.#limits = limits;
     this.#slice = slices.slice(ITSELF);
-    this.log = new EventLog(limits, now ?? (() => performance.timeOrigin + performance.now()));
+    const clock = now ?? (() => performance.timeOrigin + performance.now());
+    this.log = new EventLog(limits, clock, () => journal.flush());
     this.log.takeOver(this.#kept.read());
   }
 
@@ -151,6 +152,7 @@ export class EventHub {
 
   async #sendAll(): Promise<void> {
     while (this.#hasNews || this.#due.size > 0) {
+      this.#journal.flush();
       const all = this.#hasNews ? this.#subscriptions.values() : [...this.#due];
       this.#hasNews = false;
       this.#due.clear();

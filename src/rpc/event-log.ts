@@ -30,6 +30,7 @@ export interface Lines<T extends string | Buffer> {
 export class EventLog {
   readonly #limits: Limits;
   readonly #now: () => number;
+  readonly #keep: () => void;
   /** From `#first` on; those before were forgotten. */
   #entries: (Entry | undefined)[] = [];
   #first = 0;
@@ -39,10 +40,14 @@ export class EventLog {
   /** Of the present end; another event makes them all longer. */
   readonly #pieces = new Map<string, Lines<Buffer>>();
 
-  /** `now`: the wall clock in milliseconds. */
-  constructor(limits: Limits, now: () => number) {
+  /**
+   * `now`: the wall clock in milliseconds. `keep` is called before anybody is told of an event: from then on a later life has
+   * to know it as well.
+   */
+  constructor(limits: Limits, now: () => number, keep = () => {}) {
     this.#limits = limits;
     this.#now = now;
+    this.#keep = keep;
     this.#sequence = 0;
   }
 
@@ -51,12 +56,13 @@ export class EventLog {
     for (const { method, text } of events) {
       const params = Object.freeze(JSON.parse(text));
       this.#sequence = params.sequence;
-      this.#keep(method, params, text);
+      this.#add(method, params, text);
     }
   }
 
   /** Of the last event; 0 before the first. */
   get sequence(): number {
+    this.#keep();
     return this.#sequence;
   }
 
@@ -69,10 +75,10 @@ export class EventLog {
   add(method: string, params: Readonly<Record<string, unknown>>): LoggedEvent {
     this.#sequence++;
     const stamped = Object.freeze({ ...params, ...this.stamp() });
-    return this.#keep(method, stamped, JSON.stringify(stamped));
+    return this.#add(method, stamped, JSON.stringify(stamped));
   }
 
-  #keep(method: string, stamped: WireEvent["params"], text: string): LoggedEvent {
+  #add(method: string, stamped: WireEvent["params"], text: string): LoggedEvent {
     const begin = this.#entries.at(-1)?.end ?? 0;
     const end = begin + Buffer.byteLength(text);
     const event = { method, params: stamped, text, sequence: this.#sequence };
@@ -105,6 +111,7 @@ export class EventLog {
   /** The events behind `sequence`, oldest first; of those that are remembered when each is taken. */
   *after(sequence: number): Generator<LoggedEvent, void, undefined> {
     for (let last = sequence; ; ) {
+      this.#keep();
       // Not counted on from the last: meanwhile events may have been added, and others forgotten.
       const entry = this.#entries[this.#indexAfter(last)];
       if (!entry) return;

@@ -14,7 +14,7 @@ export interface JournalStorage {
  * Bytes behind which it may be worth while to begin again without what holds no more. Below WINDOW of memory-file.ts: up to
  * there what is not very long is written without a system call.
  */
-const LEAST = 240 * 1024;
+const LEAST = 56 * 1024;
 /** How much larger a file may grow than what held when it was begun. */
 const GROWTH = 4;
 
@@ -30,9 +30,11 @@ export class JournalFile implements Journal {
   #size = 0;
   /** Beyond so many bytes the other file is begun. */
   #most = 0;
-  /** What the next record will have, in words. */
+  /** What the next record will have, in words, and what one of the next. */
   #gathered = "";
+  #behind = "";
   #isTogether = false;
+  #isBehind = false;
   readonly isInherited: boolean;
   readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
@@ -54,7 +56,12 @@ export class JournalFile implements Journal {
   put(key: string, text: string | null): void {
     if (text === null && !this.#entries.has(key)) return;
     this.#set(key, text);
-    this.#gathered += inWords(key, text);
+    const words = inWords(key, text);
+    if (this.#isBehind) {
+      this.#behind += words;
+      return;
+    }
+    this.#gathered += words;
     if (!this.#isTogether) this.#append();
   }
 
@@ -67,6 +74,23 @@ export class JournalFile implements Journal {
       this.#isTogether = false;
       if (this.#gathered !== "") this.#append();
     }
+  }
+
+  behind(write: () => void): void {
+    if (this.#isBehind) return write();
+    this.#isBehind = true;
+    try {
+      write();
+    } finally {
+      this.#isBehind = false;
+    }
+  }
+
+  flush(): void {
+    if (this.#behind === "") return;
+    this.#gathered += this.#behind;
+    this.#behind = "";
+    if (!this.#isTogether) this.#append();
   }
 
   #append(): void {
@@ -87,6 +111,7 @@ export class JournalFile implements Journal {
     const size = records.reduce((sum, record) => sum + next.append(record), 0);
     this.#current.clear();
     this.#current = next;
+    this.#behind = "";
     this.#size = size;
     this.#most = Math.max(LEAST, GROWTH * size);
   }

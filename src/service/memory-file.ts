@@ -6,8 +6,8 @@ import { errnoName } from "../uapi/errno.ts";
 import type { JournalStorage } from "./journal-file.ts";
 import { HEAD, type NewRecord } from "./journal-records.ts";
 
-/** Bytes that are memory at a time: of pages, on every system. */
-const WINDOW = 256 * 1024;
+/** Bytes that are memory at a time: a page of the largest there are. A start makes them, and reads what the last life has left. */
+const WINDOW = 64 * 1024;
 
 /**
  * Bytes that are looked at, or wiped, at a time. Half of a file are zeros, as a rule, and to get as much memory from the system

@@ -54,6 +54,16 @@ export class Attachments {
     return held.context.run(async () => ({ held, ioas: await this.#detach(held, end) }));
   }
 
+  /** Notes that the kernel has attached the device, or has moved it there. */
+  arrived(held: HeldDevice, ioas: Ioas, milliseconds: number): void {
+    const { context, platform } = held;
+    held.ioas?.devices.delete(platform.device);
+    held.ioas = ioas;
+    ioas.devices.add(platform.device);
+    const what = { device: platform.device, context: context.name, ioas: ioas.id, milliseconds };
+    this.#parts.tell({ event: "DEVICE_ATTACHED", ...what });
+  }
+
   /** Notes that the kernel has detached the device. */
   left(held: HeldDevice, ioas: Ioas, milliseconds: number, end: End): void {
     const { context, platform } = held;
@@ -117,7 +127,7 @@ export class Attachments {
     change: IoasChange,
     settled: () => void,
   ): Promise<void> {
-    const { journal, now, tell } = this.#parts;
+    const { journal, now } = this.#parts;
     const started = now();
     const old = held.ioas;
     // Not even an ioctl: on the way to the hwpt that the device is on already, Linux tries the IOAS's other ones, and
@@ -137,13 +147,7 @@ export class Attachments {
     const milliseconds = now() - started;
     // A group is never seen to be in two places, by the next life either.
     journal.together(() => {
-      for (const each of [held, ...siblings]) {
-        const { device } = each.platform;
-        old?.devices.delete(device);
-        each.ioas = ioas;
-        ioas.devices.add(device);
-        tell({ event: "DEVICE_ATTACHED", device, context: each.context.name, ioas: ioas.id, milliseconds });
-      }
+      for (const each of [held, ...siblings]) this.arrived(each, ioas, milliseconds);
       settled();
     });
   }

@@ -47,6 +47,8 @@ export class Inventory {
   readonly #givenBack = new Set<HeldDevice>();
   /** What an earlier life has left is being settled: until that is done nothing else touches it. */
   #isWaiting: boolean;
+  /** Something has happened meanwhile, or may have. */
+  #isBehind = false;
   #isClosed = false;
 
   /** What is there by now is not news to anybody who was told nothing. */
@@ -54,7 +56,11 @@ export class Inventory {
     this.#parts = parts;
     const { census, kernel, knowledge, platform, records, told } = parts;
     this.#isWaiting = told !== undefined;
-    ifPossible(() => kernel.watchDevices((event) => this.#hear(event)));
+    const watch = () => {
+      kernel.watchDevices((event) => this.#hear(event));
+      return true;
+    };
+    this.#isBehind = ifPossible(watch) === undefined;
     for (const { platform: seen } of told ?? []) census.takeOver(seen);
     for (const group of new Set([...platform.groups(), ...census.groups()])) {
       finish(census.look(group));
@@ -92,9 +98,18 @@ export class Inventory {
     this.#removeMissing();
   }
 
-  /** What an earlier life has left is settled: from now on it is looked whenever something happens. A look is to follow. */
-  begin(): void {
+  /**
+   * What an earlier life has left is settled: from now on it is looked whenever something happens. Resolves when what has been
+   * seen so far has had its consequences, to look at everything once more only where something may have happened since.
+   * `isAtRest`: to settle it took nothing that the kernel had.
+   */
+  async begin(isAtRest: boolean): Promise<void> {
+    const { census, handedOver, now } = this.#parts;
     this.#isWaiting = false;
+    if (this.#isBehind || !isAtRest) return this.look(new OwnSlice(now));
+    for (const group of census.groups()) this.#giveBackOf(group);
+    this.#removeMissing();
+    await handedOver.review();
   }
 
   /** No look follows. */
@@ -126,17 +141,22 @@ export class Inventory {
   }
 
   *#lookAtGroup(group: number): Generator<undefined, void> {
-    const { census, devices, knowledge, records } = this.#parts;
+    const { census, knowledge, records } = this.#parts;
     yield* census.look(group);
-    for (const { device, vfioDevice } of census.group(group)?.devices.values() ?? []) {
-      const held = devices.get(device);
-      // A VFIO device leaves sysfs before its driver's unbind begins to wait for us.
-      if (held && held.platform.vfioDevice !== vfioDevice) this.#giveBack(held);
-    }
+    this.#giveBackOf(group);
     // The records make do without: where it cannot be read the look has failed, and is made again.
     if (census.group(group)) knowledge.files.regions(group);
     records.refresh(group);
     yield;
+  }
+
+  /** A VFIO device leaves sysfs before its driver's unbind begins to wait for us. */
+  #giveBackOf(group: number): void {
+    const { census, devices } = this.#parts;
+    for (const { device, vfioDevice } of census.group(group)?.devices.values() ?? []) {
+      const held = devices.get(device);
+      if (held && held.platform.vfioDevice !== vfioDevice) this.#giveBack(held);
+    }
   }
 
   /** Devices that have left sysfs. As long as one is ours to give back it stays, and is then looked for again. */
@@ -186,6 +206,7 @@ export class Inventory {
   }
 
   #lookSoon(delay = SHOWER): void {
+    if (this.#isWaiting) this.#isBehind = true;
     if (this.#isClosed || this.#isWaiting) return;
     this.#due ??= setTimeout(() => {
       this.#due = undefined;

@@ -54,8 +54,10 @@ export interface Entries {
     readonly owner: Owner;
     readonly deviceId: number;
   };
-  /** The IOAS of its context that the device is attached to. */
+  /** The IOAS of its context that the device is attached to, as listeners were told. */
   attached: number;
+  /** Where it is in fact, for as long as listeners have not been told. */
+  moved: { readonly ioas: number | null };
   "handed-over": {
     readonly platform: PlatformDevice;
     readonly context: string;

@@ -11,6 +11,10 @@ export class Intents {
     this.#all = [...read(journal, "under-way")];
   }
 
+  get isEmpty(): boolean {
+    return this.#all.length === 0;
+  }
+
   /** Those to do this. */
   to<O extends Intent["operation"]>(operation: O): Extract<Intent, { operation: O }>[] {
     return this.#all.flatMap(([, intent]) =>

@@ -13,6 +13,13 @@ export interface Journal {
   put(key: string, text: string | null): void;
   /** What is put meanwhile is kept in one piece or not at all. */
   together<T>(write: () => T): T;
+  /**
+   * What is put meanwhile is kept a little later, in one piece: with the next flush(). Of what is put otherwise, some may be
+   * kept before it.
+   */
+  behind(write: () => void): void;
+  /** Keeps what was put behind. Whoever passes on what it tells of sees to it before. */
+  flush(): void;
 }
 
 /** Where nobody supervises the process nothing outlives it. */
@@ -21,6 +28,8 @@ export const NO_JOURNAL: Journal = {
   entries: new Map(),
   put() {},
   together: (write) => write(),
+  behind: (write) => write(),
+  flush() {},
 };
 
 /** Where open files outlive this process. */

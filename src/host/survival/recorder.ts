@@ -39,8 +39,38 @@ export class Recorder {
     });
   }
 
-  /** Keeps what the change has made of the model. */
-  note(change: Change): void {
+  /**
+   * Keeps what the change has made of the model, with what `tell` keeps of it. Where devices are attached and what IOASes
+   * allow, a later life can tell as well as this one: so that these changes cost little, no more of them is kept at once than
+   * where the device is.
+   */
+  note(change: Change, tell: () => void): void {
+    const journal = this.#journal;
+    const keep = () => {
+      this.#keep(change);
+      tell();
+    };
+    switch (change.event) {
+      case "DEVICE_ATTACHED":
+      case "DEVICE_DETACHED":
+        journal.together(() => {
+          journal.flush();
+          write(journal, "moved", change.device, { ioas: change.record.ioas });
+          journal.behind(keep);
+        });
+        break;
+      case "ALLOWED_RANGES_CHANGED":
+        journal.behind(keep);
+        break;
+      default:
+        journal.together(() => {
+          journal.flush();
+          keep();
+        });
+    }
+  }
+
+  #keep(change: Change): void {
     const journal = this.#journal;
     if ("record" in change) this.#records.put(change.device, change.record);
     switch (change.event) {
@@ -54,9 +84,11 @@ export class Recorder {
         // Behind the others that are attached there, also if it comes from elsewhere.
         write(journal, "attached", change.device, null);
         write(journal, "attached", change.device, change.ioas);
+        write(journal, "moved", change.device, null);
         break;
       case "DEVICE_DETACHED":
         write(journal, "attached", change.device, null);
+        write(journal, "moved", change.device, null);
         break;
       case "DEVICE_RELEASED":
         write(journal, "held", change.device, null);

@@ -5,11 +5,14 @@ import type { Attachments } from "../devices/attachments.ts";
 import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import { attachInsisting } from "../devices/refusals.ts";
 import { errnoOf } from "../failures.ts";
+import { read, write } from "./entries.ts";
 import type { Intents } from "./intents.ts";
+import type { Journal } from "./journal.ts";
 
 export interface SeatsParts {
   readonly devices: HeldDevices;
   readonly attachments: Attachments;
+  readonly journal: Journal;
   /** Why devices leave. */
   readonly end: End;
   readonly lose: (loss: Loss) => void;
@@ -21,6 +24,23 @@ export class Seats {
 
   constructor(parts: SeatsParts) {
     this.#parts = parts;
+  }
+
+  /** Puts devices in the model where the earlier life had them without having told listeners, and tells these. */
+  catchUp(): void {
+    const { attachments, devices, journal, lose } = this.#parts;
+    journal.together(() => {
+      for (const [device, { ioas: id }] of [...read(journal, "moved")]) {
+        write(journal, "moved", device, null);
+        const held = devices.get(device);
+        const ioas = id === null ? null : held?.context.ioases.get(id);
+        if (!held || held.ioas === ioas) continue;
+        if (ioas) attachments.arrived(held, ioas, 0);
+        else if (held.ioas) this.left(held, held.ioas);
+        if (ioas === undefined)
+          lose({ device, ioas: id as number, reason: "it was attached, and the journal has no entry for the IOAS" });
+      }
+    });
   }
 
   /**

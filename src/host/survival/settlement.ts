@@ -53,12 +53,18 @@ export class Settlement {
     this.#seats = new Seats({ ...parts, end: RESTART, lose: (loss) => this.#lose(loss) });
   }
 
+  /** Nothing was under way in the earlier life, and nothing of it is lost. */
+  get foundAtRest(): boolean {
+    return this.#legacy.strays.length === 0 && this.#intents.isEmpty && this.#losses.length === 0;
+  }
+
   /** Resolves to what was answered and is lost. */
   async run(): Promise<readonly Loss[]> {
     const unsettled = new IoasChange();
     for (const ioas of this.#parts.contexts.all().flatMap(({ ioases }) => [...ioases.values()]))
       unsettled.include(ioas);
     try {
+      this.#seats.catchUp();
       await this.#closeStrays();
       for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
       for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);

@@ -65,6 +65,7 @@ describe("whatever is asked for at the same time, and whenever the process dies,
           const world = begin(groups);
           let life = new Life(world);
           await furnish(life);
+          life.journal.flush();
           world.told.length = 0;
           const first = life.snapshot();
           for (const { operations, after, afterAgain } of deaths) {
@@ -108,7 +109,10 @@ async function takeOver(world: World, dies?: number): Promise<Life> {
   } catch (error) {
     if (!(error instanceof Killed)) throw error;
   }
-  if (life && dies === undefined) return life;
+  if (life && dies === undefined) {
+    life.journal.flush();
+    return life;
+  }
   if (life) life.dies = Math.min(life.dies, life.steps.length);
   await world.reap();
   return life as Life;

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import type { Change } from "../../../src/host/changes.ts";
 import { Host } from "../../../src/host/host.ts";
 import type { DescriptorStore } from "../../../src/host/survival/journal.ts";
 import type { Kernel } from "../../../src/kernel/kernel.ts";
 import { toWireSnapshot, type WireSnapshot } from "../../../src/rpc/records.ts";
 import { JournalFile, type JournalStorage } from "../../../src/service/journal-file.ts";
+import type { NewRecord } from "../../../src/service/journal-records.ts";
 import { TamperedKernel } from "../tampered-kernel.ts";
 
 /** The process is dead: whatever it was at does not go on. */
@@ -35,7 +37,10 @@ export class Life {
   /** Takes an entry out of the journal, as a fault would. */
   readonly drop: (key: string) => void;
   readonly #surroundings: Surroundings;
+  readonly #name = randomUUID();
+  /** What listeners have not been told yet, and how much they have. */
   #untold: Change[] = [];
+  #told = 0;
   #died: () => void = () => {};
   /** Settles when it is dead. */
   readonly death = new Promise<void>((resolve) => {
@@ -72,7 +77,10 @@ export class Life {
     this.host = new Host(this.kernel, {
       observer: (change) => {
         this.#untold.push(change);
+        // Listeners know of it from when the journal does.
+        journal.put("told", `${this.#name} ${this.#told + this.#untold.length};`);
         published(change);
+        setImmediate(() => this.#keep());
       },
       journal,
       store: this.#store(),
@@ -129,11 +137,30 @@ export class Life {
       append: (record) => {
         this.#step("write");
         const length = storage.append(record);
-        this.#surroundings.hear(this.#untold.splice(0));
+        this.#hear(record);
         this.#step("write is made");
         return length;
       },
     };
+  }
+
+  /** What is kept a little later is kept now, unless the process is dead by then. */
+  #keep(): void {
+    try {
+      this.journal.flush();
+    } catch (error) {
+      if (!(error instanceof Killed)) throw error;
+    }
+  }
+
+  #hear(record: NewRecord): void {
+    const bytes = Buffer.alloc(record.most);
+    record.write(bytes, 0);
+    const told = bytes.toString("latin1").matchAll(new RegExp(`${this.#name} (\\d+);`, "g"));
+    for (const [, count] of told) {
+      this.#surroundings.hear(this.#untold.splice(0, Number(count) - this.#told));
+      this.#told = Math.max(this.#told, Number(count));
+    }
   }
 
   #store(): DescriptorStore {

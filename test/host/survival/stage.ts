@@ -83,13 +83,17 @@ export class Stage implements Player {
     this.life = new Life(this.#surroundings);
     await furnish(this.#host, this.#cast);
     await this.#ask(at(index).before ?? (() => {}));
+    this.life.journal.flush();
   }
 
   async perform(index: number, dies = Number.POSITIVE_INFINITY) {
     const { life } = this;
     const first = life.steps.length;
     life.dies = first + dies;
-    const end = await life.until(() => this.#ask(at(index).call));
+    const end = await life.until(async () => {
+      await this.#ask(at(index).call);
+      life.journal.flush();
+    });
     return end === "killed" ? end : life.steps.slice(first);
   }
 

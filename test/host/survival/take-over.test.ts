@@ -32,6 +32,7 @@ beforeEach(async () => {
   await host.hold(NIC, "guest", 7);
   await host.hold(DISK, "guest", 7);
   await host.attach(NIC, 1);
+  life.journal.flush();
 });
 
 /** The process dies at rest, and another one takes over. */
@@ -41,6 +42,7 @@ async function restart(grace = 30): Promise<readonly Loss[]> {
   world.told.length = 0;
   life = new Life(world);
   const lost = await life.host.takeOver(grace);
+  life.journal.flush();
   await assertModelEqualsKernel({ host: life.host, machine: world.machine }, excludedBy, (fd) =>
     world.isStored(fd),
   );
@@ -66,6 +68,45 @@ it("a restart at rest loses nothing, changes nothing and tells nothing", async (
   assert.deepEqual(await restart(), []);
   assert.deepEqual([life.snapshot(), told()], [before, []]);
   assert.equal(life.host.ioas("guest", 1).generation, generation);
+});
+
+describe("what was answered and not told to listeners when the process died", () => {
+  /** The same in one life that was killed before it told, and in one that was not. */
+  async function compare(operate: () => Promise<unknown>): Promise<void> {
+    const before = life.snapshot();
+    await operate();
+    const { generation } = life.host.ioas("guest", 1);
+    const after = life.snapshot();
+    const heard = [...world.told];
+    assert.notDeepEqual(world.folded(before), after);
+    assert.deepEqual(await restart(), []);
+    world.told.unshift(...heard);
+    assert.deepEqual([life.snapshot(), world.folded(before)], [after, after]);
+    assert(life.host.ioas("guest", 1).generation >= generation);
+    assert.deepEqual(await restart(), []);
+    assert.deepEqual(told(), []);
+  }
+
+  beforeEach(() => {
+    world.told.length = 0;
+  });
+
+  it("is told by the next one: an attach", () => compare(() => life.host.attach(DISK, 1)));
+
+  it("is told by the next one: a detach", () => compare(() => life.host.detach(NIC, 7)));
+
+  it("is told by the next one: a move", async () => {
+    const { id } = life.host.createIoas("guest", 7);
+    world.told.length = 0;
+    await compare(() => life.host.attach(NIC, id));
+  });
+
+  it("is told by the next one: there and back, and elsewhere", () =>
+    compare(async () => {
+      await life.host.detach(NIC, 7);
+      await life.host.attach(DISK, 1);
+      await life.host.attach(NIC, 1);
+    }));
 });
 
 it("what a probe taught is known, with generations that are no less", async () => {
