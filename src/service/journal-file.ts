@@ -30,10 +30,11 @@ export class JournalFile implements Journal {
   #size = 0;
   /** Beyond so many bytes the other file is begun. */
   #most = 0;
-  /** What the next record will have, in words, and what one of the next. */
+  /** What the next record will have, in words. */
   #gathered = "";
-  #behind = "";
   #isTogether = false;
+  /** What is kept with the next flush, key and text by turns. */
+  #behind: (string | null)[] = [];
   #isBehind = false;
   readonly isInherited: boolean;
   readonly problem: string | undefined;
@@ -54,14 +55,11 @@ export class JournalFile implements Journal {
   }
 
   put(key: string, text: string | null): void {
-    if (text === null && !this.#entries.has(key)) return;
-    this.#set(key, text);
-    const words = inWords(key, text);
     if (this.#isBehind) {
-      this.#behind += words;
+      this.#behind.push(key, text);
       return;
     }
-    this.#gathered += words;
+    this.#gather(key, text);
     if (!this.#isTogether) this.#append();
   }
 
@@ -72,28 +70,36 @@ export class JournalFile implements Journal {
       return write();
     } finally {
       this.#isTogether = false;
-      if (this.#gathered !== "") this.#append();
+      this.#append();
     }
   }
 
   behind(write: () => void): void {
-    if (this.#isBehind) return write();
+    const isBehind = this.#isBehind;
     this.#isBehind = true;
     try {
       write();
     } finally {
-      this.#isBehind = false;
+      this.#isBehind = isBehind;
     }
   }
 
   flush(): void {
-    if (this.#behind === "") return;
-    this.#gathered += this.#behind;
-    this.#behind = "";
+    const behind = this.#behind;
+    if (behind.length === 0) return;
+    this.#behind = [];
+    for (let i = 0; i < behind.length; i += 2) this.#gather(behind[i] as string, behind[i + 1] as string | null);
     if (!this.#isTogether) this.#append();
   }
 
+  #gather(key: string, text: string | null): void {
+    if (text === null && !this.#entries.has(key)) return;
+    this.#set(key, text);
+    this.#gathered += inWords(key, text);
+  }
+
   #append(): void {
+    if (this.#gathered === "") return;
     const record = NewRecord.ofWords(this.#gathered);
     this.#gathered = "";
     this.#size += this.#current.append(record);
@@ -111,7 +117,6 @@ export class JournalFile implements Journal {
     const size = records.reduce((sum, record) => sum + next.append(record), 0);
     this.#current.clear();
     this.#current = next;
-    this.#behind = "";
     this.#size = size;
     this.#most = Math.max(LEAST, GROWTH * size);
   }

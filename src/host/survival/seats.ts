@@ -38,7 +38,11 @@ export class Seats {
         if (ioas) attachments.arrived(held, ioas, 0);
         else if (held.ioas) this.left(held, held.ioas);
         if (ioas === undefined)
-          lose({ device, ioas: id as number, reason: "it was attached, and the journal has no entry for the IOAS" });
+          lose({
+            device,
+            ioas: id as number,
+            reason: "it was attached, and the journal has no entry for the IOAS",
+          });
       }
     });
   }
