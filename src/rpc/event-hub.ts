@@ -133,7 +133,8 @@ export class EventHub {
   publish(change: Change): void {
     const event = toWireEvent(change);
     if (!event) return;
-    this.#kept.add(this.log.add(change.event, event));
+    const logged = this.log.add(change.event, event);
+    this.#journal.behind(() => this.#kept.add(logged));
     this.#hasNews = true;
     this.#send();
   }

@@ -33,9 +33,8 @@ export class JournalFile implements Journal {
   /** What the next record will have, in words. */
   #gathered = "";
   #isTogether = false;
-  /** What is kept with the next flush, key and text by turns. */
-  #behind: (string | null)[] = [];
-  #isBehind = false;
+  /** What is written with the next flush. */
+  #behind: (() => void)[] = [];
   readonly isInherited: boolean;
   readonly problem: string | undefined;
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
@@ -55,11 +54,9 @@ export class JournalFile implements Journal {
   }
 
   put(key: string, text: string | null): void {
-    if (this.#isBehind) {
-      this.#behind.push(key, text);
-      return;
-    }
-    this.#gather(key, text);
+    if (text === null && !this.#entries.has(key)) return;
+    this.#set(key, text);
+    this.#gathered += inWords(key, text);
     if (!this.#isTogether) this.#append();
   }
 
@@ -70,36 +67,24 @@ export class JournalFile implements Journal {
       return write();
     } finally {
       this.#isTogether = false;
-      this.#append();
+      if (this.#gathered !== "") this.#append();
     }
   }
 
   behind(write: () => void): void {
-    const isBehind = this.#isBehind;
-    this.#isBehind = true;
-    try {
-      write();
-    } finally {
-      this.#isBehind = isBehind;
-    }
+    this.#behind.push(write);
   }
 
   flush(): void {
+    if (this.#behind.length === 0) return;
     const behind = this.#behind;
-    if (behind.length === 0) return;
     this.#behind = [];
-    for (let i = 0; i < behind.length; i += 2) this.#gather(behind[i] as string, behind[i + 1] as string | null);
-    if (!this.#isTogether) this.#append();
-  }
-
-  #gather(key: string, text: string | null): void {
-    if (text === null && !this.#entries.has(key)) return;
-    this.#set(key, text);
-    this.#gathered += inWords(key, text);
+    this.together(() => {
+      for (const write of behind) write();
+    });
   }
 
   #append(): void {
-    if (this.#gathered === "") return;
     const record = NewRecord.ofWords(this.#gathered);
     this.#gathered = "";
     this.#size += this.#current.append(record);

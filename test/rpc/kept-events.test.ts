@@ -7,7 +7,7 @@ import { Memory } from "../host/survival/world.ts";
 
 const BYTES = 1 << 20;
 
-describe("an event that the journal may keep later", () => {
+describe("an event that nobody has seen to its being kept", () => {
   let files: readonly [Memory, Memory];
   let hub: EventHub;
 
@@ -15,7 +15,7 @@ describe("an event that the journal may keep later", () => {
     files = [new Memory(), new Memory()];
     const journal = new JournalFile(files);
     hub = new EventHub({ journal });
-    journal.behind(() => hub.publish({ event: "IOAS_CREATED", context: "default", ioas: 1 }));
+    hub.publish({ event: "IOAS_CREATED", context: "default", ioas: 1 });
   });
 
   /** What a process would know that came now. */

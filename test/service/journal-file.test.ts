@@ -69,10 +69,10 @@ describe("the journal", () => {
       const pair = storages();
       const journal = new JournalFile(pair);
       journal.put("a", "1");
+      journal.behind(() => journal.put("b", "2"));
       journal.behind(() => {
-        journal.put("b", "2");
         journal.together(() => journal.put("a", null));
-        journal.behind(() => journal.put("c", "3"));
+        journal.put("c", "3");
       });
       journal.put("d", "4");
       const now = [

@@ -105,10 +105,9 @@ export const toNamedRanges = (ranges: Entries["allow-list"]) => finish(NamedRang
 /** Addresses are beyond what JSON has numbers for. */
 const BIG = "$u64";
 /** What has addresses always. */
-const WITH_ADDRESSES: ReadonlySet<Kind> = new Set(["allow-list", "learnt"]);
+const WITH_ADDRESSES: ReadonlySet<Kind> = new Set(["told", "allow-list", "learnt"]);
 
 function encode(kind: Kind, value: unknown): string {
-  if (kind === "told") return JSON.stringify((value as Entries["told"]).map(withBig));
   if (WITH_ADDRESSES.has(kind)) return JSON.stringify(value, withAddresses);
   try {
     // To look at every value takes several times as long, and of the rest few have addresses.
@@ -118,12 +117,8 @@ function encode(kind: Kind, value: unknown): string {
   }
 }
 
-/** Of a range as withAddresses() has it, which takes twenty times as long. */
-const withBig = ({ start, last }: Range) => ({ start: big(start), last: big(last) });
-const big = (address: bigint) => ({ [BIG]: address.toString(16) });
-
 function withAddresses(_key: string, each: unknown): unknown {
-  return typeof each === "bigint" ? big(each) : each;
+  return typeof each === "bigint" ? { [BIG]: each.toString(16) } : each;
 }
 
 function decode(text: string): unknown {

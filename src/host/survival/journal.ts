@@ -14,11 +14,11 @@ export interface Journal {
   /** What is put meanwhile is kept in one piece or not at all. */
   together<T>(write: () => T): T;
   /**
-   * What is put meanwhile is kept a little later, in one piece: with the next flush(). Of what is put otherwise, some may be
-   * kept before it.
+   * Calls `write` a little later, with the next flush(), of which all is kept in one piece. What is put before that is kept
+   * before it.
    */
   behind(write: () => void): void;
-  /** Keeps what was put behind. Whoever passes on what it tells of sees to it before. */
+  /** Keeps what is to be written behind. Who passes on what that tells of sees to it before. */
   flush(): void;
 }
 
@@ -28,7 +28,7 @@ export const NO_JOURNAL: Journal = {
   entries: new Map(),
   put() {},
   together: (write) => write(),
-  behind: (write) => write(),
+  behind() {},
   flush() {},
 };
 

@@ -40,34 +40,28 @@ export class Recorder {
   }
 
   /**
-   * Keeps what the change has made of the model, with what `tell` keeps of it. Where devices are attached and what IOASes
+   * Keeps what the change has made of the model, with what `tell` puts behind. Where devices are attached and what IOASes
    * allow, a later life can tell as well as this one: so that these changes cost little, no more of them is kept at once than
    * where the device is.
    */
   note(change: Change, tell: () => void): void {
     const journal = this.#journal;
-    const keep = () => {
-      this.#keep(change);
+    const later = () => {
+      journal.behind(() => this.#keep(change));
       tell();
     };
-    switch (change.event) {
-      case "DEVICE_ATTACHED":
-      case "DEVICE_DETACHED":
-        journal.together(() => {
-          journal.flush();
-          write(journal, "moved", change.device, { ioas: change.record.ioas });
-          journal.behind(keep);
-        });
-        break;
-      case "ALLOWED_RANGES_CHANGED":
-        journal.behind(keep);
-        break;
-      default:
-        journal.together(() => {
-          journal.flush();
-          keep();
-        });
-    }
+    if (change.event === "ALLOWED_RANGES_CHANGED") return later();
+    journal.together(() => {
+      // What was told before is kept before.
+      journal.flush();
+      if (change.event === "DEVICE_ATTACHED" || change.event === "DEVICE_DETACHED") {
+        write(journal, "moved", change.device, { ioas: change.record.ioas });
+        return later();
+      }
+      this.#keep(change);
+      tell();
+      journal.flush();
+    });
   }
 
   #keep(change: Change): void {

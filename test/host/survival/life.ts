@@ -78,7 +78,8 @@ export class Life {
       observer: (change) => {
         this.#untold.push(change);
         // Listeners know of it from when the journal does.
-        journal.put("told", `${this.#name} ${this.#told + this.#untold.length};`);
+        const told = `${this.#name} ${this.#told + this.#untold.length};`;
+        journal.behind(() => journal.put("told", told));
         published(change);
         setImmediate(() => this.#keep());
       },
