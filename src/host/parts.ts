@@ -90,7 +90,7 @@ export function assemble(
   const contexts = new Contexts(known);
   const leases = new Leases();
   const verifier = new Verifier(known);
-  const changing = new Changing({ devices, verifier, underWay });
+  const changing = new Changing({ devices, verifier, underWay, journal });
   const refusals = new Refusals({ knowledge, records });
   const shared = { ...known, lasting, records, refusals, contexts, changing };
   const resvIoctl = new ResvIoctl({ devices, tell, resvIovaRangesIoctl });

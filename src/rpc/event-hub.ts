@@ -153,7 +153,6 @@ export class EventHub {
 
   async #sendAll(): Promise<void> {
     while (this.#hasNews || this.#due.size > 0) {
-      this.#journal.flush();
       const all = this.#hasNews ? this.#subscriptions.values() : [...this.#due];
       this.#hasNews = false;
       this.#due.clear();

@@ -24,6 +24,7 @@ const GROWTH = 4;
  */
 export class JournalFile implements Journal {
   readonly #storages: readonly [JournalStorage, JournalStorage];
+  readonly #later: (flush: () => void) => void;
   readonly #entries = new Map<string, string>();
   #current: JournalStorage;
   #number = 0;
@@ -40,8 +41,13 @@ export class JournalFile implements Journal {
   /** Whether the last record of an earlier life is cut short: it was never acted upon. */
   isTorn = false;
 
-  constructor(storages: readonly [JournalStorage, JournalStorage]) {
+  /** `later`: when what is written behind is written at the latest. */
+  constructor(
+    storages: readonly [JournalStorage, JournalStorage],
+    later: (flush: () => void) => void = setImmediate,
+  ) {
     this.#storages = storages;
+    this.#later = later;
     this.#current = storages[0];
     this.problem = this.#load();
     this.isInherited = this.#entries.size > 0;
@@ -72,6 +78,7 @@ export class JournalFile implements Journal {
   }
 
   behind(write: () => void): void {
+    if (this.#behind.length === 0) this.#later(() => this.flush());
     this.#behind.push(write);
   }
 

@@ -77,7 +77,8 @@ export class Attachments {
     const { changing, devices } = this.#parts;
     const target = new IoasChange();
     target.include(ioas);
-    const cause = { operation: "attach", done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" } as const;
+    const intent = { operation: "attach", device: held.platform.device, ioas: ioas.id } as const;
+    const cause = { intent, done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" };
     const { answers } = await changing.run(
       held,
       cause,
@@ -98,7 +99,8 @@ export class Attachments {
 
   async #detach(held: HeldDevice, end: End): Promise<Ioas | null> {
     const { changing, journal, now } = this.#parts;
-    const cause = { operation: "detach", done: "DEVICE_DETACHED", failed: "DETACH_FAILED" } as const;
+    const intent = { operation: "detach", device: held.platform.device } as const;
+    const cause = { intent, done: "DEVICE_DETACHED", failed: "DETACH_FAILED" };
     const { result } = await changing.run(held, cause, async (change, settled) => {
       const from = held.ioas;
       if (from === null) return null;

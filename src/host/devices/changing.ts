@@ -3,12 +3,13 @@ import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import type { DeviceIntent } from "../survival/entries.ts";
+import type { Journal } from "../survival/journal.ts";
 import type { UnderWay } from "../survival/under-way.ts";
 import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 
 /** What is done, and what listeners are told as the cause of other ranges. */
-export interface CauseNames {
-  readonly operation: DeviceIntent["operation"];
+export interface Cause {
+  readonly intent: DeviceIntent;
   readonly done: string;
   readonly failed: string;
 }
@@ -19,6 +20,7 @@ export interface ChangingParts {
   readonly devices: HeldDevices;
   readonly verifier: Verifier;
   readonly underWay: UnderWay;
+  readonly journal: Journal;
 }
 
 /** Operations on held devices that change what IO address spaces allow. */
@@ -33,27 +35,28 @@ export class Changing {
    * Runs `operation` in the device's turn. However it ends, the IOASes of the change are looked at when it is over, and
    * who listens is told before who has asked. Resolves to the result and to what the looks have found; rejects as the
    * operation does, or with HostError DeviceBusy. What `change` includes already counts as changing from now on, not
-   * from the turn on, so that nobody destroys it. `settled` is for an operation that is told of in one piece:
-   * called with that, it has the journal keep all of it in one record.
+   * from the turn on, so that nobody destroys it. `settled` is for an operation that a later life can complete:
+   * called when it is told of, it has the journal keep its end with that.
    */
   async run<T>(
     held: HeldDevice,
-    cause: CauseNames,
+    cause: Cause,
     operation: (change: IoasChange, settled: () => void) => Promise<T>,
     change = new IoasChange(),
   ): Promise<{ readonly result: T; readonly answers: Answers }> {
-    const { devices, underWay } = this.#parts;
-    const { device } = held.platform;
+    const { devices, journal, underWay } = this.#parts;
     let ended: (() => void) | undefined;
+    let isSettled = false;
     try {
       let result: T;
       try {
         result = await devices.operate(held, () => {
-          const noteEnd = underWay.begin({ operation: cause.operation, device } as DeviceIntent);
+          const noteEnd = underWay.begin(cause.intent);
           ended = noteEnd;
           return operation(change, () => {
             change.takeEffect();
-            noteEnd();
+            journal.behind(noteEnd);
+            isSettled = true;
           });
         });
       } catch (error) {
@@ -65,7 +68,11 @@ export class Changing {
       change.end();
       return { result, answers: await this.#look(held, cause.done, change) };
     } finally {
-      ended?.();
+      if (ended && !isSettled) {
+        // What it has changed is kept before its end.
+        journal.flush();
+        ended();
+      }
     }
   }
 

@@ -127,7 +127,8 @@ export class Holdings {
   async #release(held: HeldDevice, end: End): Promise<void> {
     const { attachments, changing, devices, store, tell, now } = this.#parts;
     const { context, platform } = held;
-    const cause = { operation: "release", done: "DEVICE_RELEASED", failed: "DEVICE_RELEASED" } as const;
+    const intent = { operation: "release", device: platform.device } as const;
+    const cause = { intent, done: "DEVICE_RELEASED", failed: "DEVICE_RELEASED" };
     await changing.run(held, cause, async (change) => {
       const started = now();
       const { ioas } = held;

@@ -18,7 +18,10 @@ export type Intent =
   | IoasIntent<"allow">
   | { readonly operation: "end"; readonly context: string; readonly end: End };
 
-export type DeviceIntent = OnDevice<"attach"> | OnDevice<"detach"> | OnDevice<"release">;
+export type DeviceIntent =
+  | (OnDevice<"attach"> & { readonly ioas: number })
+  | OnDevice<"detach">
+  | OnDevice<"release">;
 
 interface OnDevice<O> {
   readonly operation: O;
@@ -54,10 +57,8 @@ export interface Entries {
     readonly owner: Owner;
     readonly deviceId: number;
   };
-  /** The IOAS of its context that the device is attached to, as listeners were told. */
+  /** The IOAS of its context that the device is attached to. */
   attached: number;
-  /** Where it is in fact, for as long as listeners have not been told. */
-  moved: { readonly ioas: number | null };
   "handed-over": {
     readonly platform: PlatformDevice;
     readonly context: string;

@@ -8,18 +8,18 @@ export class Intents {
 
   constructor(journal: Journal) {
     this.#journal = journal;
-    this.#all = [...read(journal, "under-way")];
+    this.#all = [...read(journal, "under-way")].sort(([a], [b]) => Number(a) - Number(b));
   }
 
   get isEmpty(): boolean {
     return this.#all.length === 0;
   }
 
-  /** Those to do this. */
-  to<O extends Intent["operation"]>(operation: O): Extract<Intent, { operation: O }>[] {
-    return this.#all.flatMap(([, intent]) =>
-      intent.operation === operation ? [intent as Extract<Intent, { operation: O }>] : [],
-    );
+  /** Those to do this, or one of these, in the order in which they were begun. */
+  to<O extends Intent["operation"]>(...operations: readonly O[]): Extract<Intent, { operation: O }>[] {
+    const isOne = (intent: Intent): intent is Extract<Intent, { operation: O }> =>
+      operations.some((each) => each === intent.operation);
+    return this.#all.flatMap(([, intent]) => (isOne(intent) ? [intent] : []));
   }
 
   /** The devices that something was under way with. */
@@ -30,6 +30,7 @@ export class Intents {
   /** They are settled, and no later life is to find them. */
   forget(): void {
     this.#journal.together(() => {
+      this.#journal.flush();
       for (const [about] of this.#all) this.#journal.put(`under-way ${about}`, null);
     });
   }

@@ -14,8 +14,8 @@ export interface Journal {
   /** What is put meanwhile is kept in one piece or not at all. */
   together<T>(write: () => T): T;
   /**
-   * Calls `write` a little later, with the next flush(), of which all is kept in one piece. What is put before that is kept
-   * before it.
+   * Calls `write` with the next flush(), at the latest with the next turn of the loop; all that is written then is kept in one
+   * piece. What is put before that is kept before it.
    */
   behind(write: () => void): void;
   /** Keeps what is to be written behind. Who passes on what that tells of sees to it before. */

@@ -17,6 +17,12 @@ export interface RecorderParts {
   readonly context: (name: string) => Context | undefined;
 }
 
+const LATER: ReadonlySet<Change["event"]> = new Set([
+  "DEVICE_ATTACHED",
+  "DEVICE_DETACHED",
+  "ALLOWED_RANGES_CHANGED",
+]);
+
 /**
  * Keeps the model for a later life. What is kept changes together with what listeners are told, so that the two do not
  * disagree, whenever this one ends.
@@ -40,27 +46,21 @@ export class Recorder {
   }
 
   /**
-   * Keeps what the change has made of the model, with what `tell` puts behind. Where devices are attached and what IOASes
-   * allow, a later life can tell as well as this one: so that these changes cost little, no more of them is kept at once than
-   * where the device is.
+   * Keeps what the change has made of the model, with what `tell` puts behind. Of an attach and a detach that is kept later:
+   * until then the journal has that they are under way, and a later life completes them.
    */
   note(change: Change, tell: () => void): void {
-    const journal = this.#journal;
-    const later = () => {
-      journal.behind(() => this.#keep(change));
+    if (LATER.has(change.event)) {
+      this.#journal.behind(() => this.#keep(change));
       tell();
-    };
-    if (change.event === "ALLOWED_RANGES_CHANGED") return later();
-    journal.together(() => {
+      return;
+    }
+    this.#journal.together(() => {
       // What was told before is kept before.
-      journal.flush();
-      if (change.event === "DEVICE_ATTACHED" || change.event === "DEVICE_DETACHED") {
-        write(journal, "moved", change.device, { ioas: change.record.ioas });
-        return later();
-      }
+      this.#journal.flush();
       this.#keep(change);
       tell();
-      journal.flush();
+      this.#journal.flush();
     });
   }
 
@@ -78,11 +78,9 @@ export class Recorder {
         // Behind the others that are attached there, also if it comes from elsewhere.
         write(journal, "attached", change.device, null);
         write(journal, "attached", change.device, change.ioas);
-        write(journal, "moved", change.device, null);
         break;
       case "DEVICE_DETACHED":
         write(journal, "attached", change.device, null);
-        write(journal, "moved", change.device, null);
         break;
       case "DEVICE_RELEASED":
         write(journal, "held", change.device, null);
@@ -120,13 +118,18 @@ export class Recorder {
     }
   }
 
-  /** Of an IOAS that others have made in a shared context, no more is kept than that the context was looked at. */
+  /**
+   * Keeps the generation of an IOAS, of a change with that change: to complete it makes the generation grow. Of an IOAS that
+   * others have made in a shared context, no more is kept than that the context was looked at.
+   */
   grown(context: Context, ioas: Ioas): void {
-    this.#journal.together(() => {
+    const keep = () => {
       if (context.shared) write(this.#journal, "looks", context.name, context.looks);
       if (context.ioases.get(ioas.id) !== ioas) return;
       write(this.#journal, "generation", ioasKey(context.name, ioas.id), ioas.generation);
-    });
+    };
+    if (context.shared) this.#journal.together(keep);
+    else this.#journal.behind(keep);
   }
 
   learnt(device: string, learnt: Learnt | null): void {

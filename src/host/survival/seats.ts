@@ -5,7 +5,6 @@ import type { Attachments } from "../devices/attachments.ts";
 import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import { attachInsisting } from "../devices/refusals.ts";
 import { errnoOf } from "../failures.ts";
-import { read, write } from "./entries.ts";
 import type { Intents } from "./intents.ts";
 import type { Journal } from "./journal.ts";
 
@@ -26,40 +25,21 @@ export class Seats {
     this.#parts = parts;
   }
 
-  /** Puts devices in the model where the earlier life had them without having told listeners, and tells these. */
-  catchUp(): void {
-    const { attachments, devices, journal, lose } = this.#parts;
-    journal.together(() => {
-      for (const [device, { ioas: id }] of [...read(journal, "moved")]) {
-        write(journal, "moved", device, null);
-        const held = devices.get(device);
-        const ioas = id === null ? null : held?.context.ioases.get(id);
-        if (!held || held.ioas === ioas) continue;
-        if (ioas) attachments.arrived(held, ioas, 0);
-        else if (held.ioas) this.left(held, held.ioas);
-        if (ioas === undefined)
-          lose({
-            device,
-            ioas: id as number,
-            reason: "it was attached, and the journal has no entry for the IOAS",
-          });
-      }
-    });
-  }
-
   /**
-   * One that is attached nowhere is detached, which changes nothing if it is so; those of a group that something was under
-   * way with are put where they were.
+   * What was under way is completed, for it may have been answered: an attach, unless the kernel refuses it, and a detach. One
+   * that is attached nowhere is detached, which changes nothing if it is so.
    */
   async restore(intents: Intents): Promise<void> {
     const { attachments, devices, end } = this.#parts;
-    for (const { device } of intents.to("detach")) {
-      const held = devices.get(device);
-      if (held?.ioas) await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
+    const groups = new Set<number>();
+    for (const intent of intents.to("attach", "detach")) {
+      const held = devices.get(intent.device);
+      if (!held) continue;
+      groups.add(held.platform.group);
+      if (intent.operation === "attach") await this.#attach(held, held.context.ioases.get(intent.ioas));
+      else if (held.ioas) await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
     }
-    const moved = [...intents.to("attach"), ...intents.to("detach")];
-    const groups = moved.flatMap(({ device }) => devices.get(device)?.platform.group ?? []);
-    for (const group of new Set(groups)) await this.#restoreGroup(group);
+    for (const group of groups) await this.#restoreGroup(group);
     for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
   }
 
@@ -75,8 +55,35 @@ export class Seats {
     this.#parts.attachments.left(held, ioas, 0, this.#parts.end);
   }
 
+  /** A replace moves all of the group that is attached. */
+  async #attach(held: HeldDevice, ioas: Ioas | undefined): Promise<void> {
+    const { attachments, journal } = this.#parts;
+    if (!ioas || held.ioas === ioas) return;
+    const members = this.#membersOf(held.platform.group);
+    const moving = held.ioas ? members.filter((each) => each.ioas !== null) : [held];
+    const change = new IoasChange();
+    change.include(ioas);
+    change.hasEffect = true;
+    try {
+      for (const each of members) await this.#detach(each);
+      for (const each of moving) await attachInsisting(each.vfio, ioas.id);
+      journal.together(() => {
+        for (const each of moving) attachments.arrived(each, ioas, 0);
+      });
+    } catch (error) {
+      // It was not answered, then.
+      if (errnoOf(error) === undefined) throw error;
+    } finally {
+      change.end();
+    }
+  }
+
+  #membersOf(group: number): HeldDevice[] {
+    return this.#parts.devices.all().filter(({ platform }) => platform.group === group);
+  }
+
   async #restoreGroup(group: number): Promise<void> {
-    const members = this.#parts.devices.all().filter(({ platform }) => platform.group === group);
+    const members = this.#membersOf(group);
     for (const held of members) await this.#detach(held);
     for (const held of members) {
       const { ioas } = held;

@@ -64,7 +64,6 @@ export class Settlement {
     for (const ioas of this.#parts.contexts.all().flatMap(({ ioases }) => [...ioases.values()]))
       unsettled.include(ioas);
     try {
-      this.#seats.catchUp();
       await this.#closeStrays();
       for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
       for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);

@@ -67,7 +67,8 @@ export class Life {
         if (this.isDead) throw new Killed();
       });
     };
-    const journal = new JournalFile([this.#storage(0), this.#storage(1)]);
+    const later = (flush: () => void) => setImmediate(() => this.#unlessDead(flush));
+    const journal = new JournalFile([this.#storage(0), this.#storage(1)], later);
     this.journal = journal;
     const published = publish(journal);
     this.drop = (key) => {
@@ -81,7 +82,6 @@ export class Life {
         const told = `${this.#name} ${this.#told + this.#untold.length};`;
         journal.behind(() => journal.put("told", told));
         published(change);
-        setImmediate(() => this.#keep());
       },
       journal,
       store: this.#store(),
@@ -145,10 +145,9 @@ export class Life {
     };
   }
 
-  /** What is kept a little later is kept now, unless the process is dead by then. */
-  #keep(): void {
+  #unlessDead(step: () => void): void {
     try {
-      this.journal.flush();
+      step();
     } catch (error) {
       if (!(error instanceof Killed)) throw error;
     }
