@@ -78,16 +78,18 @@ export class Attachments {
     const target = new IoasChange();
     target.include(ioas);
     const intent = { operation: "attach", device: held.platform.device, ioas: ioas.id } as const;
-    const cause = { intent, done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" };
+    // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
+    const siblings = () => (held.ioas ? devices.attachedSiblings(held) : []);
+    const cause = {
+      ...{ intent, done: "DEVICE_ATTACHED", failed: "ATTACH_FAILED" },
+      permit: () => void (held.ioas === ioas || siblings().forEach(permit)),
+    };
     const { answers } = await changing.run(
       held,
       cause,
       async (change, settled) => {
         const cameIntoEmpty = held.ioas === null && ioas.devices.size === 0;
-        // A replace moves the whole group (drivers/iommu/iommufd/device.c: iommufd_device_do_replace).
-        const siblings = held.ioas ? devices.attachedSiblings(held) : [];
-        if (held.ioas !== ioas) siblings.forEach(permit);
-        await this.#move(held, siblings, ioas, change, settled);
+        await this.#move(held, siblings(), ioas, change, settled);
         if (cameIntoEmpty) change.alone = held.platform;
       },
       target,

@@ -10,6 +10,8 @@ import type { HeldDevice, HeldDevices } from "./held-devices.ts";
 /** What is done, and what listeners are told as the cause of other ranges. */
 export interface Cause {
   readonly intent: DeviceIntent;
+  /** Called in the device's turn, before anything is begun: it may throw. */
+  readonly permit?: () => void;
   readonly done: string;
   readonly failed: string;
 }
@@ -51,6 +53,7 @@ export class Changing {
       let result: T;
       try {
         result = await devices.operate(held, () => {
+          cause.permit?.();
           const noteEnd = underWay.begin(cause.intent);
           ended = noteEnd;
           return operation(change, () => {

@@ -31,15 +31,15 @@ export class Seats {
    */
   async restore(intents: Intents): Promise<void> {
     const { attachments, devices, end } = this.#parts;
-    const groups = new Set<number>();
     for (const intent of intents.to("attach", "detach")) {
       const held = devices.get(intent.device);
       if (!held) continue;
-      groups.add(held.platform.group);
+      if (intent.operation === "detach" && held.ioas)
+        await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
+      // Whether the kernel takes an attach depends on where the others of the group are.
+      await this.#restoreGroup(held.platform.group);
       if (intent.operation === "attach") await this.#attach(held, held.context.ioases.get(intent.ioas));
-      else if (held.ioas) await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
     }
-    for (const group of groups) await this.#restoreGroup(group);
     for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
   }
 
@@ -55,18 +55,17 @@ export class Seats {
     this.#parts.attachments.left(held, ioas, 0, this.#parts.end);
   }
 
-  /** A replace moves all of the group that is attached. */
+  /** As it was asked for: a replace moves all of the group that is attached. */
   async #attach(held: HeldDevice, ioas: Ioas | undefined): Promise<void> {
     const { attachments, journal } = this.#parts;
-    if (!ioas || held.ioas === ioas) return;
-    const members = this.#membersOf(held.platform.group);
-    const moving = held.ioas ? members.filter((each) => each.ioas !== null) : [held];
+    const from = held.ioas;
+    if (!ioas || from === ioas) return;
+    const moving = from ? this.#membersOf(held.platform.group).filter((each) => each.ioas === from) : [held];
     const change = new IoasChange();
-    change.include(ioas);
+    for (const each of from ? [from, ioas] : [ioas]) change.include(each);
     change.hasEffect = true;
     try {
-      for (const each of members) await this.#detach(each);
-      for (const each of moving) await attachInsisting(each.vfio, ioas.id);
+      await attachInsisting(held.vfio, ioas.id);
       journal.together(() => {
         for (const each of moving) attachments.arrived(each, ioas, 0);
       });
