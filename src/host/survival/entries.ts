@@ -19,9 +19,8 @@ export type Intent =
   | { readonly operation: "end"; readonly context: string; readonly end: End };
 
 export type DeviceIntent =
-  | (OnDevice<"attach"> & { readonly ioas: number })
-  | OnDevice<"detach">
-  | OnDevice<"release">;
+  // The version before noted no IOAS; its attach is not completed.
+  (OnDevice<"attach"> & { readonly ioas?: number }) | OnDevice<"detach"> | OnDevice<"release">;
 
 interface OnDevice<O> {
   readonly operation: O;

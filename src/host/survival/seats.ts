@@ -38,7 +38,8 @@ export class Seats {
         await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
       // Whether the kernel takes an attach depends on where the others of the group are.
       await this.#restoreGroup(held.platform.group);
-      if (intent.operation === "attach") await this.#attach(held, held.context.ioases.get(intent.ioas));
+      if (intent.operation === "attach" && intent.ioas !== undefined)
+        await this.#attach(held, held.context.ioases.get(intent.ioas));
     }
     for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
   }

@@ -109,6 +109,49 @@ describe("what was answered and not told to listeners when the process died", ()
     }));
 });
 
+describe("an attach that was under way", () => {
+  const begin = (ioas?: number) =>
+    life.journal.put("under-way 99", JSON.stringify({ operation: "attach", device: DISK, ioas }));
+
+  it("is completed, and told", async () => {
+    begin(1);
+    assert.deepEqual(await restart(), []);
+    assert.equal((await life.host.device(DISK)).ioas, 1);
+    assert.deepEqual(told()[0], ["DEVICE_ATTACHED", false]);
+  });
+
+  it("is not, where the kernel refuses it", async () => {
+    await life.host.allowRanges("guest", 1, excludedBy(DISK));
+    begin(1);
+    assert.deepEqual(await restart(), []);
+    assert.equal((await life.host.device(DISK)).ioas, null);
+    assert(!told().some(([event]) => event === "DEVICE_ATTACHED"));
+  });
+
+  it.each([
+    ["to an IOAS that is gone", 99],
+    ["to one that the version before did not note", undefined],
+  ])("is not, %s", async (_what, ioas) => {
+    begin(ioas);
+    assert.deepEqual(await restart(), []);
+    assert.equal((await life.host.device(DISK)).ioas, null);
+  });
+
+  it("was noted only if its siblings' owners agreed", async () => {
+    const { id } = life.host.createIoas("guest", 7);
+    await life.host.release(DISK);
+    const siblings: string[] = [];
+    const refuse = ({ platform }: { readonly platform: { readonly device: string } }) => {
+      siblings.push(platform.device);
+      throw new Error("no");
+    };
+    const { length } = life.steps;
+    await life.host.attach(NIC, id, refuse);
+    assert.deepEqual(siblings, []);
+    assert(life.steps.length > length);
+  });
+});
+
 it("what a probe taught is known, with generations that are no less", async () => {
   await life.host.probe(GPU);
   const { reserved } = await life.host.reserved(GPU);
