@@ -137,18 +137,22 @@ describe("an attach that was under way", () => {
     assert.equal((await life.host.device(DISK)).ioas, null);
   });
 
-  it("was noted only if its siblings' owners agreed", async () => {
-    const { id } = life.host.createIoas("guest", 7);
-    await life.host.release(DISK);
-    const siblings: string[] = [];
+  it("is not noted where a sibling's owner does not permit it", async () => {
+    world = new World({ devices: [NIC, DISK].map((device) => ({ device, group: 1 })) });
+    life = new Life(world);
+    const { host } = life;
+    const [from, to] = [host.createIoas("default"), host.createIoas("default")];
+    for (const device of [NIC, DISK]) {
+      await host.hold(device, "default");
+      await host.attach(device, from.id);
+    }
+    life.journal.flush();
+    const before = life.steps.length;
     const refuse = ({ platform }: { readonly platform: { readonly device: string } }) => {
-      siblings.push(platform.device);
-      throw new Error("no");
+      throw new Error(`not ${platform.device}`);
     };
-    const { length } = life.steps;
-    await life.host.attach(NIC, id, refuse);
-    assert.deepEqual(siblings, []);
-    assert(life.steps.length > length);
+    await assert.rejects(host.attach(NIC, to.id, refuse), { message: `not ${DISK}` });
+    assert.deepEqual(life.steps.slice(before), []);
   });
 });
 
