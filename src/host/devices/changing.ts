@@ -64,11 +64,14 @@ export class Changing {
         });
       } catch (error) {
         change.end();
+        journal.flush();
         // It may have touched them all the same, and a change that ended meanwhile has left the comparison to this one.
         if (ended) await this.#look(held, cause.failed, change);
         throw error;
       }
       change.end();
+      // Whoever asks from now on is answered with other generations, which no later life makes once more.
+      if (!isSettled) journal.flush();
       return { result, answers: await this.#look(held, cause.done, change) };
     } finally {
       if (ended && !isSettled) {

@@ -1,6 +1,9 @@
 import { type Intent, read, write } from "./entries.ts";
 import type { Journal } from "./journal.ts";
 
+/** A later life does it in the order in which it was begun. */
+const isCompleted = ({ operation }: Intent) => operation === "attach" || operation === "detach";
+
 /** What is under way, as the journal has it. */
 export class UnderWay {
   readonly #journal: Journal;
@@ -15,7 +18,15 @@ export class UnderWay {
   /** Notes what is about to begin. The function that is returned notes its end; called again, it does nothing. */
   begin(intent: Intent): () => void {
     const about = ++this.#count;
-    write(this.#journal, "under-way", about, intent);
+    const note = () => write(this.#journal, "under-way", about, intent);
+    if (isCompleted(intent)) note();
+    else {
+      // What was answered before is not to be completed against what this makes of the kernel.
+      this.#journal.together(() => {
+        this.#journal.flush();
+        note();
+      });
+    }
     return () => write(this.#journal, "under-way", about, null);
   }
 

@@ -109,6 +109,78 @@ describe("what was answered and not told to listeners when the process died", ()
     }));
 });
 
+describe("what was answered in the turn of the loop in which something else begins is so in the next life, whenever that is killed:", () => {
+  /** Kills what `begin` does before and behind each of its steps; `answer` was answered before. */
+  async function killEach(answer: () => Promise<unknown>, begin: () => Promise<unknown>): Promise<void> {
+    for (let dies = 1; ; dies++) {
+      await setUp();
+      const generations = () =>
+        [...life.host.context("guest").ioases.values()].map((each) => each.generation);
+      let answered: number[] = [];
+      let seats: unknown[] = [];
+      const end = await life.until(async () => {
+        await answer();
+        answered = generations();
+        seats = [NIC, DISK].map((device) => life.host.heldDevice(device).ioas?.id);
+        life.dies = life.steps.length + dies;
+        await begin();
+      });
+      assert.deepEqual(await restart(), []);
+      const now = new Map(
+        Array.from(life.host.context("guest").ioases.values(), ({ id, generation }) => [id, generation]),
+      );
+      for (const [i, generation] of answered.entries())
+        assert((now.get(i + 1) ?? generation) >= generation, `IOAS ${i + 1} after ${life.steps.length}`);
+      for (const [i, device] of [NIC, DISK].entries()) {
+        const held = life.snapshot().devices.find((each) => each.device === device);
+        if (held?.state !== "observed") assert.equal(held?.ioas ?? undefined, seats[i], device);
+      }
+      if (end !== "killed") return;
+    }
+  }
+
+  let setUp: () => Promise<void>;
+
+  /** Both devices are of one group, and in IOAS 1. */
+  beforeEach(() => {
+    setUp = async () => {
+      world = new World({
+        devices: [NIC, DISK].map((device) => ({
+          device,
+          group: 1,
+          regions: [REGIONS.get(device) ?? []].flat(),
+        })),
+      });
+      life = new Life(world);
+      life.host.createContext("guest", "persistent", 7);
+      for (let i = 0; i < 2; i++) life.host.createIoas("guest", 7);
+      for (const device of [NIC, DISK]) {
+        await life.host.hold(device, "guest", 7);
+        await life.host.attach(device, 1);
+      }
+      life.journal.flush();
+    };
+  });
+
+  it("a move, and a release", () =>
+    killEach(
+      () => life.host.attach(NIC, 2),
+      () => life.host.release(NIC),
+    ));
+
+  it("a move, and the end of the IOAS that it has left", () =>
+    killEach(
+      () => life.host.attach(NIC, 2),
+      async () => life.host.destroyIoas("guest", 1),
+    ));
+
+  it("a move, and an allow list for the IOAS that it has left", () =>
+    killEach(
+      () => life.host.attach(NIC, 2),
+      () => life.host.allowRanges("guest", 1, excludedBy(NIC)),
+    ));
+});
+
 describe("an attach that was under way", () => {
   const begin = (ioas?: number) =>
     life.journal.put("under-way 99", JSON.stringify({ operation: "attach", device: DISK, ioas }));

@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { describe, it } from "vitest";
+import { HostError } from "../../../src/host/errors.ts";
+import { IS_LONG, runs } from "../../runs.ts";
+import { CONTEXTS, type Operation, operationOn, perform } from "../operations.ts";
+import { assertModelEqualsKernel, DISK, GPU, NIC } from "../simulation.ts";
+import { Killed, Life } from "./life.ts";
+import { World } from "./world.ts";
+
+const DEVICES = [NIC, DISK, GPU];
+
+/** What clients know, each from an answer. */
+interface Known {
+  /** Context and IOAS of each device that is held. */
+  readonly seats: ReadonlyMap<string, string>;
+  readonly generations: ReadonlyMap<string, number>;
+  readonly allowLists: ReadonlyMap<string, string>;
+}
+
+function known({ host }: Life): Known {
+  const contexts = host.contexts();
+  const held = contexts.flatMap((context) => host.devicesIn(context));
+  const ioases = contexts.flatMap(({ name, ioases }) =>
+    Array.from(ioases.values(), (ioas) => [`${name} ${ioas.id}`, ioas] as const),
+  );
+  return {
+    seats: new Map(
+      held.map(({ platform, context, ioas }) => [platform.device, `${context.name} ${ioas?.id ?? "none"}`]),
+    ),
+    generations: new Map(ioases.map(([key, { generation }]) => [key, generation])),
+    allowLists: new Map(ioases.map(([key, { allowList }]) => [key, inWords([...(allowList ?? [])])])),
+  };
+}
+
+const inWords = (value: unknown) =>
+  JSON.stringify(value, (_key, each) => (typeof each === "bigint" ? each.toString(16) : each));
+
+/** Asks one after the other, each in the turn of the loop in which the one before is answered. */
+async function client(
+  life: Life,
+  operations: readonly Operation[],
+  pending: Set<Operation>,
+  note: () => void,
+) {
+  for (const operation of operations) {
+    if (life.isDead) return;
+    pending.add(operation);
+    try {
+      await perform(life.host, operation);
+    } catch (error) {
+      assert(error instanceof HostError || error instanceof Killed, error as Error);
+    }
+    if (life.isDead) return;
+    pending.delete(operation);
+    note();
+  }
+}
+
+/** What was answered last is so, but for what was being changed. */
+function compare(
+  before: Known,
+  after: Known,
+  pending: readonly Operation[],
+  groups: readonly number[],
+): void {
+  const groupOf = (device: string) => groups[DEVICES.indexOf(device)];
+  const isInContext = (kind: string) => kind === "destroy-context";
+  const changing = pending.flatMap((each) => ("device" in each ? [groupOf(each.device)] : []));
+  if (pending.some(({ kind }) => isInContext(kind))) return;
+  for (const device of DEVICES) {
+    if (changing.includes(groupOf(device))) continue;
+    assert.equal(after.seats.get(device), before.seats.get(device), device);
+  }
+  const isDestroying = pending.some(({ kind }) => kind === "destroy-ioas");
+  for (const [ioas, generation] of before.generations) {
+    const now = after.generations.get(ioas);
+    if (now === undefined) assert(isDestroying, `${ioas} is gone`);
+    else assert(now >= generation, `${ioas} had ${generation}, and has ${now}`);
+  }
+  if (pending.some(({ kind }) => kind === "allow")) return;
+  for (const [ioas, list] of before.allowLists)
+    assert.equal(after.allowLists.get(ioas) ?? (isDestroying ? list : undefined), list, ioas);
+}
+
+describe("what was answered, in whichever moment the process died behind it,", () => {
+  it("is not less in the next one", { timeout: IS_LONG ? 7_200_000 : 180_000 }, async () => {
+    const death = fc.record({
+      clients: fc.array(fc.array(operationOn(DEVICES), { minLength: 1, maxLength: 6 }), {
+        minLength: 1,
+        maxLength: 3,
+      }),
+      after: fc.integer({ min: 1, max: 60 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.tuple(...DEVICES.map(() => fc.nat(2))),
+        fc.array(death, { minLength: 1, maxLength: 3 }),
+        async (groups, deaths) => {
+          const world = new World({
+            devices: DEVICES.map((device, i) => ({
+              device,
+              group: groups[i] ?? 0,
+              regions: [{ start: `0x${i}0000`, last: `0x${i}ffff`, type: "reserved" }],
+            })),
+          });
+          let life = new Life(world);
+          life.host.createContext("guest", "persistent", 7);
+          for (const context of CONTEXTS) for (let i = 0; i < 2; i++) life.host.createIoas(context, 7);
+          for (const device of DEVICES) await life.host.hold(device, "guest", 7).catch(() => undefined);
+          await life.host.attach(NIC, 1);
+          life.journal.flush();
+          world.told.length = 0;
+          const first = life.snapshot();
+          for (const { clients, after } of deaths) {
+            const pending = new Set<Operation>();
+            const living = life;
+            let answered = known(living);
+            life.dies = life.steps.length + after;
+            const note = () => {
+              answered = known(living);
+            };
+            await life.until(() =>
+              Promise.all(clients.map((operations) => client(living, operations, pending, note))),
+            );
+            life.dies = Math.min(life.dies, life.steps.length);
+            const left = [...pending];
+            await world.reap();
+            life = new Life(world);
+            assert.deepEqual(await life.host.takeOver(30), []);
+            life.journal.flush();
+            compare(answered, known(life), left, groups);
+            await assertModelEqualsKernel({ host: life.host, machine: world.machine }, undefined, (fd) =>
+              world.isStored(fd),
+            );
+            assert.deepEqual(world.folded(first), life.snapshot());
+          }
+          await life.host.close();
+          assert.deepEqual([world.stored, world.machine.openFds()], [[], []]);
+        },
+      ),
+      { numRuns: runs(30, 2000) },
+    );
+  });
+});
