@@ -70,7 +70,9 @@ export class JournalFile implements Journal {
     if (this.#isTogether) return write();
     this.#isTogether = true;
     try {
-      return write();
+      const result = write();
+      if (this.#gathered !== "") this.flush();
+      return result;
     } finally {
       this.#isTogether = false;
       if (this.#gathered !== "") this.#append();

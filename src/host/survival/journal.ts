@@ -11,7 +11,10 @@ export interface Journal {
   readonly entries: ReadonlyMap<string, string>;
   /** Sets an entry, or with null takes it out. It is kept when this returns. */
   put(key: string, text: string | null): void;
-  /** What is put meanwhile is kept in one piece or not at all. */
+  /**
+   * What is put meanwhile is kept in one piece or not at all. Where anything is, what is put behind goes with it: it may be
+   * another part of the same.
+   */
   together<T>(write: () => T): T;
   /**
    * Calls `write` with the next flush(), at the latest with the next turn of the loop; all that is written then is kept in one

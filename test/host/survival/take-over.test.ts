@@ -181,6 +181,44 @@ describe("what was answered in the turn of the loop in which something else begi
     ));
 });
 
+it("a group is not left in two places, also when listeners are told of something else between its devices", async () => {
+  for (let dies = 1; ; dies++) {
+    world = new World({
+      devices: [NIC, DISK, GPU].map((device) => ({
+        device,
+        group: 1,
+        regions: [REGIONS.get(device) ?? []].flat(),
+      })),
+    });
+    world.machine.watchDevices = () => {};
+    life = new Life(world);
+    const { host } = life;
+    for (let i = 0; i < 2; i++) host.createIoas("default");
+    for (const device of [NIC, DISK]) {
+      await host.hold(device, "default");
+      await host.attach(device, 1);
+    }
+    life.journal.flush();
+    await world.machine.setDriver(GPU, null);
+    // A look that has seen all three, and has yet to tell.
+    await new Promise<void>((seen) => {
+      let count = 0;
+      const pass = async () => {
+        if (++count < 3) return;
+        seen();
+        await new Promise<void>(() => {});
+      };
+      void host.look({ isOver: true, pass });
+    });
+    life.dies = life.steps.length + dies;
+    const end = await life.until(() => host.attach(NIC, 2));
+    assert.deepEqual(await restart(), [], `killed ${dies} steps on`);
+    const [one, other] = [NIC, DISK].map((device) => life.host.heldDevice(device).ioas?.id);
+    assert.equal(one, other);
+    if (end !== "killed") return;
+  }
+});
+
 describe("an attach that was under way", () => {
   const begin = (ioas?: number) =>
     life.journal.put("under-way 99", JSON.stringify({ operation: "attach", device: DISK, ioas }));
