@@ -1,7 +1,7 @@
 import type { Iommufd } from "../../kernel/iommufd.ts";
 import type { End } from "../changes.ts";
 import { HostError } from "../errors.ts";
-import type { Ioas, Surroundings } from "./ioas.ts";
+import type { Growth, Ioas, Surroundings } from "./ioas.ts";
 import type { Lease } from "./lease.ts";
 import type { Owner } from "./owners.ts";
 import { SlowReads } from "./slow-reads.ts";
@@ -13,7 +13,7 @@ export interface ContextFiles {
   /** Resolves when nothing but this process keeps the file open. */
   forget(): Promise<void>;
   /** An answer for the IOAS has another generation. */
-  grown(ioas: Ioas): void;
+  grown(ioas: Ioas, by: Growth): void;
 }
 
 /** One open /dev/iommu under a name: a space of object ids, its IO address spaces and the devices bound to it. */
@@ -81,8 +81,8 @@ export class Context implements Surroundings {
     this.#iommufd = null;
   }
 
-  grown(ioas: Ioas): void {
-    this.#files.grown(ioas);
+  grown(ioas: Ioas, by: Growth): void {
+    this.#files.grown(ioas, by);
   }
 
   /** Runs an operation that the context's end has to wait for. */

@@ -211,7 +211,7 @@ export class Contexts {
         return iommufd;
       },
       forget: () => store.remove(contextFile(name)),
-      grown: (ioas) => recorder.grown(context, ioas),
+      grown: (ioas, by) => recorder.grown(context, ioas, by),
     });
     this.#contexts.set(name, context);
     return context;

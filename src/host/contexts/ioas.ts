@@ -24,6 +24,9 @@ export interface IoasState {
   readonly allowList: NamedRanges | null;
 }
 
+/** What made a generation grow: a change that has come to something, or an answer that is not what the last one was. */
+export type Growth = "change" | "answer";
+
 /** What an IOAS has of the context that it is in. */
 export interface Surroundings {
   readonly name: string;
@@ -33,7 +36,7 @@ export interface Surroundings {
   readonly slowReads: SlowReads;
   run<T>(operation: () => Promise<T>): Promise<T>;
   /** The IOAS has another generation. */
-  grown(ioas: Ioas): void;
+  grown(ioas: Ioas, by: Growth): void;
 }
 
 /**
@@ -113,7 +116,7 @@ export class Ioas {
     // Others may have changed it since it was last looked at.
     if (this.context.shared) {
       this.#generation = this.context.looks = Math.max(this.#generation, this.context.looks) + 1;
-      this.context.grown(this);
+      this.context.grown(this, "answer");
     }
     const { generation, isChanging } = this;
     const effects = this.#effects;
@@ -206,20 +209,20 @@ export class Ioas {
   /** For IoasChange: what was given out before is of another generation. */
   answersChange(): void {
     this.#effects++;
-    this.#next();
+    this.#next("change");
     this.#counters.invalidations++;
   }
 
   /** Within a change, one answer may be of before and the next of after: those are two generations. */
   #see(ranges: RangeSet): void {
-    if (this.#seen && !this.#seen.equals(ranges)) this.#next();
+    if (this.#seen && !this.#seen.equals(ranges)) this.#next("answer");
     this.#seen = ranges;
   }
 
-  #next(): void {
+  #next(by: Growth): void {
     this.#kept = null;
     this.#seen = null;
     this.#generation++;
-    this.context.grown(this);
+    this.context.grown(this, by);
   }
 }

@@ -1,6 +1,6 @@
 import type { Change } from "../changes.ts";
 import type { Context } from "../contexts/context.ts";
-import type { Ioas } from "../contexts/ioas.ts";
+import type { Growth, Ioas } from "../contexts/ioas.ts";
 import type { DeviceRecord } from "../devices/device-record.ts";
 import type { HandedOverDevices } from "../devices/handed-over-devices.ts";
 import type { HeldDevices } from "../devices/held-devices.ts";
@@ -119,16 +119,17 @@ export class Recorder {
   }
 
   /**
-   * Keeps the generation of an IOAS, of a change with that change: to complete it makes the generation grow. Of an IOAS that
-   * others have made in a shared context, no more is kept than that the context was looked at.
+   * Keeps the generation of an IOAS, by a change with that change: to complete it makes the generation grow once more. By an
+   * answer it would not, so that is kept before the answer. Of an IOAS that others have made in a shared context, no more is
+   * kept than that the context was looked at.
    */
-  grown(context: Context, ioas: Ioas): void {
+  grown(context: Context, ioas: Ioas, by: Growth): void {
     const keep = () => {
       if (context.shared) write(this.#journal, "looks", context.name, context.looks);
       if (context.ioases.get(ioas.id) !== ioas) return;
       write(this.#journal, "generation", ioasKey(context.name, ioas.id), ioas.generation);
     };
-    if (context.shared) this.#journal.together(keep);
+    if (context.shared || by === "answer") this.#journal.together(keep);
     else this.#journal.behind(keep);
   }
 

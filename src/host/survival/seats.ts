@@ -69,6 +69,7 @@ export class Seats {
       await attachInsisting(held.vfio, ioas.id);
       journal.together(() => {
         for (const each of moving) attachments.arrived(each, ioas, 0);
+        change.takeEffect();
       });
     } catch (error) {
       // It was not answered, then.
@@ -110,7 +111,11 @@ export class Seats {
     change.hasEffect = true;
     try {
       await held.vfio.detach();
-      detached();
+      this.#parts.journal.together(() => {
+        detached();
+        // In one record with that: of one that is not attached any more the next life has nothing to complete.
+        change.takeEffect();
+      });
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === undefined) throw error;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
 import { HostError } from "../../../src/host/errors.ts";
+import type { Host } from "../../../src/host/host.ts";
 import { IS_LONG, runs } from "../../runs.ts";
 import { CONTEXTS, type Operation, operationOn, perform } from "../operations.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC } from "../simulation.ts";
@@ -9,6 +10,32 @@ import { Killed, Life } from "./life.ts";
 import { World } from "./world.ts";
 
 const DEVICES = [NIC, DISK, GPU];
+
+/** A question for the n-th IOAS of a context, beside what can be asked for. */
+type Question = { readonly kind: "ask"; readonly context: string; readonly nth: number };
+type Request = Operation | Question;
+
+const question = fc.record({
+  kind: fc.constant("ask" as const),
+  context: fc.constantFrom(...CONTEXTS),
+  nth: fc.nat(1),
+});
+const request: fc.Arbitrary<Request> = fc.oneof(
+  { weight: 4, arbitrary: operationOn(DEVICES) },
+  { weight: 1, arbitrary: question },
+);
+
+async function answer(host: Host, request: Request): Promise<void> {
+  if (request.kind !== "ask") await perform(host, request);
+  else {
+    const ioases = host
+      .contexts()
+      .find(({ name }) => name === request.context)
+      ?.ioases.values();
+    const ioas = [...(ioases ?? [])][request.nth];
+    if (ioas) await host.allowed(ioas);
+  }
+}
 
 /** What clients know, each from an answer. */
 interface Known {
@@ -37,17 +64,12 @@ const inWords = (value: unknown) =>
   JSON.stringify(value, (_key, each) => (typeof each === "bigint" ? each.toString(16) : each));
 
 /** Asks one after the other, each in the turn of the loop in which the one before is answered. */
-async function client(
-  life: Life,
-  operations: readonly Operation[],
-  pending: Set<Operation>,
-  note: () => void,
-) {
+async function client(life: Life, operations: readonly Request[], pending: Set<Request>, note: () => void) {
   for (const operation of operations) {
     if (life.isDead) return;
     pending.add(operation);
     try {
-      await perform(life.host, operation);
+      await answer(life.host, operation);
     } catch (error) {
       assert(error instanceof HostError || error instanceof Killed, error as Error);
     }
@@ -58,12 +80,7 @@ async function client(
 }
 
 /** What was answered last is so, but for what was being changed. */
-function compare(
-  before: Known,
-  after: Known,
-  pending: readonly Operation[],
-  groups: readonly number[],
-): void {
+function compare(before: Known, after: Known, pending: readonly Request[], groups: readonly number[]): void {
   const groupOf = (device: string) => groups[DEVICES.indexOf(device)];
   const isInContext = (kind: string) => kind === "destroy-context";
   const changing = pending.flatMap((each) => ("device" in each ? [groupOf(each.device)] : []));
@@ -83,20 +100,36 @@ function compare(
     assert.equal(after.allowLists.get(ioas) ?? (isDestroying ? list : undefined), list, ioas);
 }
 
+/** A life that dies while it takes over, or when it has. */
+async function dieAgain(world: World, dies: number): Promise<void> {
+  try {
+    const life = new Life(world, dies);
+    const lost = await life.until(() => life.host.takeOver(30));
+    if (lost !== "killed") assert.deepEqual(lost, []);
+    life.dies = Math.min(life.dies, life.steps.length);
+  } catch (error) {
+    if (!(error instanceof Killed)) throw error;
+  }
+  await world.reap();
+}
+
 describe("what was answered, in whichever moment the process died behind it,", () => {
   it("is not less in the next one", { timeout: IS_LONG ? 7_200_000 : 180_000 }, async () => {
     const death = fc.record({
-      clients: fc.array(fc.array(operationOn(DEVICES), { minLength: 1, maxLength: 6 }), {
+      clients: fc.array(fc.array(request, { minLength: 1, maxLength: 6 }), {
         minLength: 1,
         maxLength: 3,
       }),
       after: fc.integer({ min: 1, max: 60 }),
+      /** Of the lives behind it, each of which dies before it has taken over. */
+      again: fc.array(fc.integer({ min: 1, max: 25 }), { maxLength: 2 }),
     });
     await fc.assert(
       fc.asyncProperty(
         fc.tuple(...DEVICES.map(() => fc.nat(2))),
         fc.array(death, { minLength: 1, maxLength: 3 }),
-        async (groups, deaths) => {
+        fc.scheduler(),
+        async (groups, deaths, scheduler) => {
           const world = new World({
             devices: DEVICES.map((device, i) => ({
               device,
@@ -112,20 +145,24 @@ describe("what was answered, in whichever moment the process died behind it,", (
           life.journal.flush();
           world.told.length = 0;
           const first = life.snapshot();
-          for (const { clients, after } of deaths) {
-            const pending = new Set<Operation>();
+          for (const { clients, after, again } of deaths) {
+            const pending = new Set<Request>();
             const living = life;
             let answered = known(living);
             life.dies = life.steps.length + after;
             const note = () => {
               answered = known(living);
             };
-            await life.until(() =>
-              Promise.all(clients.map((operations) => client(living, operations, pending, note))),
+            life.queue = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
+            await scheduler.waitFor(
+              life.until(() =>
+                Promise.all(clients.map((operations) => client(living, operations, pending, note))),
+              ),
             );
             life.dies = Math.min(life.dies, life.steps.length);
             const left = [...pending];
-            await world.reap();
+            await scheduler.waitFor(world.reap());
+            for (const dies of again) await dieAgain(world, dies);
             life = new Life(world);
             assert.deepEqual(await life.host.takeOver(30), []);
             life.journal.flush();
@@ -139,7 +176,7 @@ describe("what was answered, in whichever moment the process died behind it,", (
           assert.deepEqual([world.stored, world.machine.openFds()], [[], []]);
         },
       ),
-      { numRuns: runs(30, 2000) },
+      { numRuns: runs(30, 3000) },
     );
   });
 });

@@ -101,6 +101,19 @@ describe("what was answered and not told to listeners when the process died", ()
     await compare(() => life.host.attach(NIC, id));
   });
 
+  it("is told by the next one: an attach whose effect was seen before its end", () =>
+    compare(async () => {
+      const { host, kernel } = life;
+      const ioas = host.ioas("guest", 1);
+      await host.allowed(ioas);
+      const made = kernel.made;
+      kernel.made = async (call) => {
+        if (call === "ATTACH") await host.allowed(ioas);
+        await made(call);
+      };
+      await host.attach(DISK, 1);
+    }));
+
   it("is told by the next one: there and back, and elsewhere", () =>
     compare(async () => {
       await life.host.detach(NIC, 7);
