@@ -20,7 +20,7 @@ export async function allowRanges(
   underWay: UnderWay,
 ): Promise<void> {
   const { context, id } = ioas;
-  const ended = underWay.begin({ operation: "allow", context: context.name, ioas: id });
+  const ended = underWay.begin({ operation: "allow", context: context.name, ioas: id, list: [...list] });
   try {
     await ioas.allow(list, () =>
       tell({ event: "ALLOW_LIST_CHANGED", context: context.name, ioas: id, allowList: ioas.allowList }),

@@ -15,7 +15,8 @@ import { type Journal, NO_JOURNAL } from "./journal.ts";
 export type Intent =
   | DeviceIntent
   | IoasIntent<"destroy-ioas">
-  | IoasIntent<"allow">
+  // The version before noted no list.
+  | (IoasIntent<"allow"> & { readonly list?: Entries["allow-list"] })
   | { readonly operation: "end"; readonly context: string; readonly end: End };
 
 export type DeviceIntent =

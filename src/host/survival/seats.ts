@@ -17,6 +17,9 @@ export interface SeatsParts {
   readonly lose: (loss: Loss) => void;
 }
 
+/** No IOAS has it. */
+const NONE = -1;
+
 /** Where devices are attached, which the kernel does not tell: what may not be so is made so. */
 export class Seats {
   readonly #parts: SeatsParts;
@@ -36,10 +39,13 @@ export class Seats {
       if (!held) continue;
       if (intent.operation === "detach" && held.ioas)
         await this.#detach(held, () => attachments.left(held, held.ioas as Ioas, 0, end));
-      // Whether the kernel takes an attach depends on where the others of the group are.
-      await this.#restoreGroup(held.platform.group);
-      if (intent.operation === "attach" && intent.ioas !== undefined)
-        await this.#attach(held, held.context.ioases.get(intent.ioas));
+      const ioas = intent.operation === "attach" ? held.context.ioases.get(intent.ioas ?? NONE) : undefined;
+      if (ioas && held.ioas && held.ioas !== ioas) await this.#move(held, held.ioas, ioas);
+      else {
+        // Whether the kernel takes an attach depends on where the others of the group are.
+        await this.#restoreGroup(held.platform.group);
+        if (ioas && !held.ioas) await this.#attach([held], [ioas], ioas);
+      }
     }
     for (const held of devices.all()) if (!held.ioas) await this.#detach(held);
   }
@@ -56,24 +62,35 @@ export class Seats {
     this.#parts.attachments.left(held, ioas, 0, this.#parts.end);
   }
 
-  /** As it was asked for: a replace moves all of the group that is attached. */
-  async #attach(held: HeldDevice, ioas: Ioas | undefined): Promise<void> {
+  /**
+   * As it was asked for: a replace moves all of the group that is attached. Not by way of where it was: if it has moved, that
+   * IOAS may have an allow list by now which does not let it in.
+   */
+  async #move(held: HeldDevice, from: Ioas, ioas: Ioas): Promise<void> {
+    const { group } = held.platform;
+    const members = this.#membersOf(group);
+    for (const each of members) await this.#detach(each);
+    const moving = members.filter((each) => each.ioas === from);
+    if (!(await this.#attach(moving, [from, ioas], ioas))) await this.#restoreGroup(group);
+  }
+
+  /** Whether the kernel has taken all of them. `changed`: the IOASes whose answers are other ones behind it. */
+  async #attach(moving: readonly HeldDevice[], changed: readonly Ioas[], ioas: Ioas): Promise<boolean> {
     const { attachments, journal } = this.#parts;
-    const from = held.ioas;
-    if (!ioas || from === ioas) return;
-    const moving = from ? this.#membersOf(held.platform.group).filter((each) => each.ioas === from) : [held];
     const change = new IoasChange();
-    for (const each of from ? [from, ioas] : [ioas]) change.include(each);
+    for (const each of changed) change.include(each);
     change.hasEffect = true;
     try {
-      await attachInsisting(held.vfio, ioas.id);
+      for (const { vfio } of moving) await attachInsisting(vfio, ioas.id);
       journal.together(() => {
         for (const each of moving) attachments.arrived(each, ioas, 0);
         change.takeEffect();
       });
+      return true;
     } catch (error) {
       // It was not answered, then.
       if (errnoOf(error) === undefined) throw error;
+      return false;
     } finally {
       change.end();
     }

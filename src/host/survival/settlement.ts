@@ -5,11 +5,14 @@ import { allowRanges } from "../contexts/allow-list.ts";
 import type { Context } from "../contexts/context.ts";
 import { type Contexts, DEFAULT_CONTEXT } from "../contexts/contexts.ts";
 import { PATIENCE } from "../contexts/discovery.ts";
+import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import type { Attachments } from "../devices/attachments.ts";
 import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import type { Holdings } from "../devices/holdings.ts";
+import { HostError } from "../errors.ts";
+import { type Intent, toNamedRanges } from "./entries.ts";
 import { Intents } from "./intents.ts";
 import { contextFile, type DescriptorStore, deviceFile, type Journal } from "./journal.ts";
 import type { Legacy } from "./restore.ts";
@@ -30,6 +33,8 @@ export interface SettlementParts {
   /** Ends a context with all that is in it. */
   readonly destroy: (context: Context, end: End) => Promise<void>;
 }
+
+type AllowIntent = Extract<Intent, { operation: "allow" }>;
 
 const RESTART: End = { cause: "restart", uid: null };
 
@@ -68,6 +73,9 @@ export class Settlement {
       for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
       for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
       for (const context of this.#openContexts()) this.#compareIoases(context);
+      // What was answered of seats fits the lists that were answered; what is under way may fit another one only.
+      for (const intent of this.#intents.to("allow"))
+        await this.#allowOneOf(intent, [this.#answeredList(intent)]);
       await this.#seats.restore(this.#intents);
       for (const context of this.#openContexts()) this.#destroyOrphans(context);
       await this.#restoreAllowLists();
@@ -156,20 +164,39 @@ export class Settlement {
     }
   }
 
-  /** The list that was answered; what a request was about to make of it has not happened. */
+  /** The list that was answered, or else the one that was asked for then: with it a device may have come. */
   async #restoreAllowLists(): Promise<void> {
-    const { contexts, tell, underWay } = this.#parts;
-    for (const { context: name, ioas: id } of this.#intents.to("allow")) {
-      const ioas = contexts.find(name)?.ioases.get(id);
-      if (!ioas) continue;
-      const allow = (list: NamedRanges) => allowRanges(ioas, list, [], () => undefined, tell, underWay);
+    for (const intent of this.#intents.to("allow")) {
+      const { context, ioas, list } = intent;
+      const lists = [this.#answeredList(intent), ...(list ? [toNamedRanges(list)] : [])];
+      if (await this.#allowOneOf(intent, lists)) continue;
+      this.#lose({ context, ioas, reason: "its allow list is not free any more" });
+      await this.#allowOneOf(intent, [NamedRanges.EMPTY]);
+    }
+  }
+
+  #answeredList(intent: AllowIntent): NamedRanges {
+    return this.#ioasOf(intent)?.allowList ?? NamedRanges.EMPTY;
+  }
+
+  /** Whether the kernel has taken one of them, or has no such IOAS. */
+  async #allowOneOf(intent: AllowIntent, lists: readonly NamedRanges[]): Promise<boolean> {
+    const { tell, underWay } = this.#parts;
+    const ioas = this.#ioasOf(intent);
+    if (!ioas) return true;
+    for (const list of lists) {
       try {
-        await allow(ioas.allowList ?? NamedRanges.EMPTY);
-      } catch {
-        this.#lose({ context: name, ioas: id, reason: "its allow list is not free any more" });
-        await allow(NamedRanges.EMPTY).catch(() => undefined);
+        await allowRanges(ioas, list, [], () => undefined, tell, underWay);
+        return true;
+      } catch (error) {
+        if (!(error instanceof HostError)) throw error;
       }
     }
+    return false;
+  }
+
+  #ioasOf({ context, ioas }: AllowIntent): Ioas | undefined {
+    return this.#parts.contexts.find(context)?.ioases.get(ioas);
   }
 
   /** Compares every IOAS with what is known of its devices; where they differ, its devices are put where they were once more. */

@@ -312,6 +312,50 @@ it("an allow list holds in the kernel as the model says, whenever the process wa
   }
 });
 
+describe("an allow list and an attach at the same time, whenever the process is killed, are no loss:", () => {
+  const list = excludedBy(DISK);
+
+  /** `before` is answered, and what is asked for then is not. */
+  async function killEach(before: () => Promise<unknown>, calls: () => Promise<unknown>): Promise<void> {
+    for (let dies = 1; ; dies++) {
+      await before();
+      life.dies = life.steps.length + dies;
+      const end = await life.until(calls);
+      const { steps } = life;
+      assert.deepEqual(await restart(), [], steps.slice(-6).join("; "));
+      if (end !== "killed") return;
+      await life.host.detach(DISK, 7);
+      await life.host.allowRanges("guest", 1, setOf());
+    }
+  }
+
+  it("a shorter one, which lets the device in", () =>
+    killEach(
+      () => life.host.allowRanges("guest", 1, list),
+      () => Promise.allSettled([life.host.allowRanges("guest", 1, setOf()), life.host.attach(DISK, 1)]),
+    ));
+
+  it("a longer one, for the IOAS that the device leaves", async () => {
+    const { id } = life.host.createIoas("guest", 7);
+    await killEach(
+      () => life.host.attach(DISK, 1),
+      () => {
+        const { host, kernel } = life;
+        const { made } = kernel;
+        // The loop learns of both at the same time.
+        kernel.made = async (call) => {
+          if (call === "ATTACH") await new Promise(setImmediate);
+          await made(call);
+        };
+        return Promise.allSettled([
+          host.attach(DISK, id),
+          kernel.when("ATTACH").then(() => host.allowRanges("guest", 1, list)),
+        ]);
+      },
+    );
+  });
+});
+
 describe("a device that was handed over", () => {
   beforeEach(() => life.host.handOverDevice(GPU, "guest", () => ({ isUnderWay: false }), 7));
 
