@@ -94,9 +94,10 @@ export class JournalFile implements Journal {
   }
 
   #append(): void {
-    const record = NewRecord.ofWords(this.#gathered);
+    // Where there is no room it stays, and goes with the next record: that may be about what this one has changed.
+    const length = this.#current.append(NewRecord.ofWords(this.#gathered));
     this.#gathered = "";
-    this.#size += this.#current.append(record);
+    this.#size += length;
     if (this.#size > this.#most) this.#begin();
   }
 

@@ -279,6 +279,23 @@ describe("an attach that was under way", () => {
   });
 });
 
+it("an attach whose end there was no room for is not done again when the device has gone elsewhere", async () => {
+  const { id } = life.host.createIoas("guest", 7);
+  await life.host.attach(DISK, 1);
+  const storage = world.storages.find(({ bytes }) => bytes.length > 0);
+  assert(storage);
+  const { append } = storage;
+  storage.append = () => {
+    throw new Error("ENOSPC");
+  };
+  assert.throws(() => life.journal.flush(), /ENOSPC/);
+  storage.append = append;
+  await life.host.attach(DISK, id);
+  life.journal.flush();
+  assert.deepEqual(await restart(), []);
+  assert.deepEqual([life.host.heldDevice(DISK).ioas?.id, told()], [id, []]);
+});
+
 it("what a probe taught is known, with generations that are no less", async () => {
   await life.host.probe(GPU);
   const { reserved } = await life.host.reserved(GPU);
