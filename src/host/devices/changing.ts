@@ -75,9 +75,12 @@ export class Changing {
       return { result, answers: await this.#look(held, cause.done, change) };
     } finally {
       if (ended && !isSettled) {
-        // What it has changed is kept before its end.
-        journal.flush();
-        ended();
+        // What it has changed is kept before its end, and that also where there is no room: then it comes later.
+        try {
+          journal.flush();
+        } finally {
+          ended();
+        }
       }
     }
   }

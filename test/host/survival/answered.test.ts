@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "vitest";
+import { fold } from "../../../src/client/fold.ts";
 import { HostError } from "../../../src/host/errors.ts";
 import type { Host } from "../../../src/host/host.ts";
+import { EventHub } from "../../../src/rpc/event-hub.ts";
+import type { LoggedEvent } from "../../../src/rpc/event-log.ts";
 import { IS_LONG, runs } from "../../runs.ts";
 import { CONTEXTS, type Operation, operationOn, perform } from "../operations.ts";
 import { assertModelEqualsKernel, DISK, GPU, NIC } from "../simulation.ts";
@@ -60,6 +63,8 @@ function known({ host }: Life): Known {
   };
 }
 
+const inText = ({ sequence, method, text }: LoggedEvent) => `${sequence} ${method} ${text}`;
+
 const inWords = (value: unknown) =>
   JSON.stringify(value, (_key, each) => (typeof each === "bigint" ? each.toString(16) : each));
 
@@ -103,7 +108,10 @@ function compare(before: Known, after: Known, pending: readonly Request[], group
 /** A life that dies while it takes over, or when it has. */
 async function dieAgain(world: World, dies: number): Promise<void> {
   try {
-    const life = new Life(world, dies);
+    const life = new Life(world, dies, (journal) => {
+      const hub = new EventHub({ journal });
+      return (change) => hub.publish(change);
+    });
     const lost = await life.until(() => life.host.takeOver(30));
     if (lost !== "killed") assert.deepEqual(lost, []);
     life.dies = Math.min(life.dies, life.steps.length);
@@ -137,7 +145,14 @@ describe("what was answered, in whichever moment the process died behind it,", (
               regions: [{ start: `0x${i}0000`, last: `0x${i}ffff`, type: "reserved" }],
             })),
           });
-          let life = new Life(world);
+          let hub = new EventHub();
+          const live = () =>
+            new Life(world, undefined, (journal) => {
+              const begun = new EventHub({ journal });
+              hub = begun;
+              return (change) => begun.publish(change);
+            });
+          let life = live();
           life.host.createContext("guest", "persistent", 7);
           for (const context of CONTEXTS) for (let i = 0; i < 2; i++) life.host.createIoas(context, 7);
           for (const device of DEVICES) await life.host.hold(device, "guest", 7).catch(() => undefined);
@@ -145,13 +160,19 @@ describe("what was answered, in whichever moment the process died behind it,", (
           life.journal.flush();
           world.told.length = 0;
           const first = life.snapshot();
+          const begin = hub.sequence;
           for (const { clients, after, again } of deaths) {
+            let answers = 0;
             const pending = new Set<Request>();
             const living = life;
             let answered = known(living);
+            let seen: LoggedEvent[] = [];
+            const subscriber = hub;
             life.dies = life.steps.length + after;
             const note = () => {
               answered = known(living);
+              // Not after each, so that there are some that nobody has read.
+              if (++answers % 3 === 0) seen = [...subscriber.log.after(begin)];
             };
             life.queue = (call) => scheduler.schedule(Promise.resolve(), `${call} begins`);
             await scheduler.waitFor(
@@ -163,9 +184,12 @@ describe("what was answered, in whichever moment the process died behind it,", (
             const left = [...pending];
             await scheduler.waitFor(world.reap());
             for (const dies of again) await dieAgain(world, dies);
-            life = new Life(world);
+            life = live();
             assert.deepEqual(await life.host.takeOver(30), []);
             life.journal.flush();
+            const kept = [...hub.log.after(begin)];
+            assert.deepEqual(kept.slice(0, seen.length).map(inText), seen.map(inText));
+            assert.deepEqual(kept.reduce(fold, first), life.snapshot());
             compare(answered, known(life), left, groups);
             await assertModelEqualsKernel({ host: life.host, machine: world.machine }, undefined, (fd) =>
               world.isStored(fd),
