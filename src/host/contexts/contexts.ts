@@ -192,6 +192,8 @@ export class Contexts {
   }
 
   #remove(context: Context, id: number): void {
+    const ioas = context.ioases.get(id);
+    if (ioas) ioas.isGone = true;
     context.ioases.delete(id);
     this.#parts.tell({ event: "IOAS_DESTROYED", context: context.name, ioas: id });
   }

@@ -52,6 +52,8 @@ export class Ioas {
   readonly devices = new Set<string>();
   /** What IOMMU_IOAS_ALLOW_IOVAS was last given; null: everything is allowed. */
   allowList: NamedRanges | null = null;
+  /** Destroyed: listeners are told no more of it, for the id may be another one's. */
+  isGone = false;
   /** What listeners were told last; before the first attach it is everything. */
   #told: RangeSet = RangeSet.ALL;
   /** Looks for listeners so far, and the number of the one whose answer they were told last. */
@@ -156,7 +158,7 @@ export class Ioas {
    * when the answer is the same, or a look that began later has been told of already: it has seen all that this one has.
    */
   tell(look: number, ranges: RangeSet): RangeSet | undefined {
-    if (look < this.#lastTold) return undefined;
+    if (this.isGone || look < this.#lastTold) return undefined;
     this.#lastTold = look;
     const before = this.#told;
     if (ranges.equals(before)) return undefined;

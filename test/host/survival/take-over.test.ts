@@ -296,6 +296,27 @@ it("an attach whose end there was no room for is not done again when the device 
   assert.deepEqual([life.host.heldDevice(DISK).ioas?.id, told()], [id, []]);
 });
 
+it("of an IOAS that is destroyed while it is looked at nothing more is told, and nothing is left", async () => {
+  const { host } = life;
+  const detached = host.detach(NIC, 7);
+  const destroy = () => {
+    try {
+      host.destroyIoas("guest", 1);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  while (!destroy()) await undefined;
+  await detached;
+  life.journal.flush();
+  assert.equal(world.told.at(-1)?.event, "IOAS_DESTROYED");
+  assert.deepEqual(
+    [...life.journal.entries.keys()].filter((key) => key.endsWith("guest 1")),
+    [],
+  );
+});
+
 it("what a probe taught is known, with generations that are no less", async () => {
   await life.host.probe(GPU);
   const { reserved } = await life.host.reserved(GPU);
