@@ -34,6 +34,8 @@ export class JournalFile implements Journal {
   /** What the next record will have, in words. */
   #gathered = "";
   #isTogether = false;
+  /** The file in use lacks what there was no room for. */
+  #isLacking = false;
   /** What is written with the next flush. */
   #behind: (() => void)[] = [];
   readonly isInherited: boolean;
@@ -94,11 +96,15 @@ export class JournalFile implements Journal {
   }
 
   #append(): void {
-    // Where there is no room it stays, and goes with the next record: that may be about what this one has changed.
-    const length = this.#current.append(NewRecord.ofWords(this.#gathered));
+    const record = NewRecord.ofWords(this.#gathered);
     this.#gathered = "";
-    this.#size += length;
-    if (this.#size > this.#most) this.#begin();
+    if (!this.#isLacking) {
+      // Where there is no room for it all is written anew: what comes next may be about what this one has changed.
+      this.#isLacking = true;
+      this.#size += this.#current.append(record);
+      this.#isLacking = false;
+    }
+    if (this.#isLacking || this.#size > this.#most) this.#begin();
   }
 
   /** Writes all that holds into the file that is not in use: a title and then one record. */
@@ -112,6 +118,7 @@ export class JournalFile implements Journal {
     const size = records.reduce((sum, record) => sum + next.append(record), 0);
     this.#current.clear();
     this.#current = next;
+    this.#isLacking = false;
     this.#size = size;
     this.#most = Math.max(LEAST, GROWTH * size);
   }

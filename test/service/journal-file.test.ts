@@ -134,21 +134,24 @@ describe("the journal", () => {
     assert.deepEqual([...new JournalFile(pair).entries], [["a", "1"]]);
   });
 
-  it("keeps what there was no room for with the next record, in its order", () => {
-    const pair = storages();
-    const journal = new JournalFile(pair);
-    journal.put("a", "1");
-    const memory = inUse(pair);
-    memory.append = () => {
-      throw new Error("ENOSPC");
-    };
-    journal.behind(() => journal.put("a", null));
-    assert.throws(() => journal.flush(), /ENOSPC/);
-    assert.throws(() => journal.put("b", "2"), /ENOSPC/);
-    memory.append = Memory.prototype.append;
-    assert.deepEqual([...new JournalFile(copyOf(pair)).entries], [["a", "1"]]);
-    journal.put("b", "3");
-    assert.deepEqual([...new JournalFile(pair).entries], [["b", "3"]]);
+  it("keeps what there was no room for as soon as there is some, in either file", () => {
+    for (const inOther of [true, false]) {
+      const pair = storages();
+      const journal = new JournalFile(pair);
+      journal.put("a", "1");
+      const full = inOther ? [inUse(pair)] : pair;
+      for (const memory of full)
+        memory.append = () => {
+          throw new Error("ENOSPC");
+        };
+      journal.behind(() => journal.put("a", null));
+      assert.throws(() => journal.flush(), /ENOSPC/);
+      if (!inOther) assert.throws(() => journal.put("b", "2"), /ENOSPC/);
+      assert.deepEqual([...new JournalFile(copyOf(pair)).entries], [["a", "1"]]);
+      if (!inOther) for (const memory of full) memory.append = Memory.prototype.append;
+      journal.put("b", "3");
+      assert.deepEqual([...new JournalFile(copyOf(pair)).entries], [["b", "3"]]);
+    }
   });
 
   it("leaves out a record that is cut short, wherever that is, and says so", () => {
