@@ -1,18 +1,14 @@
 import { ifPossible, type Kernel } from "../../kernel/kernel.ts";
-import { NamedRanges } from "../../ranges/named-ranges.ts";
 import type { End, Loss, Tell } from "../changes.ts";
-import { allowRanges } from "../contexts/allow-list.ts";
 import type { Context } from "../contexts/context.ts";
 import { type Contexts, DEFAULT_CONTEXT } from "../contexts/contexts.ts";
 import { PATIENCE } from "../contexts/discovery.ts";
-import type { Ioas } from "../contexts/ioas.ts";
 import { IoasChange } from "../contexts/ioas-change.ts";
 import type { Verifier } from "../contexts/verifier.ts";
 import type { Attachments } from "../devices/attachments.ts";
 import type { HeldDevice, HeldDevices } from "../devices/held-devices.ts";
 import type { Holdings } from "../devices/holdings.ts";
-import { HostError } from "../errors.ts";
-import { type Intent, toNamedRanges } from "./entries.ts";
+import { AllowLists } from "./allow-lists.ts";
 import { Intents } from "./intents.ts";
 import { contextFile, type DescriptorStore, deviceFile, type Journal } from "./journal.ts";
 import type { Legacy } from "./restore.ts";
@@ -34,13 +30,11 @@ export interface SettlementParts {
   readonly destroy: (context: Context, end: End) => Promise<void>;
 }
 
-type AllowIntent = Extract<Intent, { operation: "allow" }>;
-
 const RESTART: End = { cause: "restart", uid: null };
 
 /**
  * Makes what an earlier life has left true: the model is what listeners were told, and the kernel may be a call ahead of it.
- * What was under way has either happened or is undone; each difference is told. The store, the journal and the kernel may
+ * What was under way is completed, or has not happened; each difference is told. The store, the journal and the kernel may
  * be left at any moment, and the next life begins again.
  */
 export class Settlement {
@@ -48,6 +42,7 @@ export class Settlement {
   readonly #legacy: Legacy;
   readonly #intents: Intents;
   readonly #seats: Seats;
+  readonly #allowLists: AllowLists;
   readonly #losses: Loss[];
 
   constructor(parts: SettlementParts, legacy: Legacy) {
@@ -55,7 +50,9 @@ export class Settlement {
     this.#legacy = legacy;
     this.#intents = new Intents(parts.journal);
     this.#losses = [...legacy.losses];
-    this.#seats = new Seats({ ...parts, end: RESTART, lose: (loss) => this.#lose(loss) });
+    const lose = (loss: Loss) => this.#lose(loss);
+    this.#seats = new Seats({ ...parts, end: RESTART, lose });
+    this.#allowLists = new AllowLists({ ...parts, lose }, this.#intents.to("allow"));
   }
 
   /** Nothing was under way in the earlier life, and nothing of it is lost. */
@@ -73,12 +70,10 @@ export class Settlement {
       for (const context of this.#legacy.contextsWithoutFile) await this.#dropContext(context);
       for (const held of this.#legacy.devicesWithoutFile) await this.#dropDevice(held);
       for (const context of this.#openContexts()) this.#compareIoases(context);
-      // What was answered of seats fits the lists that were answered; what is under way may fit another one only.
-      for (const intent of this.#intents.to("allow"))
-        await this.#allowOneOf(intent, [this.#answeredList(intent)]);
+      await this.#allowLists.restoreAnswered();
       await this.#seats.restore(this.#intents);
       for (const context of this.#openContexts()) this.#destroyOrphans(context);
-      await this.#restoreAllowLists();
+      await this.#allowLists.restore();
     } finally {
       // Until now nobody could have told whether an answer is as it should be.
       unsettled.end();
@@ -162,41 +157,6 @@ export class Settlement {
       ifPossible(() => iommufd.destroy(id));
       last = id + PATIENCE;
     }
-  }
-
-  /** The list that was answered, or else the one that was asked for then: with it a device may have come. */
-  async #restoreAllowLists(): Promise<void> {
-    for (const intent of this.#intents.to("allow")) {
-      const { context, ioas, list } = intent;
-      const lists = [this.#answeredList(intent), ...(list ? [toNamedRanges(list)] : [])];
-      if (await this.#allowOneOf(intent, lists)) continue;
-      this.#lose({ context, ioas, reason: "its allow list is not free any more" });
-      await this.#allowOneOf(intent, [NamedRanges.EMPTY]);
-    }
-  }
-
-  #answeredList(intent: AllowIntent): NamedRanges {
-    return this.#ioasOf(intent)?.allowList ?? NamedRanges.EMPTY;
-  }
-
-  /** Whether the kernel has taken one of them, or has no such IOAS. */
-  async #allowOneOf(intent: AllowIntent, lists: readonly NamedRanges[]): Promise<boolean> {
-    const { tell, underWay } = this.#parts;
-    const ioas = this.#ioasOf(intent);
-    if (!ioas) return true;
-    for (const list of lists) {
-      try {
-        await allowRanges(ioas, list, [], () => undefined, tell, underWay);
-        return true;
-      } catch (error) {
-        if (!(error instanceof HostError)) throw error;
-      }
-    }
-    return false;
-  }
-
-  #ioasOf({ context, ioas }: AllowIntent): Ioas | undefined {
-    return this.#parts.contexts.find(context)?.ioases.get(ioas);
   }
 
   /** Compares every IOAS with what is known of its devices; where they differ, its devices are put where they were once more. */
