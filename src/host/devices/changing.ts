@@ -74,14 +74,8 @@ export class Changing {
       if (!isSettled) journal.flush();
       return { result, answers: await this.#look(held, cause.done, change) };
     } finally {
-      if (ended && !isSettled) {
-        // What it has changed is kept before its end, and that also where there is no room: then it comes later.
-        try {
-          journal.flush();
-        } finally {
-          ended();
-        }
-      }
+      // With what it has changed, which is behind.
+      if (ended && !isSettled) journal.together(ended);
     }
   }
 

@@ -30,7 +30,6 @@ export class Intents {
   /** They are settled, and no later life is to find them. */
   forget(): void {
     this.#journal.together(() => {
-      this.#journal.flush();
       for (const [about] of this.#all) this.#journal.put(`under-way ${about}`, null);
     });
   }

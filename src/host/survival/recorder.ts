@@ -17,6 +17,7 @@ export interface RecorderParts {
   readonly context: (name: string) => Context | undefined;
 }
 
+/** What the next life tells by itself. */
 const LATER: ReadonlySet<Change["event"]> = new Set([
   "DEVICE_ATTACHED",
   "DEVICE_DETACHED",

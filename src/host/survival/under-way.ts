@@ -20,13 +20,8 @@ export class UnderWay {
     const about = ++this.#count;
     const note = () => write(this.#journal, "under-way", about, intent);
     if (isCompleted(intent)) note();
-    else {
-      // What was answered before is not to be completed against what this makes of the kernel.
-      this.#journal.together(() => {
-        this.#journal.flush();
-        note();
-      });
-    }
+    // With all that is behind: what was answered before is not to be completed against what this makes of the kernel.
+    else this.#journal.together(note);
     return () => write(this.#journal, "under-way", about, null);
   }
 
