@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { FileUse } from "../kernel.ts";
 
@@ -54,7 +54,8 @@ export function openFiles(prefix: string): FileUse[] {
  */
 function openPaths(pid: string, { prefix, nodes, names }: Sought): string[] | undefined {
   const fds = seen(() => readdirSync(`/proc/${pid}/fd`));
-  if (fds === undefined) return existsSync(`/proc/${pid}`) ? undefined : [];
+  // Not access(2), which looks without capabilities (fs/open.c: access_override_creds): with hidepid= it would find nobody.
+  if (fds === undefined) return seen(() => statSync(`/proc/${pid}`)) ? undefined : [];
   return fds.flatMap((fd) => {
     const link = `/proc/${pid}/fd/${fd}`;
     const target = seen(() => readlinkSync(link));
