@@ -19,10 +19,10 @@ export function startAlone(): void {
 /**
  * For a daemon that is loaded, and knows nothing of its host, not even of one that is simulated. With other flags V8
  * takes none of Node's own code caches any more, so what is still to come is loaded before: for listen() all of cluster
- * (`lib/net.js: listenInCluster`), which takes twenty times as long without, and what `performance` is of.
+ * (`lib/net.js: listenInCluster`), which takes twenty times as long without.
  */
 export function tuneHeap(): void {
-  for (const name of ["node:cluster", "node:perf_hooks"]) process.getBuiltinModule(name);
+  process.getBuiltinModule("node:cluster");
   setFlagsFromString("--parallel-scavenge");
   set(GROWTH, 1);
   set(PATIENCE, 75);

@@ -1,3 +1,4 @@
+import { monotonic } from "../clock.ts";
 import type { Kernel } from "../kernel/kernel.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import type { Observer, Tell } from "./changes.ts";
@@ -50,7 +51,7 @@ export function assemble(
   platform: Platform,
   {
     observer = () => {},
-    now = () => performance.now(),
+    now = monotonic,
     limits = DEFAULT_LIMITS,
     resvIovaRangesIoctl = null,
     journal = NO_JOURNAL,

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { monotonic } from "../clock.ts";
 import type { Account } from "./budget.ts";
 import type { Deliveries } from "./delivery.ts";
 import type { DialectCall } from "./dialect.ts";
@@ -28,7 +29,7 @@ export class Answering {
   readonly #onAnswered: (() => void)[] = [];
   /** Between the first and the last request of a chunk, also while one of them has to wait. */
   #isBusy = false;
-  /** From when on requests that have come and not begun are dropped, in milliseconds of performance.now(). */
+  /** From when on requests that have come and not begun are dropped, in milliseconds of monotonic(). */
   #endsAt = Number.POSITIVE_INFINITY;
   /** What comes when the last request of an end has been answered. */
   #whenDone = () => {};
@@ -105,7 +106,7 @@ export class Answering {
   }
 
   /**
-   * Nothing more waits for the client, and what has come and not begun `at` a time of performance.now() is dropped. Calls
+   * Nothing more waits for the client, and what has come and not begun `at` a time of monotonic() is dropped. Calls
    * `done` once when nothing is under way.
    */
   finish(at: number, done: () => void): void {
@@ -203,7 +204,7 @@ export class Answering {
   }
 
   get #isPast(): boolean {
-    return this.#parts.socket.destroyed || (this.#isEnding && performance.now() > this.#endsAt);
+    return this.#parts.socket.destroyed || (this.#isEnding && monotonic() > this.#endsAt);
   }
 
   get #isEnding(): boolean {

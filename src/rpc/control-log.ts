@@ -1,5 +1,6 @@
 import { JSONRPCErrorException } from "json-rpc-2.0";
 import type { Logger } from "pino";
+import { monotonic } from "../clock.ts";
 import { HostError } from "../host/errors.ts";
 import type { Connection } from "./connection.ts";
 import type { Method } from "./method.ts";
@@ -14,7 +15,7 @@ export class ControlLog {
   readonly #denied = new WeakSet<Connection>();
 
   /** `now`: a clock in milliseconds. */
-  constructor(log: Logger, now: () => number = () => performance.now()) {
+  constructor(log: Logger, now: () => number = monotonic) {
     this.#log = log;
     this.#now = now;
   }

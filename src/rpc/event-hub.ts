@@ -1,3 +1,4 @@
+import { steadyTime } from "../clock.ts";
 import type { Change } from "../host/changes.ts";
 import { limitExceeded } from "../host/errors.ts";
 import { type Journal, NO_JOURNAL } from "../host/survival/journal.ts";
@@ -62,7 +63,7 @@ export class EventHub {
     this.#kept = new KeptEvents(journal);
     this.#limits = limits;
     this.#slice = slices.slice(ITSELF);
-    const clock = now ?? (() => performance.timeOrigin + performance.now());
+    const clock = now ?? steadyTime();
     this.log = new EventLog(limits, clock, () => journal.flush());
     this.log.takeOver(this.#kept.read());
   }

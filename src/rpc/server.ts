@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Peer, Policy } from "../access/policy.ts";
+import { monotonic } from "../clock.ts";
 import { limitExceeded } from "../host/errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../limits.ts";
 import { Budget } from "./budget.ts";
@@ -86,7 +87,7 @@ export class RpcServer {
     this.#refusals = new Refusals(log);
     this.#meters = options.meters ?? new Meters();
     const budget = new Budget(this.#limits);
-    const began = performance.now();
+    const began = monotonic();
     const daemon: DaemonInfo = {
       name: SERVICE,
       version,
@@ -94,7 +95,7 @@ export class RpcServer {
       backend,
       instance: events.instance,
       startedAt: new Date(),
-      uptime: () => (performance.now() - began) / 1000,
+      uptime: () => (monotonic() - began) / 1000,
       connections: () => this.#sessions.size,
       logLinesDropped: options.logLinesDropped ?? (() => 0),
       restarts: options.restarts ?? 0,
@@ -111,7 +112,7 @@ export class RpcServer {
       closing: options.closing ?? 2000,
       refuse: (socket, dialect, reason) => this.#refusals.refuse(socket, dialect, reason),
     };
-    this.#stuck = setInterval(() => this.endStuck(performance.now()), STUCK_MS).unref();
+    this.#stuck = setInterval(() => this.endStuck(monotonic()), STUCK_MS).unref();
   }
 
   /**
@@ -162,7 +163,7 @@ export class RpcServer {
     await Promise.all([...closed, ...over]);
   }
 
-  /** Ends the connections whose unfinished line stands still for too long at `now`, of performance.now(). */
+  /** Ends the connections whose unfinished line stands still for too long at `now`, of monotonic(). */
   endStuck(now: number): void {
     const patience = this.#limits["max-partial-seconds"] * 1000;
     for (const session of this.#sessions) session.endIfStuck(now, patience);

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { monotonic } from "../clock.ts";
 import type { Parcel } from "../host/devices/handovers.ts";
 import type { HostError } from "../host/errors.ts";
 import { Answering } from "./answering.ts";
@@ -121,7 +122,7 @@ export class Session implements Subscriber {
   finish(): Promise<void> {
     this.#isClosing = true;
     this.#socket.pause();
-    const until = performance.now() + this.#services.closing;
+    const until = monotonic() + this.#services.closing;
     return new Promise((resolve) => this.#answering.finish(until, resolve));
   }
 
@@ -135,7 +136,7 @@ export class Session implements Subscriber {
     this.#socket.destroySoon();
   }
 
-  /** Ends a connection whose unfinished line has stood still for so many milliseconds. `now`: of performance.now(). */
+  /** Ends a connection whose unfinished line has stood still for so many milliseconds. `now`: of monotonic(). */
   endIfStuck(now: number, patience: number): void {
     if (!this.#answering.isBusy && this.#reader.isInside && now - this.#grewAt >= patience)
       this.#socket.destroy();
@@ -161,7 +162,7 @@ export class Session implements Subscriber {
   }
 
   #read(chunk: Buffer): void {
-    this.#grewAt = performance.now();
+    this.#grewAt = monotonic();
     if (this.#answering.isBusy) {
       // What has come while the socket was paused comes out of it at once. It waits there until the chunk before is answered.
       this.#socket.pause();
@@ -199,9 +200,8 @@ export class Session implements Subscriber {
 
   /** Descriptors count as on their way until the client has read them, which nobody can see of a closed socket. */
   async #endOnceTaken(): Promise<void> {
-    const until = performance.now() + this.#services.closing;
-    while (this.#deliveries.areUnderWay && !this.#isClosing && performance.now() < until)
-      await delay(UNREAD_MS);
+    const until = monotonic() + this.#services.closing;
+    while (this.#deliveries.areUnderWay && !this.#isClosing && monotonic() < until) await delay(UNREAD_MS);
     this.#socket.end();
   }
 

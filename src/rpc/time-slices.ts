@@ -1,3 +1,4 @@
+import { monotonic } from "../clock.ts";
 import { Account, type Sharing, TimeSlice } from "./time-slice.ts";
 
 /** How long work may keep the event loop before everybody else gets a turn, in milliseconds. */
@@ -36,7 +37,7 @@ export class TimeSlices implements Sharing {
   #isRecent = false;
 
   /** `now`: a clock in milliseconds. */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = monotonic) {
     this.#now = now;
   }
 

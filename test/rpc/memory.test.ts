@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { monotonic } from "../../src/clock.ts";
 import { type Client, request, startServer } from "./stub.ts";
 
 let server: Awaited<ReturnType<typeof startServer>>;
@@ -46,10 +47,10 @@ describe("a line that stands still", () => {
     // What follows an answered line in the same write has come, too.
     stuck.write(`${whole}\n${whole.slice(0, 10)}`);
     expect((await stuck.next()).id).toBe(1);
-    server.server.endStuck(performance.now() + 5000);
+    server.server.endStuck(monotonic() + 5000);
     stuck.write(`${whole.slice(10)}\n{`);
     expect((await stuck.next()).id).toBe(1);
-    server.server.endStuck(performance.now() + 11_000);
+    server.server.endStuck(monotonic() + 11_000);
     await stuck.ended;
     expect(await idle.stillWorks()).toBe(true);
   });
