@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { watch } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 // Where it is set, an empty Node.js reads a hundred certificates first, and is no reference for anything.
@@ -23,11 +24,22 @@ const TOPOLOGY = {
   ],
 };
 
-/** A server process that listens on a socket of its own: {pid, path, stop()}. */
-async function start(args) {
+/** A server process that is going to listen on a socket of its own. */
+function launch(args) {
   const directory = mkdtempSync(join(tmpdir(), "iovad-bench-"));
   const path = join(directory, "socket");
   const child = spawn(process.execPath, args(path, directory), { stdio: ["ignore", "ignore", "pipe"] });
+  const stop = async () => {
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    rmSync(directory, { recursive: true, force: true });
+  };
+  return { child, pid: child.pid, path, stop };
+}
+
+/** The same, once it listens: {pid, path, stop()}. */
+async function start(args) {
+  const { child, ...server } = launch(args);
   let last = "";
   for await (const line of createInterface({ input: child.stderr })) {
     last = line;
@@ -35,12 +47,7 @@ async function start(args) {
   }
   if (!last.includes('"listening"')) throw new Error(`the server has ended: ${last}`);
   child.stderr.resume();
-  const stop = async () => {
-    child.kill("SIGTERM");
-    await once(child, "exit");
-    rmSync(directory, { recursive: true, force: true });
-  };
-  return { pid: child.pid, path, stop };
+  return server;
 }
 
 export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
@@ -49,14 +56,29 @@ export const startEcho = () => start((path) => [here("echo-server.mjs"), path]);
  * The built daemon on a simulated host, by default with one device behind a 39-bit IOMMU; with null, on this host itself.
  * `options`: a list, or what makes one of the directory that the socket is in.
  */
-export const startDaemon = ({ topology = TOPOLOGY, options = [] } = {}) =>
-  start((path, directory) => {
+export const startDaemon = (of = {}) => start(daemonArgs(of));
+
+/** The same, and nobody waits until it listens. */
+export function launchDaemon(of = {}) {
+  const { child, ...server } = launch(daemonArgs(of));
+  child.stderr.resume();
+  return server;
+}
+
+const daemonArgs =
+  ({ topology = TOPOLOGY, options = [] }) =>
+  (path, directory) => {
     const file = join(directory, "topology.json");
     writeFileSync(file, JSON.stringify(topology));
     const more = typeof options === "function" ? options(directory) : options;
     const simulate = topology === null ? [] : ["--simulate", file];
     return [here("../../dist/main.cjs"), "--socket", path, ...simulate, ...more];
-  });
+  };
+
+/** A connection to who will soon listen there: as soon as the socket is there. */
+export async function openSoon(path) {
+  for await (const { filename } of watch(dirname(path))) if (filename === basename(path)) return open(path);
+}
 
 /** A connection that sends text and resolves when `lines` more lines have come back. */
 export async function open(path) {
