@@ -75,6 +75,16 @@ const noThread: Plugin = {
   load: { filter: { id: THREADS }, handler: () => "exports.isMainThread = true;" },
 };
 
+/** zod's `z.string().email()` and the like: nothing here calls them, and each start would make all of these formats for them. */
+const FORMATS = /^ {4}\w+\(params\) \{\s+return this\.check\(core\._\w+\(Zod\w+, params\)\);\s+\},$/gm;
+const noFormats: Plugin = {
+  name: "no-formats",
+  transform: {
+    filter: { id: /zod\/v4\/classic\/schemas\.js$/ },
+    handler: (code) => code.replaceAll(FORMATS, ""),
+  },
+};
+
 interface More {
   readonly input?: InputOptions;
   readonly output?: OutputOptions;
@@ -88,7 +98,7 @@ async function bundle(entries: readonly string[], name: string, more: More = {})
     platform: "node",
     external: ["koffi"],
     transform: { target: "node20.19" },
-    plugins: [places, ascii, unused, noThread],
+    plugins: [places, ascii, unused, noThread, noFormats],
     ...more.input,
   };
   const bundled = await rolldown(input);
