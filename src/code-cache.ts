@@ -1,15 +1,16 @@
 #!/usr/bin/env node
 /**
- * Writes beside the daemon's bundle what V8 makes of it on this machine, for the starts to come. `npm run build` runs this,
- * and the Debian package when it is installed. A daemon serves a simulated host and answers once, and a restart is
- * rehearsed, so that what a start needs is in the cache and what it does not need is not.
+ * Writes beside the daemon's bundle what V8 makes of it on this machine, for the starts to come: with `--simulate` those that
+ * serve a simulated host, otherwise those that serve this one. `npm run build` runs both, and the Debian package the latter
+ * when it is installed. A daemon serves the host and answers once, and a restart is rehearsed, so that what a start needs is
+ * in the cache and what it does not need is not.
  */
 import { once } from "node:events";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cachePath, compileDaemon, loadDaemon } from "./compiled.ts";
+import { backendOf, cachePath, compileCopy, compileDaemon, loadDaemon } from "./compiled.ts";
 import { untuneHeap } from "./heap.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "iovad-code-cache-"));
@@ -21,16 +22,23 @@ const device = { device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci", reg
 const host = { iommus: [{ name: "dmar0" }], devices: [device] };
 writeFileSync(topology, JSON.stringify(host));
 
-const path = cachePath();
+// Whoever installs packages is not told that this daemon is ready.
+delete process.env.NOTIFY_SOCKET;
+const backend = backendOf(process.argv.slice(2));
+const path = cachePath(backend);
 const script = compileDaemon();
-const { main, rehearse } = loadDaemon(script);
-await main(["--simulate", topology, "--socket", socket, "--log-level", "error"]);
+const daemon = loadDaemon(script);
+const simulate = backend === "simulated" ? ["--simulate", topology] : [];
+await daemon.main([...simulate, "--socket", socket, "--log-level", "error"]);
 await answer();
-// Without native code there is nothing to rehearse.
-await rehearse(host, device.device).catch(() => undefined);
+if (backend === "linux") {
+  await rehearseRestart().catch(({ message }) => {
+    process.stderr.write(`iovad: a restart could not be rehearsed, and will be slower: ${message}\n`);
+  });
+}
 untuneHeap();
 const cache = script.createCachedData();
-if (cachePath() !== path || compileDaemon(cache).cachedDataRejected) {
+if (cachePath(backend) !== path || compileDaemon(cache).cachedDataRejected) {
   process.stderr.write("iovad: this Node.js takes no code cache; the daemon works, and starts slower\n");
 } else {
   // V8 takes what it reads there on trust: it is either all there or not there at all.
@@ -46,4 +54,16 @@ async function answer(): Promise<void> {
   let text = "";
   while (text.split("\n").length < 3) text += (await once(client, "data"))[0];
   client.destroy();
+}
+
+/**
+ * After a life that a copy of the daemon has had, on a simulated host that is the copy's: of neither is anything in the cache.
+ * Rejects where native code cannot be loaded.
+ */
+async function rehearseRestart(): Promise<void> {
+  const copy = loadDaemon(compileCopy());
+  const left = await copy.leave(host, device.device);
+  // The daemon knows the errors of the copy's kernel as its own.
+  Object.setPrototypeOf(copy.SystemCallError.prototype, daemon.SystemCallError.prototype);
+  await daemon.rehearse(left);
 }

@@ -4,7 +4,9 @@ import { help } from "./help.ts";
 import { parseOptions } from "./options.ts";
 import { serve } from "./serve.ts";
 
-export { rehearse } from "./rehearsal.ts";
+// For the code cache.
+export { SystemCallError } from "./kernel/kernel.ts";
+export { leave, rehearse } from "./rehearsal.ts";
 
 /** The command `iovad`. Exit status: 0 after a signal, 1 when it cannot serve, 2 for a wrong command line. */
 export async function main(args: readonly string[]): Promise<void> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { loadDaemon } from "./compiled.ts";
+import { backendOf, cachedData, compileDaemon, loadDaemon } from "./compiled.ts";
 import { refuseDebugger } from "./debugger.ts";
 import { startAlone } from "./heap.ts";
 
@@ -9,4 +9,7 @@ refuseDebugger(new Promise<void>((resolve) => (started = resolve)));
 process.on("SIGUSR2", () => {});
 startAlone();
 
-void loadDaemon().main(process.argv.slice(2)).then(started);
+const args = process.argv.slice(2);
+void loadDaemon(compileDaemon(cachedData(backendOf(args))))
+  .main(args)
+  .then(started);

@@ -15,38 +15,54 @@ import { MemoryFile } from "./service/memory-file.ts";
 import { Supervision } from "./service/supervision.ts";
 import { Message } from "./unix/message.ts";
 
+/** What a daemon leaves that is killed. */
+export interface Left {
+  readonly kernel: SimulatedKernel;
+  readonly journal: readonly [MemoryFile, MemoryFile];
+  readonly stored: DescriptorStore["inherited"];
+}
+
+/** The life of a daemon that holds a device of a simulated host, and has it attached. */
+export async function leave(topology: unknown, device: string): Promise<Left> {
+  const kernel = new SimulatedKernel(parseTopology(topology));
+  const stored: { readonly name: string; readonly fd: number }[] = [];
+  const journal = [MemoryFile.create("0"), MemoryFile.create("1")] as const;
+  const { host } = await live(kernel, journal, {
+    inherited: [],
+    put: (name, fd) => void stored.push({ name, fd: kernel.duplicate(fd) }),
+    remove: async () => {},
+  });
+  const { id } = host.createIoas("default");
+  await host.hold(device, "default");
+  await host.attach(device, id);
+  await host.leave();
+  return { kernel, journal, stored };
+}
+
 /**
- * Does what a restart under systemd does, on a simulated host that has the device: for V8's code cache, which has what has
- * run. Throws Error where native code cannot be loaded.
+ * Does what a restart under systemd does with what a daemon has left: for V8's code cache, which has what has run. Throws
+ * Error where native code cannot be loaded.
  */
-export async function rehearse(topology: unknown, device: string): Promise<void> {
+export async function rehearse({ kernel, journal, stored }: Left): Promise<void> {
   readEnvironment({ LISTEN_PID: "1", LISTEN_FDS: "1" }, 1);
   await log();
   supervise();
   const linux = new Host(new LinuxKernel());
   await linux.look();
   await linux.close();
-  const kernel = new SimulatedKernel(parseTopology(topology));
-  const files = [MemoryFile.create("0"), MemoryFile.create("1")] as const;
-  const stored: { readonly name: string; readonly fd: number }[] = [];
-  const live = async (inherited: DescriptorStore["inherited"]) => {
-    const journal = new JournalFile(files.map(({ fd }) => new MemoryFile(fd)) as [MemoryFile, MemoryFile]);
-    const put = (name: string, fd: number) => void stored.push({ name, fd: kernel.duplicate(fd) });
-    const kept = { journal, store: { inherited, put, remove: async () => {} } };
-    const events = new EventHub(kept);
-    const host = new Host(kernel, { observer: (change) => events.publish(change), ...kept });
-    await host.takeOver(1);
-    countRestarts(journal);
-    return { host, events };
-  };
-  const { host } = await live([]);
-  const { id } = host.createIoas("default");
-  await host.hold(device, "default");
-  await host.attach(device, id);
-  await host.leave();
-  const next = await live(stored.slice());
-  next.host.restarted(next.events.instance, []);
-  await next.host.close();
+  const files = journal.map(({ fd }) => new MemoryFile(fd)) as [MemoryFile, MemoryFile];
+  const { host, events } = await live(kernel, files, { inherited: stored, put() {}, async remove() {} });
+  host.restarted(events.instance, []);
+  await host.close();
+}
+
+async function live(kernel: SimulatedKernel, files: Left["journal"], store: DescriptorStore) {
+  const journal = new JournalFile([...files]);
+  const events = new EventHub({ journal });
+  const host = new Host(kernel, { observer: (change) => events.publish(change), journal, store });
+  await host.takeOver(1);
+  countRestarts(journal);
+  return { host, events };
 }
 
 /** What goes to the journal of systemd, here to nobody. */

@@ -26,15 +26,18 @@ for (const path of ["package.json", "dist/main.cjs", "dist/code-cache.js", "dist
 }
 symlinkSync(`${ROOT}node_modules`, join(copy, "node_modules"));
 
-const make = (...options: string[]) => {
-  const args = [...options, join(copy, "dist/code-cache.js")];
-  return spawnSync(process.execPath, args, { encoding: "utf8" });
-};
+const make = (args: readonly string[], ...options: string[]) =>
+  spawnSync(process.execPath, [...options, join(copy, "dist/code-cache.js"), ...args], { encoding: "utf8" });
 const filesWith = (end: string) =>
   readdirSync(chunks)
     .filter((name) => name.endsWith(end))
     .map((name) => join(chunks, name));
-const [cache = ""] = filesWith(".cache");
+/** Of this host, and of a simulated one, which tests start. */
+const KINDS = [
+  ["-linux.cache", []],
+  ["-simulated.cache", ["--simulate"]],
+] as const;
+const [cache = ""] = filesWith("-simulated.cache");
 const bundle = filesWith(".cjs").find((path) => cache.startsWith(path.replace(/\.cjs$/, ""))) as string;
 
 /** Whether V8 takes a cache for the bundle. */
@@ -62,20 +65,21 @@ beforeEach(() => {
 });
 
 describe("V8's code cache of the daemon", () => {
-  it("is made, and nothing else is left", () => {
+  it.each(KINDS)("is made, and nothing else is left: %s", (end, args) => {
     const before = readdirSync(chunks);
-    expect(make()).toMatchObject({ status: 0, stdout: "", stderr: "" });
-    expect(filesWith(".cache")).toEqual([cache]);
+    expect(make(args)).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    const made = filesWith(".cache");
+    expect(made).toEqual(filesWith(end));
     expect(readdirSync(chunks).length).toBe(before.length + 1);
-    expect(isTaken(cache)).toBe(true);
+    expect(made.map(isTaken)).toEqual([true]);
   });
 
   it("is for one architecture and one Node.js, which V8 does not look at", () => {
     expect(cache).toContain(`-${process.version}-${process.arch}-`);
   });
 
-  it("is the build's, too", () => {
-    expect(isTaken(cache.replace(copy, ROOT))).toBe(true);
+  it.each(KINDS)("is the build's, too: %s", (end) => {
+    expect(isTaken(cache.replace(copy, ROOT).replace(/-simulated\.cache$/, end))).toBe(true);
   });
 
   const SPOILT: [string, () => void][] = [
@@ -86,7 +90,7 @@ describe("V8's code cache of the daemon", () => {
     [
       "was made with other flags",
       () => {
-        expect(make("--jitless")).toMatchObject({ status: 0 });
+        expect(make(["--simulate"], "--jitless")).toMatchObject({ status: 0 });
         renameSync(filesWith(".cache")[0] as string, cache);
       },
     ],
