@@ -2,8 +2,8 @@
 /**
  * Writes beside the daemon's bundle what V8 makes of it on this machine, for the starts to come: with `--simulate` those that
  * serve a simulated host, otherwise those that serve this one. `npm run build` runs both, and the Debian package the latter
- * when it is installed. A daemon serves the host and answers once, and a restart is rehearsed, so that what a start needs is
- * in the cache and what it does not need is not.
+ * when it is installed. A daemon serves the host and answers once, and for this host a restart is rehearsed, so that what
+ * a start needs is in the cache and what it does not need is not.
  */
 import { once } from "node:events";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -41,9 +41,7 @@ const cache = script.createCachedData();
 if (cachePath(backend) !== path || compileDaemon(cache).cachedDataRejected) {
   process.stderr.write("iovad: this Node.js takes no code cache; the daemon works, and starts slower\n");
 } else {
-  // V8 takes what it reads there on trust: it is either all there or not there at all.
-  writeFileSync(`${path}.new`, cache, { flush: true });
-  renameSync(`${path}.new`, path);
+  keep(cache);
 }
 process.kill(process.pid, "SIGTERM");
 
@@ -54,6 +52,19 @@ async function answer(): Promise<void> {
   let text = "";
   while (text.split("\n").length < 3) text += (await once(client, "data"))[0];
   client.destroy();
+}
+
+/** V8 takes what it reads there on trust: it is either all there or not there at all, also when two make it at once. */
+function keep(cache: Buffer): void {
+  const passing = `${path}.${process.pid}`;
+  try {
+    writeFileSync(passing, cache, { flush: true });
+    renameSync(passing, path);
+  } catch (error) {
+    rmSync(passing, { force: true });
+    const { message } = error as Error;
+    process.stderr.write(`iovad: no code cache; the daemon works, and starts slower: ${message}\n`);
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire, Module } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,8 +52,11 @@ export function loadDaemon(script: Script): typeof import("./daemon.ts") {
   return module.exports;
 }
 
-/** Undefined where there is none. */
+/** Undefined where there is none, and where this user may not read it. */
 export function cachedData(backend: Backend): Buffer | undefined {
-  const path = cachePath(backend);
-  return existsSync(path) ? readFileSync(path) : undefined;
+  try {
+    return readFileSync(cachePath(backend));
+  } catch {
+    return undefined;
+  }
 }

@@ -1,6 +1,8 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   cpSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -61,7 +63,7 @@ async function answers(): Promise<unknown> {
 }
 
 beforeEach(() => {
-  for (const path of filesWith(".cache")) rmSync(path);
+  for (const path of filesWith(".cache")) rmSync(path, { recursive: true });
 });
 
 describe("V8's code cache of the daemon", () => {
@@ -72,6 +74,29 @@ describe("V8's code cache of the daemon", () => {
     expect(made).toEqual(filesWith(end));
     expect(readdirSync(chunks).length).toBe(before.length + 1);
     expect(made.map(isTaken)).toEqual([true]);
+  });
+
+  it("may be made by several at once", async () => {
+    const before = readdirSync(chunks);
+    const makers = [1, 2, 3, 4].map(() =>
+      spawn(process.execPath, [join(copy, "dist/code-cache.js")], { stdio: ["ignore", "ignore", "pipe"] }),
+    );
+    const ended = makers.map(async (maker) => {
+      const said = maker.stderr.toArray();
+      return [...(await once(maker, "exit")), Buffer.concat(await said).toString()];
+    });
+    expect(await Promise.all(ended)).toEqual(makers.map(() => [0, null, ""]));
+    expect(readdirSync(chunks).length).toBe(before.length + 1);
+    expect(filesWith("-linux.cache").map(isTaken)).toEqual([true]);
+  });
+
+  it("is done without where it cannot be written", () => {
+    const place = cache.replace(/-simulated\.cache$/, "-linux.cache");
+    mkdirSync(place);
+    const { status, stdout, stderr } = make([]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
+    expect(stderr).toMatch(/^iovad: no code cache; the daemon works, and starts slower: .*\n$/);
+    expect(filesWith("").filter((path) => path.includes(".cache"))).toEqual([place]);
   });
 
   it("is for one architecture and one Node.js, which V8 does not look at", () => {
@@ -86,6 +111,7 @@ describe("V8's code cache of the daemon", () => {
     ["is not there", () => {}],
     ["is cut short", () => writeFileSync(cache, readFileSync(cache.replace(copy, ROOT)).subarray(0, 5000))],
     ["is empty", () => writeFileSync(cache, "")],
+    ["may not be read", () => mkdirSync(cache)],
     ["is something else", () => writeFileSync(cache, "x".repeat(100_000))],
     [
       "was made with other flags",
