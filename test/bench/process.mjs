@@ -24,7 +24,10 @@ function processorTime(pid) {
 /** The same of `node -e 0`, from its start to its end, as bash's `time` tells it: to a millisecond. */
 function bareProcessorTime() {
   const script = "TIMEFORMAT='%3U %3S'; time \"$0\" -e 0";
-  const { stderr } = spawnSync("bash", ["-c", script, process.execPath], { encoding: "utf8" });
+  const { stderr } = spawnSync("bash", ["-c", script, process.execPath], {
+    env: { ...process.env, LC_ALL: "C" },
+    encoding: "utf8",
+  });
   return stderr.split(" ").reduce((sum, seconds) => sum + Number(seconds) * 1000, 0);
 }
 
