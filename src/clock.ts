@@ -1,6 +1,7 @@
 /**
- * Milliseconds of a clock that only goes on, whatever the time of day is set to (CLOCK_MONOTONIC, uv_hrtime). `performance`
- * tells the same, and loads nine modules of Node.js before it does, for which the first client would wait.
+ * Milliseconds of a clock that only goes on, whatever the time of day is set to, and stands while the host is suspended
+ * (CLOCK_MONOTONIC, uv_hrtime). `performance` tells the same, and loads nine modules of Node.js before it does, for which
+ * the first client would wait.
  */
 export function monotonic(): number {
   const [seconds, nanoseconds] = process.hrtime();
