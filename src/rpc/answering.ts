@@ -59,12 +59,15 @@ export class Answering {
     const { slice } = call;
     this.#isBusy = true;
     outbox.gather();
+    const cutting = portions[Symbol.iterator]();
     let count = 0;
-    for (const lines of portions) {
-      // Cutting is work, too, also when it completes no line: of a thousand under way, others must not wait for all of it.
-      if (lines.length === 0 && slice.isOver) await this.#pause(slice.pass());
-      await this.#some(lines, count);
+    for (;;) {
+      // Cutting is work, too: when a thousand chunks have come in one turn, others must not wait for all of it.
+      if (slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) break;
+      const { value: lines, done } = cutting.next();
+      if (done) break;
+      await this.#some(lines, count);
       count += lines.length;
     }
     slice.rest();
@@ -83,7 +86,8 @@ export class Answering {
     const inFlight = limits["max-in-flight"] - before;
     for (let index = 0; index < lines.length; index++) {
       const line = lines[index] as Line;
-      if (slice.isOver) await this.#pause(slice.pass());
+      // Before the first it was looked when they were to be cut.
+      if (index > 0 && slice.isOver) await this.#pause(slice.pass());
       if (this.#isToStop()) return;
       const answer = index < inFlight ? this.#answer(line) : dispatcher.refuse(line, call);
       const settled = answer instanceof Promise ? await this.#pause(answer) : answer;

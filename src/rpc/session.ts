@@ -169,12 +169,8 @@ export class Session implements Subscriber {
       this.#socket.unshift(chunk);
       return;
     }
-    if (chunk.length <= PORTION) {
-      this.#work = this.#answering.all([this.#cut(chunk)]);
-      return;
-    }
-    // It is cut with waits in between, and what has come behind it must not be cut before. It reads on when it is answered.
-    this.#socket.pause();
+    // What has come behind it must not be cut before. It reads on when it is answered.
+    if (chunk.length > PORTION) this.#socket.pause();
     this.#work = this.#answering.all(this.#portions(chunk));
   }
 

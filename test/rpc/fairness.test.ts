@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import { request, startServer } from "./stub.ts";
+import { jsonRpc } from "../../src/rpc/dialects/json-rpc.ts";
+import type { Reader } from "../../src/rpc/framing.ts";
+import { Client, request, startServer } from "./stub.ts";
 
 let server: Awaited<ReturnType<typeof startServer>> | undefined;
 afterEach(() => server?.stop());
@@ -11,6 +13,8 @@ const SPINS_IN_A_TURN = 3;
 /** Turns that a flooding neighbour has at most while one exchange goes to and fro. */
 const TURNS_IN_AN_EXCHANGE = 4;
 const ROUNDS = 40;
+/** Milliseconds, more than a turn has. */
+const CUTTING = 3;
 
 /** Sends the same request for as long as it is let, so that there is always more to read. */
 const FLOOD = `
@@ -74,4 +78,33 @@ it("neighbours that flood get equal turns", async () => {
   for (const index of flooders.keys()) {
     expect(half.filter((each) => each === index).length).toBeGreaterThanOrEqual(25);
   }
+});
+
+it("of chunks that have come in one turn, each is cut when there is time for it", async () => {
+  const clock = { now: 0 };
+  server = await startServer({}, undefined, { clock });
+  const cutIn: number[] = [];
+  let turn = 0;
+  const slow = (limit: () => number): Reader => {
+    const reader = jsonRpc.reader(limit);
+    const push = reader.push.bind(reader);
+    return Object.assign(reader, {
+      push(chunk: Buffer) {
+        clock.now += CUTTING;
+        cutIn.push(turn);
+        setImmediate(() => turn++);
+        return push(chunk);
+      },
+    });
+  };
+  const path = `${server.path}-slow`;
+  await server.server.listen(path, 0o600, () => ({ ...jsonRpc, reader: slow }));
+  const clients = Array.from({ length: 20 }, () => new Client(path));
+  for (const client of clients) await client.next();
+  for (const client of clients) client.send(request(1, "echo"));
+  for (const client of clients) expect(await client.next()).toMatchObject({ id: 1, result: {} });
+  for (const client of clients) client.socket.destroy();
+  expect(cutIn).toHaveLength(clients.length);
+  // The first of a turn is not the only one where a turn begins behind it.
+  expect(new Set(cutIn).size).toBeGreaterThan(clients.length / 2);
 });
