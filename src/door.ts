@@ -7,6 +7,7 @@ import type { MetricsServer } from "./rpc/metrics-server.ts";
 import type { Access, RpcServer } from "./rpc/server.ts";
 import type { Listener, Speech } from "./service/listeners.ts";
 import { loadPeerCredentials } from "./unix/credentials.ts";
+import { refuseDescriptors } from "./unix/refuse-descriptors.ts";
 import * as courier from "./unix/send-descriptors.ts";
 
 /** Where the daemon makes a socket of its own: of what is spoken at none that systemd listens at. */
@@ -51,7 +52,7 @@ export function openDoor({ simulate, socket, access: first }: Options, log: Logg
   let policy = accessPolicy(rules, { uid, socketGroup });
   // Rules may name people outside the socket's group; credentials keep out the rest.
   const mode = () => (peerOf.areKnown ? (hasRules(rules) ? 0o666 : 0o660) : 0o600);
-  const access: Access = { peerOf: peerOf.ask, roleOf: (peer) => policy(peer) };
+  const access: Access = { peerOf: peerOf.ask, roleOf: (peer) => policy(peer), guard: peerOf.guard };
   const admitBy = (changed: AccessRules) => {
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
@@ -74,11 +75,11 @@ export function openDoor({ simulate, socket, access: first }: Options, log: Logg
  */
 function credentials(isSimulated: boolean, uid: number, log: Logger) {
   try {
-    return { areKnown: true, ask: loadPeerCredentials(), courier };
+    return { areKnown: true, ask: loadPeerCredentials(), courier, guard: refuseDescriptors };
   } catch (err) {
     if (!isSimulated) throw err;
     log.warn({ err }, "no native code: only the daemon's own user is let in, and nothing can be handed over");
     const own: Peer = { uid, gid: -1, pid: 0, groups: [] };
-    return { areKnown: false, ask: () => own, courier: undefined };
+    return { areKnown: false, ask: () => own, courier: undefined, guard: () => {} };
   }
 }

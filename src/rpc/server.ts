@@ -32,6 +32,8 @@ export interface Access {
   peerOf(socket: Socket): Peer | null;
   /** May change while the server serves: it is asked at every connection. */
   roleOf(peer: Peer): ReturnType<Policy>;
+  /** Is shown every server that listens before anybody can connect to it, but where systemd has listened already. */
+  guard?(server: Server): void;
 }
 
 export interface RpcServerOptions {
@@ -171,7 +173,8 @@ export class RpcServer {
 
   /** Allowed to stay half open: a client that has sent all it had still waits for its answers. */
   #server(dialect: () => Dialect): Server {
-    return createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket, dialect()));
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket, dialect()));
+    return server.once("listening", () => this.#access.guard?.(server));
   }
 
   #serve(server: Server): void {

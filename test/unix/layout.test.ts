@@ -14,6 +14,10 @@ const HEADERS = `#define _GNU_SOURCE
 #include <sys/un.h>
 #include <asm/socket.h>
 #include <linux/sockios.h>
+/* Linux 6.16: headers of another age lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 `;
 
 /** What a C compiler makes of the tables' names, in the order of the tables. */
