@@ -87,7 +87,7 @@ export async function serve(options: Options, reread: () => Options): Promise<vo
     slices,
     courier: door.courier,
   });
-  const metrics = new MetricsServer(door.access, () => server.metrics(), log);
+  const metrics = new MetricsServer(door.access, () => server.metrics(), log, slices);
   const listening = listenAll({ server, metrics }, sockets, paths, door);
   // Before there is a socket that anybody could see: a signal then ends the daemon as any other does.
   onEnd(log, async () => {

@@ -1,31 +1,43 @@
 import { once } from "node:events";
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import type { Logger } from "pino";
 import type { Metric } from "../metrics/metric.ts";
 import { OPEN_METRICS, openMetricsText, PROMETHEUS, prometheusText } from "../metrics/text.ts";
+import { type HttpRequest, type HttpResponse, headOf, requestOf, responseText } from "./http.ts";
 import type { Access } from "./server.ts";
 import { type BoundSocket, listenAt } from "./socket-path.ts";
+import { TimeSlices } from "./time-slices.ts";
 
-/** Connections at a time, and milliseconds that a request may take to come: who scrapes needs one, and little. */
+/** Connections at a time, in all and of one user, and milliseconds for each: who scrapes needs one, and little. */
 const CONNECTIONS = 32;
+const CONNECTIONS_PER_UID = 16;
 const PATIENCE = 5000;
+
+/** Characters that the head of a request may have. */
+const MOST = 16 * 1024;
 
 /** A request's target, in both forms that a server is to take (RFC 9112, 3.2.1 and 3.2.2). */
 const TARGET = /^(?:https?:\/\/[^/?#]*)?\/metrics(?:\?|$)/;
 
-/** Serves the metrics over HTTP on Unix sockets, to whom the rules let in. */
+/**
+ * Serves the metrics over HTTP on Unix sockets, to whom the rules let in: one request a connection. node:http answers all
+ * the requests that have come in one read before anybody else gets a turn, and there may be 2,000.
+ */
 export class MetricsServer {
   readonly #access: Access;
   readonly #metrics: () => readonly Metric[];
   readonly #log: Logger;
+  readonly #slices: TimeSlices;
   readonly #servers: Server[] = [];
   readonly #bound: BoundSocket[] = [];
+  /** Whose they are. */
+  readonly #sockets = new Map<Socket, number>();
 
-  constructor(access: Access, metrics: () => readonly Metric[], log: Logger) {
+  constructor(access: Access, metrics: () => readonly Metric[], log: Logger, slices = new TimeSlices()) {
     this.#access = access;
     this.#metrics = metrics;
     this.#log = log;
+    this.#slices = slices;
   }
 
   /** @throws Error as listenAt does */
@@ -45,56 +57,81 @@ export class MetricsServer {
   async close(): Promise<void> {
     for (const bound of this.#bound) bound.release();
     const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)));
-    for (const server of this.#servers) server.closeAllConnections();
+    for (const socket of this.#sockets.keys()) socket.destroy();
     await Promise.all(closed);
   }
 
+  /** Allowed to stay half open: a client that has sent all it had still waits for its answer. */
   #server(): Server {
-    // Only who serves metrics loads it: it would be a tenth of the daemon's start.
-    const { createServer } = process.getBuiltinModule("node:http");
-    const options = {
-      headersTimeout: PATIENCE,
-      requestTimeout: PATIENCE,
-      connectionsCheckingInterval: PATIENCE,
-    };
-    const server = createServer(options, (request, response) => answer(request, response, this.#metrics));
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
     server.maxConnections = CONNECTIONS;
-    server.on("connection", (socket: Socket) => {
-      const peer = this.#access.peerOf(socket);
-      if (!peer || !this.#access.roleOf(peer)) socket.destroy();
-    });
-    return server;
+    return server.once("listening", () => this.#access.guard?.(server));
   }
 
   #serve(server: Server): void {
     this.#servers.push(server);
     server.on("error", (err) => this.#log.error({ err }, "accepting a connection failed"));
   }
-}
 
-function answer(request: IncomingMessage, response: ServerResponse, metrics: () => readonly Metric[]): void {
-  const { method = "", url = "", headers } = request;
-  if (method !== "GET" && method !== "HEAD")
-    refuse(response, 405, "only GET is known here", { Allow: "GET, HEAD" });
-  else if (!TARGET.test(url)) refuse(response, 404, "there is only /metrics here");
-  else {
-    const wantsOld = wantsPrometheus(headers.accept);
-    response.setHeader("Content-Type", wantsOld ? PROMETHEUS : OPEN_METRICS);
-    response.end(wantsOld ? prometheusText(metrics()) : openMetricsText(metrics()));
+  #accept(socket: Socket): void {
+    const peer = this.#access.peerOf(socket);
+    const own = [...this.#sockets.values()].filter((uid) => uid === peer?.uid);
+    if (!peer || !this.#access.roleOf(peer) || own.length >= CONNECTIONS_PER_UID) {
+      socket.destroy();
+      return;
+    }
+    this.#sockets.set(socket, peer.uid);
+    // Also of who does not read: nothing waits for it for longer.
+    const patience = setTimeout(() => socket.destroy(), PATIENCE);
+    socket.once("close", () => {
+      clearTimeout(patience);
+      this.#sockets.delete(socket);
+    });
+    socket.on("error", (err) => this.#log.debug({ err }, "connection failed"));
+    let text = "";
+    const read = (chunk: Buffer) => {
+      text += chunk.toString("latin1", 0, MOST);
+      const head = headOf(text);
+      if (head === undefined && text.length < MOST) return;
+      // What comes behind is nobody's concern, but the client may not read before it has sent all of it.
+      socket.off("data", read).off("end", giveUp).resume();
+      void this.#answer(socket, peer.uid, head);
+    };
+    const giveUp = () => socket.destroy();
+    socket.on("data", read).on("end", giveUp);
+  }
+
+  async #answer(socket: Socket, uid: number, head: string | undefined): Promise<void> {
+    const slice = this.#slices.slice(uid);
+    if (slice.isOver) await slice.pass();
+    if (!socket.destroyed) {
+      const request = head === undefined ? undefined : requestOf(head);
+      const response = head === undefined ? TOO_LONG : this.#responseTo(request);
+      socket.end(responseText(response, request?.method !== "HEAD"));
+    }
+    slice.rest();
+  }
+
+  #responseTo(request: HttpRequest | undefined): HttpResponse {
+    if (!request) return refusal(400, "that is no request of HTTP/1");
+    const { method, target, accept } = request;
+    if (method !== "GET" && method !== "HEAD")
+      return refusal(405, "only GET is known here", { Allow: "GET, HEAD" });
+    if (!TARGET.test(target)) return refusal(404, "there is only /metrics here");
+    const metrics = this.#metrics();
+    return wantsPrometheus(accept)
+      ? { status: 200, type: PROMETHEUS, text: prometheusText(metrics) }
+      : { status: 200, type: OPEN_METRICS, text: openMetricsText(metrics) };
   }
 }
 
 /** Who asks for plain text, and not for OpenMetrics, gets the form before it. */
-function wantsPrometheus(accept = ""): boolean {
-  return /text\/plain/.test(accept) && !/openmetrics/.test(accept);
+function wantsPrometheus(accept: string): boolean {
+  return /text\/plain/i.test(accept) && !/openmetrics/i.test(accept);
 }
 
-function refuse(
-  response: ServerResponse,
-  status: number,
-  why: string,
-  headers: Record<string, string> = {},
-): void {
-  response.writeHead(status, { "Content-Type": "text/plain; charset=utf-8", ...headers });
-  response.end(`${why}\n`);
+function refusal(status: HttpResponse["status"], why: string, headers = {}): HttpResponse {
+  return { status, type: "text/plain; charset=utf-8", text: `${why}\n`, headers };
 }
+
+const TOO_LONG = refusal(431, `a request has at most ${MOST} characters here`);
