@@ -7,7 +7,7 @@ export interface Peer {
   readonly uid: number;
   readonly gid: number;
   /** Supplementary groups. */
-  readonly groups: readonly number[];
+  readonly groups: readonly number[] | Uint32Array;
 }
 
 /** Who has which role beside the built-in rules, by uid and gid. */
@@ -39,11 +39,17 @@ export function accessPolicy(rules: AccessRules, { uid, socketGroup }: Surroundi
   const observeGroups = new Set(rules.observeGroups);
   const byDefault = observeUsers.size === 0 && observeGroups.size === 0;
   return (peer) => {
-    const groups = [peer.gid, ...peer.groups];
-    if (controlUsers.has(peer.uid) || groups.some((gid) => controlGroups.has(gid))) return "control";
-    if (observeUsers.has(peer.uid) || groups.some((gid) => observeGroups.has(gid))) return "observe";
-    return byDefault && groups.some((gid) => gid === socketGroup()) ? "observe" : null;
+    if (controlUsers.has(peer.uid) || isIn(controlGroups, peer)) return "control";
+    if (observeUsers.has(peer.uid) || isIn(observeGroups, peer)) return "observe";
+    if (!byDefault) return null;
+    // A system call: of the 65,536 groups that a peer may have, it is made for none.
+    const own = socketGroup();
+    return own !== undefined && isIn(new Set([own]), peer) ? "observe" : null;
   };
+}
+
+function isIn(gids: ReadonlySet<number>, { gid, groups }: Peer): boolean {
+  return gids.size > 0 && (gids.has(gid) || groups.some((each) => gids.has(each)));
 }
 
 /** Whether a peer of this role may call what takes `needed`. */

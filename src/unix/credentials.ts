@@ -15,7 +15,7 @@ export interface Credentials {
   /** Effective. */
   readonly gid: number;
   /** Supplementary groups; the effective one may be among them. */
-  readonly groups: readonly number[];
+  readonly groups: Uint32Array;
 }
 
 /** Elements that the first question for groups has room for; the kernel says when it takes more. */
@@ -35,7 +35,8 @@ export function peerCredentials(socket: Socket): Credentials | null {
     pid,
     uid,
     gid,
-    groups: Array.from({ length: groups.length / 4 }, (_, index) => groups.readUInt32LE(index * 4)),
+    // There may be 65,536: to make numbers of them all takes as long as the kernel has taken.
+    groups: new Uint32Array(groups.buffer, groups.byteOffset, groups.length / 4),
   };
 }
 

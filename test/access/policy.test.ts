@@ -34,6 +34,17 @@ describe("without rules", () => {
     expect(policy({ pid: 1, uid: 5000, gid: SOCKET_GROUP, groups: [] })).toBe(null);
   });
 
+  it("it is asked once which group a socket has, however many the peer has", () => {
+    let asked = 0;
+    const socketGroup = () => {
+      asked++;
+      return SOCKET_GROUP;
+    };
+    const policy = accessPolicy(NO_RULES, { uid: DAEMON, socketGroup });
+    expect(policy({ pid: 1, uid: 5000, gid: 5000, groups: new Uint32Array(65_536) })).toBe(null);
+    expect(asked).toBe(1);
+  });
+
   it("the socket's group is the one of the moment", () => {
     let group = 1;
     const policy = accessPolicy(NO_RULES, { uid: DAEMON, socketGroup: () => group });

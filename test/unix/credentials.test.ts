@@ -45,7 +45,7 @@ it("tells the process, the user and the groups of this very user", async () => {
   });
   // Node's getgroups() adds the effective one; the kernel's own list is in /proc.
   const [, groups = ""] = /^Groups:(.*)$/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
-  expect(credentials?.groups).toEqual(groups.trim().split(" ").filter(Boolean).map(Number));
+  expect(credentials?.groups).toEqual(Uint32Array.from(groups.trim().split(" ").filter(Boolean), Number));
 });
 
 it("knows nobody at the other end of a socket that is closed", async () => {
@@ -69,19 +69,19 @@ describe.skipIf(process.geteuid?.() !== 0)("another user", () => {
       pid: client.pid,
       uid: 65534,
       gid: 65533,
-      groups: [1001, 1002, 65533],
+      groups: Uint32Array.of(1001, 1002, 65533),
     });
   });
 
   it("may have no supplementary group", async () => {
     const { socket } = await as("--clear-groups");
-    expect(peerCredentials(socket)?.groups).toEqual([]);
+    expect(peerCredentials(socket)?.groups).toEqual(new Uint32Array());
   });
 
   it("may have more groups than fit into the first question", async () => {
     const groups = Array.from({ length: 300 }, (_, index) => 2000 + index);
     const { socket } = await as(`--groups=${groups.join(",")}`);
-    expect(peerCredentials(socket)?.groups).toEqual(groups);
+    expect(peerCredentials(socket)?.groups).toEqual(Uint32Array.from(groups));
   });
 
   it("is who it was when it connected, whoever it becomes later", async () => {
