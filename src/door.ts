@@ -7,8 +7,8 @@ import type { MetricsServer } from "./rpc/metrics-server.ts";
 import type { Access, RpcServer } from "./rpc/server.ts";
 import type { Listener, Speech } from "./service/listeners.ts";
 import { loadPeerCredentials } from "./unix/credentials.ts";
-import { refuseDescriptors } from "./unix/refuse-descriptors.ts";
 import * as courier from "./unix/send-descriptors.ts";
+import { acceptDescriptors, refuseDescriptors } from "./unix/sent-descriptors.ts";
 
 /** Where the daemon makes a socket of its own: of what is spoken at none that systemd listens at. */
 type OwnSockets = Partial<Record<Speech, string | undefined>>;
@@ -52,7 +52,16 @@ export function openDoor({ simulate, socket, access: first }: Options, log: Logg
   let policy = accessPolicy(rules, { uid, socketGroup });
   // Rules may name people outside the socket's group; credentials keep out the rest.
   const mode = () => (peerOf.areKnown ? (hasRules(rules) ? 0o666 : 0o660) : 0o600);
-  const access: Access = { peerOf: peerOf.ask, roleOf: (peer) => policy(peer), guard: peerOf.guard };
+  const access: Access = {
+    peerOf(socket) {
+      const peer = peerOf.ask(socket);
+      // Who may send the daemon any signal need not send descriptors to stop it, and may do so out of habit.
+      if (peer?.uid === 0 || peer?.uid === uid) peerOf.trust(socket);
+      return peer;
+    },
+    roleOf: (peer) => policy(peer),
+    guard: peerOf.guard,
+  };
   const admitBy = (changed: AccessRules) => {
     rules = changed;
     policy = accessPolicy(rules, { uid, socketGroup });
@@ -75,11 +84,12 @@ export function openDoor({ simulate, socket, access: first }: Options, log: Logg
  */
 function credentials(isSimulated: boolean, uid: number, log: Logger) {
   try {
-    return { areKnown: true, ask: loadPeerCredentials(), courier, guard: refuseDescriptors };
+    const [guard, trust] = [refuseDescriptors, acceptDescriptors];
+    return { areKnown: true, ask: loadPeerCredentials(), courier, guard, trust };
   } catch (err) {
     if (!isSimulated) throw err;
     log.warn({ err }, "no native code: only the daemon's own user is let in, and nothing can be handed over");
     const own: Peer = { uid, gid: -1, pid: 0, groups: [] };
-    return { areKnown: false, ask: () => own, courier: undefined, guard: () => {} };
+    return { areKnown: false, ask: () => own, courier: undefined, guard() {}, trust() {} };
   }
 }

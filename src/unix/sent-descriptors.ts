@@ -1,4 +1,4 @@
-import type { Server } from "node:net";
+import type { Server, Socket } from "node:net";
 import { loadSockets } from "../libc/sockets.ts";
 import { SOCKET_NUMBERS } from "../uapi/socket.ts";
 import { descriptorOf } from "./handle.ts";
@@ -12,6 +12,18 @@ const { SOL_SOCKET, SO_PASSRIGHTS } = SOCKET_NUMBERS;
  * such option, and lets them.
  */
 export function refuseDescriptors(server: Server): void {
-  const fd = descriptorOf(server);
-  if (fd !== null) loadSockets().setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, Buffer.alloc(4));
+  passRights(server, 0);
+}
+
+/** From now on this client may: what it sends along is closed. For who could as well stop the daemon. */
+export function acceptDescriptors(socket: Socket): void {
+  passRights(socket, 1);
+}
+
+function passRights(socket: Server | Socket, value: 0 | 1): void {
+  const fd = descriptorOf(socket);
+  if (fd === null) return;
+  const int = Buffer.alloc(4);
+  int.writeInt32LE(value);
+  loadSockets().setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, int);
 }
