@@ -11,7 +11,9 @@ import { defineMethod, type Method } from "../../src/rpc/method.ts";
 import { METHODS } from "../../src/rpc/methods/index.ts";
 import { schemaFiles } from "../../src/rpc/schema/files.ts";
 import { jsonSchema, methodSchemas } from "../../src/rpc/schema/json-schema.ts";
+import { kept } from "../../src/rpc/schema/kept.ts";
 import { openRpcDocument } from "../../src/rpc/schema/openrpc.ts";
+import { TimeSlices } from "../../src/rpc/time-slices.ts";
 import { wireRanges } from "../../src/rpc/wire.ts";
 
 /** OpenRPC's schema for 1.4. It refers to a schema of JSON Schemas that is draft-07 under another name. */
@@ -171,3 +173,21 @@ function method(name: string, params: z.core.$ZodLooseShape): Method {
     handler: () => [],
   });
 }
+
+it("a description that many ask for at once is put together once, by all of them", async () => {
+  let begun = 0;
+  const describedIn = kept(function* () {
+    begun++;
+    for (let step = 0; step < 100; step++) yield;
+    return { text: "whole" };
+  });
+  // A turn has room for one step.
+  let now = 0;
+  const slices = new TimeSlices(() => now++ * 3);
+  const methods: Method[] = [];
+  const all = await Promise.all(
+    Array.from({ length: 10 }, (_, uid) => describedIn(methods, slices.slice(uid))),
+  );
+  expect(begun).toBe(1);
+  expect(new Set(all)).toEqual(new Set([{ text: "whole" }]));
+});
