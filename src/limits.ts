@@ -36,7 +36,7 @@ export const LIMITS = {
   "max-queue": bytes("of events that wait for a slow reader, which then gets EVENTS_LOST", 8 * MiB, 4096),
   "event-history": things("past events that are kept for who comes back", 10_000),
   "max-event-history": bytes("that they may take", 16 * MiB, 65_536),
-  "max-connections": things("connections", 1024, 100_000),
+  "max-connections": things("connections, of which a sixteenth is for role control", 1024, 100_000),
   "max-connections-per-uid": things("connections of one user", 512, 100_000),
   "max-subscriptions-per-uid": things("connections of one user that get events", 128, 100_000),
   "max-contexts": things("contexts", 1024),

@@ -26,6 +26,9 @@ import { TimeSlices } from "./time-slices.ts";
 /** Milliseconds between two looks for lines that stand still. */
 const STUCK_MS = 5000;
 
+/** One of so many connections is for role control alone. */
+const KEPT_FOR_CONTROL = 16;
+
 /** Who is let in. */
 export interface Access {
   /** Who has connected; null when nobody can tell. */
@@ -211,8 +214,11 @@ export class RpcServer {
     const role = this.#access.roleOf(peer);
     if (!role) throw notLetIn(`uid ${uid} has no role here; the daemon's administrator can give it one`);
     const all = this.#sessions.size;
-    if (all >= this.#limits["max-connections"]) {
-      throw limitExceeded("max-connections", `all ${all} connections are taken; try again later`);
+    const most = this.#limits["max-connections"];
+    // Who only asks leaves some for who can do something about it: two users have all that there are otherwise.
+    const open = role === "control" ? most : most - Math.floor(most / KEPT_FOR_CONTROL);
+    if (all >= open) {
+      throw limitExceeded("max-connections", `all ${open} connections are taken; try again later`);
     }
     const own = this.#connectionsOf.get(uid) ?? 0;
     if (own >= this.#limits["max-connections-per-uid"]) {

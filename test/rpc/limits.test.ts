@@ -93,6 +93,15 @@ describe("requests in flight", () => {
 });
 
 describe("connections", () => {
+  it("that are for role control are given to nobody else", async () => {
+    const connect = await start({ "max-connections": 32 });
+    for (let n = 0; n < 30; n++) await connect(OBSERVER);
+    expectLimit((await daemon.dial({ uid: OBSERVER })).first, "max-connections");
+    const last = [await connect(ADMIN), await connect(0)];
+    expectLimit((await daemon.dial({ uid: 0 })).first, "max-connections");
+    expect(await Promise.all(last.map(works))).toEqual([true, true]);
+  });
+
   it("over the limit are refused, and find room when one has ended", async () => {
     const connect = await start({ "max-connections": 2 });
     const [first, second] = [await connect(ADMIN), await connect(OBSERVER)];
