@@ -1,21 +1,23 @@
 import { readFileSync } from "node:fs";
 import { createRequire, Module } from "node:module";
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
 
 /** Where the daemon's bundle is, from dist/. Named after its content; `package/bundle.ts` puts the name in. */
 declare const DAEMON: string;
 
-const BUNDLE = fileURLToPath(new URL(DAEMON, import.meta.url));
+const BUNDLE = join(import.meta.dirname, DAEMON);
 
-/** What a start needs of the bundle: of the two kernels it uses one, and all that is in a cache is read at once. */
-export type Backend = "linux" | "simulated";
+/** What differs between starts in what they need of the bundle: all that is in a cache is read at once. */
+export const STARTS = ["supervised", "alone", "simulated"] as const;
+/** On this host, under systemd, which may be a restart that takes over what was held, and without; or on a simulated host. */
+export type Start = (typeof STARTS)[number];
 
-/** The kernel that a command line asks for. Who has a simulated one from the config file starts a little slower. */
-export function backendOf(args: readonly string[]): Backend {
-  return args.some((arg) => /^--simulate(=|$)/.test(arg)) ? "simulated" : "linux";
+/** Who has a simulated host from the config file starts a little slower. */
+export function startOf(args: readonly string[], { NOTIFY_SOCKET }: NodeJS.ProcessEnv): Start {
+  if (args.some((arg) => /^--simulate(=|$)/.test(arg))) return "simulated";
+  return NOTIFY_SOCKET === undefined ? "alone" : "supervised";
 }
 
 /**
@@ -23,9 +25,9 @@ export function backendOf(args: readonly string[]): Backend {
  * name, and for this processor, Node.js and flags. V8 itself looks at little of that: it takes a cache of another
  * architecture, and crashes.
  */
-export function cachePath(backend: Backend): string {
+export function cachePath(start: Start): string {
   const maker = `${process.version}-${process.arch}-${cachedDataVersionTag().toString(16)}`;
-  return BUNDLE.replace(/\.cjs$/, `-${maker}-${backend}.cache`);
+  return BUNDLE.replace(/\.cjs$/, `-${maker}-${start}.cache`);
 }
 
 /**
@@ -53,9 +55,9 @@ export function loadDaemon(script: Script): typeof import("./daemon.ts") {
 }
 
 /** Undefined where there is none, and where this user may not read it. */
-export function cachedData(backend: Backend): Buffer | undefined {
+export function cachedData(start: Start): Buffer | undefined {
   try {
-    return readFileSync(cachePath(backend));
+    return readFileSync(cachePath(start));
   } catch {
     return undefined;
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { backendOf, cachedData, compileDaemon, loadDaemon } from "./compiled.ts";
+import { cachedData, compileDaemon, loadDaemon, startOf } from "./compiled.ts";
 import { refuseDebugger } from "./debugger.ts";
 import { startAlone } from "./heap.ts";
 
@@ -10,6 +10,6 @@ process.on("SIGUSR2", () => {});
 startAlone();
 
 const args = process.argv.slice(2);
-void loadDaemon(compileDaemon(cachedData(backendOf(args))))
+void loadDaemon(compileDaemon(cachedData(startOf(args, process.env))))
   .main(args)
   .then(started);

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -28,17 +29,14 @@ for (const path of ["package.json", "dist/main.cjs", "dist/code-cache.js", "dist
 }
 symlinkSync(`${ROOT}node_modules`, join(copy, "node_modules"));
 
-const make = (args: readonly string[], ...options: string[]) =>
-  spawnSync(process.execPath, [...options, join(copy, "dist/code-cache.js"), ...args], { encoding: "utf8" });
+const make = (...options: string[]) =>
+  spawnSync(process.execPath, [...options, join(copy, "dist/code-cache.js")], { encoding: "utf8" });
 const filesWith = (end: string) =>
   readdirSync(chunks)
     .filter((name) => name.endsWith(end))
     .map((name) => join(chunks, name));
-/** Of this host, and of a simulated one, which tests start. */
-const KINDS = [
-  ["-linux.cache", []],
-  ["-simulated.cache", ["--simulate"]],
-] as const;
+const KINDS = ["-alone.cache", "-simulated.cache", "-supervised.cache"];
+/** Of the kind that tests start. */
 const [cache = ""] = filesWith("-simulated.cache");
 const bundle = filesWith(".cjs").find((path) => cache.startsWith(path.replace(/\.cjs$/, ""))) as string;
 
@@ -67,13 +65,21 @@ beforeEach(() => {
 });
 
 describe("V8's code cache of the daemon", () => {
-  it.each(KINDS)("is made, and nothing else is left: %s", (end, args) => {
+  it("is made for each kind of start, and nothing else is left", () => {
     const before = readdirSync(chunks);
-    expect(make(args)).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(make()).toMatchObject({ status: 0, stdout: "", stderr: "" });
     const made = filesWith(".cache");
-    expect(made).toEqual(filesWith(end));
-    expect(readdirSync(chunks).length).toBe(before.length + 1);
-    expect(made.map(isTaken)).toEqual([true]);
+    expect(made).toEqual(KINDS.flatMap(filesWith));
+    expect(readdirSync(chunks).length).toBe(before.length + KINDS.length);
+    expect(made.map(isTaken)).toEqual([true, true, true]);
+  });
+
+  it("has what a kind of start needs: the one that takes over most, the one that asks zod nothing least", () => {
+    const [alone, simulated, supervised] = KINDS.map((end) => {
+      return statSync(cache.replace(copy, ROOT).replace(/-simulated\.cache$/, end)).size;
+    }) as [number, number, number];
+    expect(alone).toBeLessThan(simulated);
+    expect(simulated).toBeLessThan(supervised);
   });
 
   it("may be made by several at once", async () => {
@@ -86,17 +92,16 @@ describe("V8's code cache of the daemon", () => {
       return [...(await once(maker, "exit")), Buffer.concat(await said).toString()];
     });
     expect(await Promise.all(ended)).toEqual(makers.map(() => [0, null, ""]));
-    expect(readdirSync(chunks).length).toBe(before.length + 1);
-    expect(filesWith("-linux.cache").map(isTaken)).toEqual([true]);
+    expect(readdirSync(chunks).length).toBe(before.length + KINDS.length);
+    expect(filesWith(".cache").map(isTaken)).toEqual([true, true, true]);
   });
 
   it("is done without where it cannot be written", () => {
-    const place = cache.replace(/-simulated\.cache$/, "-linux.cache");
-    mkdirSync(place);
-    const { status, stdout, stderr } = make([]);
+    mkdirSync(cache);
+    const { status, stdout, stderr } = make();
     expect({ status, stdout }).toEqual({ status: 0, stdout: "" });
     expect(stderr).toMatch(/^iovad: no code cache; the daemon works, and starts slower: .*\n$/);
-    expect(filesWith("").filter((path) => path.includes(".cache"))).toEqual([place]);
+    expect(filesWith("").filter((path) => path.includes(".cache"))).toEqual(KINDS.flatMap(filesWith));
   });
 
   it("is for one architecture and one Node.js, which V8 does not look at", () => {
@@ -116,8 +121,8 @@ describe("V8's code cache of the daemon", () => {
     [
       "was made with other flags",
       () => {
-        expect(make(["--simulate"], "--jitless")).toMatchObject({ status: 0 });
-        renameSync(filesWith(".cache")[0] as string, cache);
+        expect(make("--jitless")).toMatchObject({ status: 0 });
+        renameSync(filesWith("-simulated.cache")[0] as string, cache);
       },
     ],
   ];
