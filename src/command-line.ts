@@ -1,11 +1,12 @@
 import { fstatSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { nearest } from "./nearest.ts";
 
 /** What the commands have in common on a terminal. */
 
 /** Of the package that both belong to. */
 export function version(): string {
-  return JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version;
+  return JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")).version;
 }
 
 /** One line on standard error, whatever the message is made of. */

@@ -33,14 +33,16 @@ const OF_THE_DAEMON: More = {
 
 const MARK = "iovad-module:";
 
-/** `import.meta.url` goes on naming a module's place below dist/, whichever file the module is in now. */
+/** `import.meta` goes on naming a module's place below dist/, whichever file the module is in now. */
 const places: Plugin = {
   name: "places",
   transform: {
-    filter: { id: /\/src\/.*\.ts$/, code: "import.meta.url" },
+    filter: { id: /\/src\/.*\.ts$/, code: "import.meta." },
     handler(code, id) {
       const place = relative(`${ROOT}src`, id).replace(/\.ts$/, ".js");
-      return code.replaceAll("import.meta.url", `new URL("${MARK}${place}", import.meta.url)`);
+      return code
+        .replaceAll("import.meta.url", `new URL("${MARK}${place}", import.meta.url)`)
+        .replaceAll("import.meta.dirname", `(import.meta.dirname + "/${MARK}${dirname(place)}")`);
     },
   },
   renderChunk(code, { fileName }) {

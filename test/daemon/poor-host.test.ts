@@ -11,9 +11,12 @@ const TOPOLOGY = {
   devices: [{ device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci" }],
 };
 
-/** Makes native code that is required or imported fail. */
+/** Makes native code fail, whichever way it is loaded. */
 const WITHOUT_KOFFI = preload(`
   import { Module, register } from "node:module";
+  process.dlopen = () => {
+    throw new Error("cannot be loaded");
+  };
   const load = Module._load;
   Module._load = (name, ...rest) => {
     if (/koffi/.test(name)) throw new Error("cannot be loaded");

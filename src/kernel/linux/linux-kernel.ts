@@ -1,5 +1,6 @@
 import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, readSync } from "node:fs";
 import { endianness, release } from "node:os";
+import { join } from "node:path";
 import { loadFiles } from "../../libc/files.ts";
 import { addressOf } from "../../libc/library.ts";
 import { whenReadable } from "../../libc/readiness.ts";
@@ -28,12 +29,12 @@ export class LinuxKernel implements Kernel {
   readonly release = release();
   readonly #files = loadFiles();
   readonly #threads = new ThreadPool<BlockingCall>({
-    script: new URL("./thread.js", import.meta.url),
+    script: join(import.meta.dirname, "thread.js"),
     maxThreads: MAX_THREADS,
     idleTimeout: IDLE_MILLISECONDS,
   });
   readonly #searches = new ThreadPool<string, Found>({
-    script: new URL("./search.js", import.meta.url),
+    script: join(import.meta.dirname, "search.js"),
     maxThreads: 1,
     idleTimeout: IDLE_MILLISECONDS,
   });

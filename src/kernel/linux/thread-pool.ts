@@ -13,8 +13,8 @@ interface Thread<Request, Answer> {
 }
 
 export interface ThreadPoolOptions {
-  /** The script of a thread: answers each message it gets with one. */
-  readonly script: URL;
+  /** The script of a thread: it answers each message with one. */
+  readonly script: string | URL;
   /** Calls beyond this many at a time wait for a thread. */
   readonly maxThreads: number;
   /** How long a thread without work is kept, in milliseconds. */
