@@ -1,4 +1,4 @@
-import { constants, fstatSync, openSync, type Stats, write } from "node:fs";
+import { constants, fstatSync, openSync, type Stats, write, writeSync } from "node:fs";
 import { Socket } from "node:net";
 
 /** Bytes that wait to be taken; what is beyond is dropped. */
@@ -147,14 +147,25 @@ function writerFor(fd: number): Write {
 
 /**
  * Of a pipe or a terminal, which may take nothing for as long as it likes. It is opened anew: O_NONBLOCK on the descriptor
- * that we were given would be set for everybody who shares it. One that another user has made cannot be opened.
+ * that we were given would be set for everybody who shares it. One that another user has made cannot be opened. What never
+ * waits takes no thread: to start those for the first line would be a fiftieth of the daemon's start.
  */
 function impatientWriter(fd: number, kind: Stats): Write {
+  let own: number;
   try {
-    return fileWriter(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK));
+    own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
   } catch {
     return kind.isFIFO() ? socketWriter(fd) : fileWriter(fd);
   }
+  return (bytes, done) => {
+    let result: number | NodeJS.ErrnoException;
+    try {
+      result = writeSync(own, bytes);
+    } catch (error) {
+      result = error as NodeJS.ErrnoException;
+    }
+    done(result);
+  };
 }
 
 function fileWriter(fd: number): Write {
