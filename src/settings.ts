@@ -15,6 +15,8 @@ export interface Setting {
   readonly many?: true;
   /** The value is a number, also on the command line. */
   readonly isNumber?: true;
+  /** Whether a text is right as it stands: what zod need not be asked, and need not make anything of. */
+  readonly isRight?: (text: string) => boolean;
 }
 
 /** What can be asked for instead of serving. */
@@ -38,7 +40,10 @@ export const LEASE_GRACE = 30;
 
 const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
-const text = () => z.string({ error: "takes text" }).min(1, { error: "takes text, and not none" });
+const TEXT = {
+  type: () => z.string({ error: "takes text" }).min(1, { error: "takes text, and not none" }),
+  isRight: (given: string) => given !== "",
+};
 
 const count = (min: number, max: number) => () => {
   const error = `takes a whole number from ${min} to ${max}`;
@@ -83,26 +88,27 @@ export const GENERAL: readonly Setting[] = [
     value: "PATH",
     about:
       "listen there, in a directory that is made when missing (default: /run/iovad/iovad.sock for root, $XDG_RUNTIME_DIR/iovad.sock for others)",
-    type: text,
+    ...TEXT,
   },
   {
     name: "qmp-socket",
     value: "PATH",
     about: "listen there as well, for clients that speak QMP (qmp-shell, for one)",
-    type: text,
+    ...TEXT,
   },
   {
     name: "metrics-socket",
     value: "PATH",
     about: "listen there as well, for what scrapes metrics: HTTP, GET /metrics, in OpenMetrics text",
-    type: text,
+    ...TEXT,
   },
-  { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", type: text },
+  { name: "simulate", value: "FILE", about: "serve the simulated host of a topology file", ...TEXT },
   {
     name: "log-level",
     value: "LEVEL",
     about: `${LOG_LEVELS.join(", ")} (default: info)`,
     type: () => z.enum(LOG_LEVELS, { error: `takes one of ${LOG_LEVELS.join(", ")}` }),
+    isRight: (level) => (LOG_LEVELS as readonly string[]).includes(level),
   },
   {
     name: "lease-grace",

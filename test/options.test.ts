@@ -220,3 +220,17 @@ it("the help has every option, and lines that fit a terminal of 100 columns", ()
     ),
   ).toBeLessThanOrEqual(104);
 });
+
+it("what is taken without zod is what zod takes, and makes nothing of", () => {
+  const quick = SETTINGS.filter(({ isRight }) => isRight);
+  expect(quick.map(({ name }) => name)).toContain("socket");
+  for (const { name, type, isRight } of quick) {
+    for (const text of ["", "info", "INFO", "silent", "/a path", "0", "-", "ü\n"]) {
+      const { success, data } = type().safeParse(text);
+      expect({ name, text, success, data }).toEqual({
+        ...{ name, text, success: isRight?.(text) },
+        data: success ? text : undefined,
+      });
+    }
+  }
+});

@@ -4,6 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { ControlLog } from "./control-log.ts";
 import type { Call, Method } from "./method.ts";
 import { parseParams } from "./params.ts";
+import type { TimeSlice } from "./time-slice.ts";
 
 /**
  * Runs one call: first the role, so that a peer learns nothing from the params of what it may not call, then the
@@ -15,13 +16,13 @@ export function execute(method: Method, params: unknown, call: Call, log: Contro
   if (!suffices(role, method.role)) throw denied(method, connection, log);
   if (method.role === "control") {
     return log.follow(method, connection, (note) =>
-      then(parseParams(method.params, params, slice), (parsed) => {
+      then(parsedFor(method, params, slice), (parsed) => {
         note(parsed);
         return method.handler(parsed, call);
       }),
     );
   }
-  return then(parseParams(method.params, params, slice), (parsed) => {
+  return then(parsedFor(method, params, slice), (parsed) => {
     if (!method.takesControl(parsed)) return method.handler(parsed, call);
     if (role !== "control") throw denied(method, connection, log);
     return log.follow(method, connection, (note) => {
@@ -29,6 +30,11 @@ export function execute(method: Method, params: unknown, call: Call, log: Contro
       return method.handler(parsed, call);
     });
   });
+}
+
+/** Most ask first who answers: where nothing is asked of zod, the first answer need not wait for what zod makes of itself. */
+function parsedFor(method: Method, params: unknown, slice: TimeSlice) {
+  return method.takesNothing && params === undefined ? {} : parseParams(method.params, params, slice);
 }
 
 /** What comes of a value goes on at once; only a promise is waited for. */

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import * as z from "zod";
 import type { Role } from "../access/policy.ts";
 import type { HostErrorClass } from "../host/errors.ts";
 import type { Host } from "../host/host.ts";
@@ -63,6 +63,8 @@ export interface Method<
   /** One sentence. */
   readonly summary: string;
   readonly params: Params;
+  /** Whether {@link params} are {@link noParams}. */
+  readonly takesNothing: boolean;
   /** The result as it stands on the wire: what the handler returns must already be JSON. */
   readonly result: Result;
   /** The classes of error that the method gives, beside the standard ones. */
@@ -77,7 +79,7 @@ export interface Method<
 /** A method, with what makes its schemas. One that never takes control need not say so. */
 type Definition<Params extends ParamsType, Result extends z.ZodType, Name extends string> = Omit<
   Method<Params, Result, Name>,
-  "params" | "result" | "takesControl"
+  "params" | "result" | "takesControl" | "takesNothing"
 > &
   Partial<Pick<Method<Params, Result, Name>, "takesControl">> & {
     readonly params: () => Params;
@@ -85,6 +87,9 @@ type Definition<Params extends ParamsType, Result extends z.ZodType, Name extend
   };
 
 const never = () => false;
+
+/** The params of a method that takes nothing. */
+export const noParams = lazily(() => z.strictObject({}));
 
 /**
  * Ties the handler's types to the schemas. Those are made when somebody asks for them: all of them at once would be a
@@ -109,6 +114,7 @@ class DefinedMethod<Params extends ParamsType, Result extends z.ZodType, const N
   readonly summary: string;
   readonly errors: readonly HostErrorClass[];
   readonly handler: Method<Params, Result, Name>["handler"];
+  readonly takesNothing: boolean;
   readonly #params: () => Params;
   readonly #result: () => Result;
 
@@ -119,6 +125,7 @@ class DefinedMethod<Params extends ParamsType, Result extends z.ZodType, const N
     this.summary = definition.summary;
     this.errors = definition.errors;
     this.handler = definition.handler;
+    this.takesNothing = definition.params === (noParams as unknown);
     this.#params = lazily(definition.params);
     this.#result = lazily(definition.result);
   }

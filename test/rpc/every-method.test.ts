@@ -85,6 +85,24 @@ describe("every method", () => {
   });
 });
 
+describe("a method that takes nothing", () => {
+  const taking = METHODS.filter(({ params }) => Object.keys(params.shape).length === 0);
+  const names = taking.map(({ name }) => name).filter((name) => !/^(un)?subscribe$/.test(name));
+
+  it("is one that says so", () => {
+    expect(names).toContain("query-version");
+    expect(METHODS.filter(({ takesNothing }) => takesNothing)).toEqual(taking);
+  });
+
+  it.each(names)("%s is answered without params, with none in them, and refuses any", async (name) => {
+    const client = await daemon.client();
+    const shape = (answer: unknown) => Object.keys(Object(answer));
+    expect(shape(await client.request(name))).toEqual(shape(await client.request(name, {})));
+    const error = await client.request(name, { device: DEVICE }).catch((refused) => refused);
+    expect(error).toMatchObject({ code: -32602, message: expect.stringContaining("device") });
+  });
+});
+
 describe("on a host without iommufd, every method", () => {
   let poor: Daemon;
   beforeAll(async () => {

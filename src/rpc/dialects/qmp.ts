@@ -5,7 +5,7 @@ import type { Dialect } from "../dialect.ts";
 import { weigh } from "../encode.ts";
 import { invalidParams, invalidRequest, quote, unknownMember } from "../errors.ts";
 import type { Fault, Request } from "../message.ts";
-import { type DaemonInfo, defineMethod, type Method } from "../method.ts";
+import { type DaemonInfo, defineMethod, type Method, noParams } from "../method.ts";
 import { queryCommands, queryVersion } from "../methods/introspection.ts";
 import { kept } from "../schema/kept.ts";
 import { enclose } from "../text.ts";
@@ -141,7 +141,7 @@ function qmpCapabilities(negotiated: () => void): Method {
 const qmpVersion = () =>
   defineMethod({
     ...queryVersion,
-    params: () => queryVersion.params,
+    params: noParams,
     result: () =>
       z.object({
         qemu: z.object({ micro: z.int(), minor: z.int(), major: z.int() }),
@@ -153,7 +153,7 @@ const qmpVersion = () =>
 const qmpCommands = (): Method =>
   defineMethod({
     ...queryCommands,
-    params: () => queryCommands.params,
+    params: noParams,
     result: () => z.array(z.object({ name: z.string() })),
     handler: async (params, call) => {
       const { commands } = await queryCommands.handler(params, call);
@@ -168,7 +168,7 @@ const queryQmpSchema: Method = defineMethod({
   name: "query-qmp-schema",
   role: "observe",
   summary: "Every command and event with its types, in the form of QEMU's introspection.",
-  params: () => z.strictObject({}),
+  params: noParams,
   result: () => z.array(z.record(z.string(), z.unknown())),
   errors: [],
   handler: (_params, { methods, slice }) => schemaOf(methods, slice),

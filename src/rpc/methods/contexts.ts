@@ -2,7 +2,7 @@ import * as z from "zod";
 import { DEFAULT_CONTEXT } from "../../host/contexts/contexts.ts";
 import { invalidParams } from "../errors.ts";
 import { contextName } from "../inputs.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, noParams } from "../method.ts";
 import { lease, toWireContext, wireContext } from "../records.ts";
 import { ownWholeContext } from "./ownership.ts";
 
@@ -10,7 +10,7 @@ export const queryContexts = defineMethod({
   name: "query-contexts",
   role: "observe",
   summary: "The open iommufd contexts, with what is in them.",
-  params: () => z.strictObject({}),
+  params: noParams,
   result: () =>
     z.object({
       contexts: z.array(wireContext()),

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { lazily } from "../../lazily.ts";
 import { EVENTS } from "../events.ts";
 import { contextName, device } from "../inputs.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, noParams } from "../method.ts";
 import { toWireDevice, toWireSnapshot, wireContext, wireDevice, wireIoas } from "../records.ts";
 
 const eventName = lazily(() => z.enum(EVENTS.map(({ name }) => name)).meta({ id: "EventName" }));
@@ -60,7 +60,7 @@ export const unsubscribe = defineMethod({
   name: "unsubscribe",
   role: "observe",
   summary: "Sends no more events over this connection.",
-  params: () => z.strictObject({}),
+  params: noParams,
   result: () => z.object({}),
   errors: [],
   handler: (_params, { connection, events }) => {

@@ -3,12 +3,11 @@ import { suffices } from "../../access/policy.ts";
 import { lazily } from "../../lazily.ts";
 import { mapInSteps } from "../../ranges/steps.ts";
 import { EVENTS } from "../events.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, noParams } from "../method.ts";
 import { jsonSchema, methodSchemas } from "../schema/json-schema.ts";
 import { kept } from "../schema/kept.ts";
 import { openRpcDocument } from "../schema/openrpc.ts";
 
-const noParams = lazily(() => z.strictObject({}));
 const schema = lazily(() =>
   z.record(z.string(), z.unknown()).meta({ id: "JsonSchema", description: "A JSON Schema, draft-07" }),
 );
@@ -17,7 +16,7 @@ export const queryVersion = defineMethod({
   name: "query-version",
   role: "observe",
   summary: "Who answers, and which version of the contract it keeps.",
-  params: () => noParams(),
+  params: noParams,
   result: () =>
     z.object({
       name: z.string(),
@@ -32,7 +31,7 @@ export const queryCommands = defineMethod({
   name: "query-commands",
   role: "observe",
   summary: "Every method that this client may call, with the role that it takes.",
-  params: () => noParams(),
+  params: noParams,
   result: () =>
     z.object({
       commands: z.array(
@@ -64,7 +63,7 @@ export const querySchema = defineMethod({
   name: "query-schema",
   role: "observe",
   summary: "The JSON Schemas of every method and event.",
-  params: () => noParams(),
+  params: noParams,
   result: () =>
     z.object({
       methods: z.record(z.string(), z.object({ params: schema(), result: schema() })),
@@ -80,7 +79,7 @@ export const discover = defineMethod({
   name: "rpc.discover",
   role: "observe",
   summary: "The methods as an OpenRPC 1.4 document.",
-  params: () => noParams(),
+  params: noParams,
   result: () => z.record(z.string(), z.unknown()).meta({ description: "An OpenRPC document" }),
   errors: [],
   handler: (_params, { methods, slice }) => documentOf(methods, slice),

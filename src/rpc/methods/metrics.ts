@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { lazily } from "../../lazily.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, noParams } from "../method.ts";
 
 const labels = lazily(() => z.record(z.string(), z.string()));
 const common = lazily(() => ({ name: z.string(), help: z.string() }));
@@ -9,7 +9,7 @@ export const queryMetrics = defineMethod({
   name: "query-metrics",
   role: "observe",
   summary: "Counters, gauges and latencies, by name; --metrics-socket has the same as text.",
-  params: () => z.strictObject({}),
+  params: noParams,
   result: () =>
     z.object({
       metrics: z.array(

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { findMissing } from "../../host/platform/missing.ts";
 import { lazily } from "../../lazily.ts";
-import { defineMethod } from "../method.ts";
+import { defineMethod, noParams } from "../method.ts";
 
 const count = lazily(() => z.int().nonnegative());
 
@@ -9,7 +9,7 @@ export const queryStatus = defineMethod({
   name: "query-status",
   role: "observe",
   summary: "How the daemon is doing, and what the kernel under it can do.",
-  params: () => z.strictObject({}),
+  params: noParams,
   result: () =>
     z.object({
       backend: z.enum(["linux", "simulated"]),
