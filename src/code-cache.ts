@@ -10,17 +10,29 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cachePath, compileCopy, compileDaemon, loadDaemon, STARTS, type Start } from "./compiled.ts";
+import { cachePath, compileCopy, compileDaemon, loadDaemon } from "./compiled.ts";
 import { untuneHeap } from "./heap.ts";
+import { STARTS, type Start } from "./start.ts";
 
 type Daemon = ReturnType<typeof loadDaemon>;
 
-const [, program = "", start] = process.argv;
-if (start) await make(start as Start);
-else {
-  for (const each of STARTS) {
-    spawnSync(process.execPath, [...process.execArgv, program, each], { stdio: "inherit" });
-  }
+const [, program = "", asked] = process.argv;
+const start = STARTS.find((each) => each === asked);
+if (start) await make(start);
+else if (asked !== undefined) fail(`takes ${STARTS.join(", ")}, or nothing for all of them`, 2);
+else for (const each of STARTS) makeApart(each);
+
+/** V8 knows a script's functions from all that has run in a process. */
+function makeApart(start: Start): void {
+  const args = [...process.execArgv, program, start];
+  const { error, status } = spawnSync(process.execPath, args, { stdio: "inherit" });
+  if (error) fail(error.message, 1);
+  else if (status !== 0) process.exitCode = 1;
+}
+
+function fail(message: string, status: number): void {
+  process.stderr.write(`iovad: the code cache ${message}\n`);
+  process.exitCode = status;
 }
 
 async function make(start: Start): Promise<void> {
@@ -33,21 +45,15 @@ async function make(start: Start): Promise<void> {
   const msi = { start: "0xfee00000", last: "0xfeefffff", type: "msi" };
   const device = { device: "0000:00:05.0", iommu: "dmar0", driver: "vfio-pci", regions: [msi] };
   const host = { iommus: [{ name: "dmar0" }], devices: [device] };
-  const quiet = "error";
-  const options = {
-    supervised: () => ["--config", file("config", { "log-level": quiet })],
-    alone: () => ["--log-level", quiet],
-    simulated: () => ["--log-level", quiet, "--simulate", file("topology", host)],
-  };
+  const simulate = start === "simulated" ? ["--simulate", file("topology", host)] : [];
   // Whoever installs packages is not told that this daemon is ready.
   delete process.env.NOTIFY_SOCKET;
   const path = cachePath(start);
   const script = compileDaemon();
   const daemon = loadDaemon(script);
   const socket = join(directory, "socket");
-  await daemon.main(["--socket", socket, ...options[start]()]);
-  // Either of the others has asked zod already, about its config or its topology: this one is without.
-  await answer(socket, start === "alone" ? "query-version" : "query-devices");
+  await daemon.main(["--socket", socket, "--config", file("config", { "log-level": "error" }), ...simulate]);
+  await answer(socket);
   if (start === "supervised") {
     await rehearseRestart(daemon, host, device.device).catch(({ message }) => {
       process.stderr.write(`iovad: a restart could not be rehearsed, and will be slower: ${message}\n`);
@@ -64,9 +70,9 @@ async function make(start: Start): Promise<void> {
 }
 
 /** Greeting and answer. */
-async function answer(socket: string, method: string): Promise<void> {
+async function answer(socket: string): Promise<void> {
   const client = connect(socket);
-  client.write(`{"jsonrpc":"2.0","id":1,"method":"${method}"}\n`);
+  client.write('{"jsonrpc":"2.0","id":1,"method":"query-devices"}\n');
   let text = "";
   while (text.split("\n").length < 3) text += (await once(client, "data"))[0];
   client.destroy();

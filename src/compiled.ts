@@ -3,22 +3,12 @@ import { createRequire, Module } from "node:module";
 import { dirname, join } from "node:path";
 import { cachedDataVersionTag } from "node:v8";
 import { Script } from "node:vm";
+import type { Start } from "./start.ts";
 
 /** Where the daemon's bundle is, from dist/. Named after its content; `package/bundle.ts` puts the name in. */
 declare const DAEMON: string;
 
 const BUNDLE = join(import.meta.dirname, DAEMON);
-
-/** What differs between starts in what they need of the bundle: all that is in a cache is read at once. */
-export const STARTS = ["supervised", "alone", "simulated"] as const;
-/** On this host, under systemd, which may be a restart that takes over what was held, and without; or on a simulated host. */
-export type Start = (typeof STARTS)[number];
-
-/** Who has a simulated host from the config file starts a little slower. */
-export function startOf(args: readonly string[], { NOTIFY_SOCKET }: NodeJS.ProcessEnv): Start {
-  if (args.some((arg) => /^--simulate(=|$)/.test(arg))) return "simulated";
-  return NOTIFY_SOCKET === undefined ? "alone" : "supervised";
-}
 
 /**
  * Where there is what V8 has made of the bundle on this machine (`code-cache.ts`): of this very bundle, since it has its

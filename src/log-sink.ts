@@ -6,6 +6,9 @@ const BACKLOG = 1024 * 1024;
 /** Milliseconds until a reader that takes nothing is tried again. */
 const RETRY_MS = 100;
 
+/** The number of /dev/null (Documentation/admin-guide/devices.txt). */
+const NOWHERE = 0x103;
+
 /** pino's levels as syslog's priorities, for journald (sd-daemon(3)). */
 const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
   [60, 2],
@@ -15,7 +18,7 @@ const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
 ];
 const DEBUG = 7;
 
-/** Tries to write, and says how many bytes were taken, or what is in the way. Never throws. */
+/** Tries to write, and says, before it returns or later, how many bytes were taken, or what is in the way. Never throws. */
 type Write = (bytes: Buffer, done: (result: number | NodeJS.ErrnoException) => void) => void;
 
 /**
@@ -147,24 +150,31 @@ function writerFor(fd: number): Write {
 
 /**
  * Of a pipe or a terminal, which may take nothing for as long as it likes. It is opened anew: O_NONBLOCK on the descriptor
- * that we were given would be set for everybody who shares it. One that another user has made cannot be opened. What never
- * waits takes no thread: to start those for the first line would be a fiftieth of the daemon's start.
+ * that we were given would be set for everybody who shares it. One that another user has made cannot be opened.
  */
 function impatientWriter(fd: number, kind: Stats): Write {
-  let own: number;
   try {
-    own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    const own = openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
+    return kind.isFIFO() || kind.rdev === NOWHERE ? promptWriter(own) : fileWriter(own);
   } catch {
     return kind.isFIFO() ? socketWriter(fd) : fileWriter(fd);
   }
+}
+
+/**
+ * Of what is known not to wait, as not every device does that is told not to. It takes no threads: to make those for the
+ * first line would be a fiftieth of the daemon's start.
+ */
+function promptWriter(fd: number): Write {
   return (bytes, done) => {
-    let result: number | NodeJS.ErrnoException;
+    let at = 0;
     try {
-      result = writeSync(own, bytes);
+      while (at < bytes.length) at += writeSync(fd, bytes, at);
     } catch (error) {
-      result = error as NodeJS.ErrnoException;
+      // What is in the way is still there when the rest is tried.
+      if (at === 0) return done(error as NodeJS.ErrnoException);
     }
-    done(result);
+    done(at);
   };
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { cachedData, compileDaemon, loadDaemon, startOf } from "./compiled.ts";
+import { cachedData, compileDaemon, loadDaemon } from "./compiled.ts";
 import { refuseDebugger } from "./debugger.ts";
 import { startAlone } from "./heap.ts";
+import { startOf } from "./start.ts";
 
 // Before all that takes time.
 let started = () => {};

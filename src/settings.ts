@@ -15,7 +15,7 @@ export interface Setting {
   readonly many?: true;
   /** The value is a number, also on the command line. */
   readonly isNumber?: true;
-  /** Whether a text is right as it stands: what zod need not be asked, and need not make anything of. */
+  /** Of a text: true when `type` takes it and makes nothing else of it, so that zod need not be asked. */
   readonly isRight?: (text: string) => boolean;
 }
 

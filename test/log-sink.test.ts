@@ -93,6 +93,15 @@ describe("the log", () => {
     ]);
   });
 
+  it("is in a pipe as soon as it is written", () => {
+    const { reader, writer } = pipe();
+    const sink = new LogSink(writer, {});
+    for (const each of [line("first"), line("ü".repeat(20_000)), line("last")]) {
+      sink.write(each);
+      expect(taken(reader)).toBe(each);
+    }
+  });
+
   it("drops and counts what a full disk does not take", async () => {
     const sink = new LogSink(opened("/dev/full", "w"), {});
     for (let i = 0; i < 10; i++) {

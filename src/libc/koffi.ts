@@ -16,9 +16,9 @@ const USUAL = join(import.meta.dirname, "../../node_modules", BINARY);
  */
 export const koffi = lazily((): typeof Koffi => {
   const load = (name: string) => createRequire(import.meta.url)(name);
-  for (const usual of [() => open(USUAL), () => load(BINARY)]) {
+  for (const attempt of [() => open(USUAL), () => load(BINARY)]) {
     try {
-      const loaded: typeof Koffi = usual();
+      const loaded: typeof Koffi = attempt();
       if (loaded.version === VERSION) return loaded;
     } catch {}
   }

@@ -8,6 +8,7 @@ import { dirname, relative } from "node:path";
 import { type InputOptions, type OutputOptions, type Plugin, rolldown } from "rolldown";
 import { licencesOf, packageOf } from "./licences.ts";
 import { packageJson, programs, ROOT } from "./programs.ts";
+import { zodMembers } from "./zod-members.ts";
 
 /** A file is read and compiled quicker without spaces; names stay, for the stacks of internal faults. */
 const MINIFY = { compress: true, mangle: false, codegen: { removeWhitespace: true } } as const;
@@ -77,16 +78,6 @@ const noThread: Plugin = {
   load: { filter: { id: THREADS }, handler: () => "exports.isMainThread = true;" },
 };
 
-/** zod's `z.string().email()` and the like: nothing here calls them, and each start would make all of these formats for them. */
-const FORMATS = /^ {4}\w+\(params\) \{\s+return this\.check\(core\._\w+\(Zod\w+, params\)\);\s+\},$/gm;
-const noFormats: Plugin = {
-  name: "no-formats",
-  transform: {
-    filter: { id: /zod\/v4\/classic\/schemas\.js$/ },
-    handler: (code) => code.replaceAll(FORMATS, ""),
-  },
-};
-
 interface More {
   readonly input?: InputOptions;
   readonly output?: OutputOptions;
@@ -100,7 +91,7 @@ async function bundle(entries: readonly string[], name: string, more: More = {})
     platform: "node",
     external: ["koffi"],
     transform: { target: "node20.19" },
-    plugins: [places, ascii, unused, noThread, noFormats],
+    plugins: [places, ascii, unused, noThread, zodMembers],
     ...more.input,
   };
   const bundled = await rolldown(input);

@@ -60,7 +60,7 @@ async function talk(daemon: Daemon, client: Client, lines: number): Promise<numb
   return dropped(client);
 }
 
-/** How many lines the daemon has dropped, when it is so many: a line is, when a thread has failed to write it. */
+/** How many lines the daemon has dropped, when it is so many: to a device a line is written by a thread. */
 async function dropped(client: Client, least = 0): Promise<number> {
   for (;;) {
     const { "log-lines-dropped": lines } = await client.call("query-status");

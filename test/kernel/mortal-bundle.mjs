@@ -1,4 +1,5 @@
 // mortal-bundle.mjs CHECKOUT OUT: makes one script of mortal.ts, for a guest that has this checkout at CHECKOUT.
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
@@ -9,10 +10,12 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const places = {
   name: "places",
   transform: {
-    filter: { id: /\/src\/.*\.ts$/, code: "import.meta.url" },
+    filter: { id: /\/src\/.*\.ts$/, code: "import.meta." },
     handler(code, id) {
       const place = id.slice(root.length).replace(/^src\/(.*)\.ts$/, "dist/$1.js");
-      return code.replaceAll("import.meta.url", JSON.stringify(`file://${checkout}/${place}`));
+      return code
+        .replaceAll("import.meta.url", JSON.stringify(`file://${checkout}/${place}`))
+        .replaceAll("import.meta.dirname", JSON.stringify(dirname(`${checkout}/${place}`)));
     },
   },
 };

@@ -35,7 +35,7 @@ const filesWith = (end: string) =>
   readdirSync(chunks)
     .filter((name) => name.endsWith(end))
     .map((name) => join(chunks, name));
-const KINDS = ["-alone.cache", "-simulated.cache", "-supervised.cache"];
+const KINDS = ["-simulated.cache", "-supervised.cache", "-unsupervised.cache"];
 /** Of the kind that tests start. */
 const [cache = ""] = filesWith("-simulated.cache");
 const bundle = filesWith(".cjs").find((path) => cache.startsWith(path.replace(/\.cjs$/, ""))) as string;
@@ -74,12 +74,33 @@ describe("V8's code cache of the daemon", () => {
     expect(made.map(isTaken)).toEqual([true, true, true]);
   });
 
-  it("has what a kind of start needs: the one that takes over most, the one that asks zod nothing least", () => {
-    const [alone, simulated, supervised] = KINDS.map((end) => {
+  it("has no restart for a start that is none", () => {
+    const [simulated, supervised, unsupervised] = KINDS.map((end) => {
       return statSync(cache.replace(copy, ROOT).replace(/-simulated\.cache$/, end)).size;
     }) as [number, number, number];
-    expect(alone).toBeLessThan(simulated);
     expect(simulated).toBeLessThan(supervised);
+    expect(unsupervised).toBeLessThan(supervised);
+  });
+
+  it("is made of the kinds that there are", () => {
+    const { status, stderr } = spawnSync(process.execPath, [join(copy, "dist/code-cache.js"), "--simulate"], {
+      encoding: "utf8",
+    });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: "iovad: the code cache takes supervised, unsupervised, simulated, or nothing for all of them\n",
+    });
+    expect(filesWith(".cache")).toEqual([]);
+  });
+
+  it("says when one could not be made", () => {
+    const env = { ...process.env, TMPDIR: join(copy, "nowhere") };
+    const { status } = spawnSync(process.execPath, [join(copy, "dist/code-cache.js")], {
+      env,
+      encoding: "utf8",
+    });
+    expect(status).toBe(1);
+    expect(filesWith(".cache")).toEqual([]);
   });
 
   it("may be made by several at once", async () => {

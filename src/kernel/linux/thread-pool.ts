@@ -13,7 +13,7 @@ interface Thread<Request, Answer> {
 }
 
 export interface ThreadPoolOptions {
-  /** The script of a thread: it answers each message with one. */
+  /** The script of a thread, an absolute path or a URL: it answers each message with one. */
   readonly script: string | URL;
   /** Calls beyond this many at a time wait for a thread. */
   readonly maxThreads: number;
