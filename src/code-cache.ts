@@ -7,6 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,8 @@ import { untuneHeap } from "./heap.ts";
 import { STARTS, type Start } from "./start.ts";
 
 type Daemon = ReturnType<typeof loadDaemon>;
+
+const require = createRequire(import.meta.url);
 
 const [, program = "", asked] = process.argv;
 const start = STARTS.find((each) => each === asked);
@@ -50,7 +53,7 @@ async function make(start: Start): Promise<void> {
   delete process.env.NOTIFY_SOCKET;
   const path = cachePath(start);
   const script = compileDaemon();
-  const daemon = loadDaemon(script);
+  const daemon = loadDaemon(script, require);
   const socket = join(directory, "socket");
   await daemon.main(["--socket", socket, "--config", file("config", { "log-level": "error" }), ...simulate]);
   await answer(socket);
@@ -96,7 +99,7 @@ function keep(path: string, cache: Buffer): void {
  * Rejects where native code cannot be loaded.
  */
 async function rehearseRestart(daemon: Daemon, host: unknown, device: string): Promise<void> {
-  const copy = loadDaemon(compileCopy());
+  const copy = loadDaemon(compileCopy(), require);
   const left = await copy.leave(host, device);
   // The daemon knows the errors of the copy's kernel as its own.
   Object.setPrototypeOf(copy.SystemCallError.prototype, daemon.SystemCallError.prototype);

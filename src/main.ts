@@ -11,6 +11,7 @@ process.on("SIGUSR2", () => {});
 startAlone();
 
 const args = process.argv.slice(2);
-void loadDaemon(compileDaemon(cachedData(startOf(args, process.env))))
+// It becomes a CommonJS module, which has a require() of its own.
+void loadDaemon(compileDaemon(cachedData(startOf(args, process.env))), require)
   .main(args)
   .then(started);

@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import type Koffi from "koffi";
 import { lazily } from "../lazily.ts";
@@ -15,7 +14,7 @@ const USUAL = join(import.meta.dirname, "../../node_modules", BINARY);
  * Throws Error where it cannot be loaded.
  */
 export const koffi = lazily((): typeof Koffi => {
-  const load = (name: string) => createRequire(import.meta.url)(name);
+  const load = (name: string) => process.getBuiltinModule("node:module").createRequire(import.meta.url)(name);
   for (const attempt of [() => open(USUAL), () => load(BINARY)]) {
     try {
       const loaded: typeof Koffi = attempt();

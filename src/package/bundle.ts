@@ -63,8 +63,9 @@ const ascii: Plugin = {
   },
 };
 
-/** pino's own ways to write, here and from a thread: the daemon has `log-sink.ts`. */
-const UNUSED = /^\0?(sonic-boom|thread-stream|on-exit-leak-free)$/;
+/** pino's own ways to write, here, from a thread and to several, and to leave out what is secret: the daemon has `log-sink.ts`. */
+const UNUSED =
+  /^\0?(sonic-boom|thread-stream|on-exit-leak-free|@pinojs\/redact|\.\/(lib\/)?(transport|multistream))$/;
 const unused: Plugin = {
   name: "unused",
   resolveId: { filter: { id: UNUSED }, handler: (id) => `\0${id}` },
