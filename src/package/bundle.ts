@@ -68,16 +68,21 @@ const UNUSED =
   /^\0?(sonic-boom|thread-stream|on-exit-leak-free|@pinojs\/redact|\.\/(lib\/)?(transport|multistream))$/;
 const unused: Plugin = {
   name: "unused",
-  resolveId: { filter: { id: UNUSED }, handler: (id) => `\0${id}` },
+  resolveId: { filter: { id: UNUSED }, handler: ofPino },
   load: { filter: { id: UNUSED }, handler: () => "module.exports = function () {};" },
 };
 /** pino asks whether it is in a thread, which takes a daemon's start longer than most of what it does. */
 const THREADS = /^\0?worker_threads$/;
 const noThread: Plugin = {
   name: "no-thread",
-  resolveId: { filter: { id: THREADS }, handler: (id) => `\0${id}` },
+  resolveId: { filter: { id: THREADS }, handler: ofPino },
   load: { filter: { id: THREADS }, handler: () => "exports.isMainThread = true;" },
 };
+
+/** Only what pino asks for: others have modules of such names as well, NATS's client its `./transport`. */
+function ofPino(id: string, importer: string | undefined): string | undefined {
+  return importer !== undefined && packageOf(importer) === "pino" ? `\0${id}` : undefined;
+}
 
 interface More {
   readonly input?: InputOptions;

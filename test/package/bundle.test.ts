@@ -46,6 +46,14 @@ it.each(Object.entries(bin as Record<string, string>))("%s runs as installed", (
   expect({ status, stdout }).toEqual({ status: 0, stdout: expect.stringContaining(version) });
 });
 
+it("the way to a NATS server is in the bundle", () => {
+  const args = ["fleet", "--nats", "127.0.0.1:1", "hosts"];
+  const { stderr } = spawnSync(process.execPath, [join(installed, bin.iovactl), ...args], {
+    encoding: "utf8",
+  });
+  expect(stderr).toContain("no NATS server at 127.0.0.1:1: connection refused");
+});
+
 it("the daemon answers as installed, and its threads work", async () => {
   const daemon = await Daemon.start({ main: join(installed, bin.iovad) });
   const client = await daemon.client();
