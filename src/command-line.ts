@@ -9,13 +9,24 @@ export function version(): string {
   return JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")).version;
 }
 
+/**
+ * What a terminal obeys instead of showing it, or what makes a text read as another: control characters, C1's among them,
+ * other ends of lines, and the marks of bidirectional text.
+ */
+export const UNSHOWABLE = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
+/** As long as the text: what others say is not theirs to do with a terminal, nor to begin lines on it. */
+export function showable(text: string): string {
+  return text.replaceAll(UNSHOWABLE, "?");
+}
+
 /** One line on standard error, whatever the message is made of. */
 export function complain(
   command: string,
   message: string,
   stream: Pick<NodeJS.WriteStream, "write"> = process.stderr,
 ): void {
-  stream.write(`${command}: ${message.replace(/\s*\n\s*/g, " ")}\n`);
+  stream.write(`${command}: ${showable(message.replace(/\s*\n\s*/g, " "))}\n`);
 }
 
 /**

@@ -1,6 +1,6 @@
-import { UsageError } from "../../command-line.ts";
+import { showable, UNSHOWABLE, UsageError } from "../../command-line.ts";
 import { wrap } from "../../picture/wrap.ts";
-import { choosePaint, type Paint, type Role } from "./paint.ts";
+import { COLOUR, choosePaint, type Paint, plain, type Role } from "./paint.ts";
 import { type Column, type Columns, columnNamed, table } from "./table.ts";
 
 /** The options that say how answers look. */
@@ -19,6 +19,7 @@ type Json = "pretty" | "short" | "off";
 const USUAL_WIDTH = 80;
 /** What colours begin with: such a text is short, and as long as it seems. */
 const ESCAPE = "\x1b";
+const COLOUR_OR_UNSHOWABLE = new RegExp(`${COLOUR.source}|${UNSHOWABLE.source}`, "gu");
 /** What text takes at least, however narrow the terminal is. */
 const NARROWEST = 20;
 
@@ -70,12 +71,12 @@ export class Output {
   }
 
   print(...lines: readonly string[]): void {
-    for (const line of lines) this.#stream.write(`${line}\n`);
+    for (const line of lines) this.#stream.write(`${this.#shown(line)}\n`);
   }
 
   /** As it is, without a line's end. */
   raw(text: string): void {
-    this.#stream.write(text);
+    this.#stream.write(text.replaceAll(UNSHOWABLE, (found) => (found === "\n" ? found : "?")));
   }
 
   /** The daemon's answer as it is, where JSON is wanted; otherwise the lines that tell people the same. */
@@ -87,7 +88,11 @@ export class Output {
   /** What is JSON in any case goes on one line in a pipe, unless it is asked for otherwise. */
   printJson(value: unknown): void {
     const isPretty = this.json === "pretty" || (this.json === "off" && this.isTerminal);
-    this.print(JSON.stringify(value, undefined, isPretty ? 2 : undefined));
+    const text = JSON.stringify(value, undefined, isPretty ? 2 : undefined);
+    // The same value: JSON may have any character as its number.
+    this.#stream.write(
+      `${text.replaceAll(UNSHOWABLE, (found) => (found === "\n" ? found : numbered(found)))}\n`,
+    );
   }
 
   /** The table that -o is about. */
@@ -133,6 +138,12 @@ export class Output {
     });
   }
 
+  /** Whatever the line was made of, nothing but our own colours does anything to a terminal. */
+  #shown(line: string): string {
+    if (this.paint === plain) return showable(line);
+    return line.replaceAll(COLOUR_OR_UNSHOWABLE, (found) => (found.length > 1 ? found : "?"));
+  }
+
   #table<Row>(
     columns: readonly Column<Row>[],
     rows: readonly Row[],
@@ -145,6 +156,10 @@ export class Output {
       columns: chosen,
     });
   }
+}
+
+function numbered(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 function oneOf<Word extends string>(option: string, given: string, words: readonly Word[]): Word {

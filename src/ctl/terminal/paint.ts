@@ -14,6 +14,14 @@ const STYLES = {
   quiet: "gray",
 } as const satisfies Record<Role, Parameters<typeof styleText>[0]>;
 
+/** What a colour begins and ends with. */
+export const COLOUR = new RegExp(
+  Object.values(STYLES)
+    .flatMap((style) => styleText(style, " ", { validateStream: false }).split(" "))
+    .map((code) => code.replace("[", "\\["))
+    .join("|"),
+);
+
 export const plain: Paint = (_role, text) => text;
 
 /** For terminals. */

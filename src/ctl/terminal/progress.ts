@@ -1,3 +1,5 @@
+import { showable } from "../../command-line.ts";
+
 /** One line on a terminal that says how far long work is; nothing in a pipe. */
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
@@ -10,7 +12,7 @@ export class Progress {
   /** In the place of what was said before. */
   say(text: string): void {
     if (!this.#stream.isTTY) return;
-    this.#stream.write(`\r\x1b[K${text}`);
+    this.#stream.write(`\r\x1b[K${showable(text)}`);
     this.#isShown = true;
   }
 
