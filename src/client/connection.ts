@@ -6,7 +6,7 @@ import { type Answer, Calls, closeAll } from "./calls.ts";
 import { type ConnectionError, DaemonError } from "./errors.ts";
 import * as fault from "./faults.ts";
 import { Lines, type Received } from "./lines.ts";
-import { isNotification, type Notification, parseMessage } from "./messages.ts";
+import { isEvent, isNotification, type Notification, parseMessage } from "./messages.ts";
 import type { Dial, Transport } from "./transport.ts";
 import type { Greeting } from "./types.ts";
 
@@ -134,7 +134,8 @@ export class Connection {
     closeAll(fds);
     if (typeof line === "object") this.#end(fault.tooLong(this.#options));
     else if (!message) this.#end(this.#nonsense());
-    else if (this.#greeting) this.#options.notified(message);
+    else if (this.#greeting && isEvent(message)) this.#options.notified(message);
+    else if (this.#greeting) this.#end(this.#nonsense());
     else this.#greet(message);
   }
 

@@ -1,4 +1,5 @@
 import { DaemonError } from "./errors.ts";
+import * as fault from "./faults.ts";
 import type { Notification } from "./messages.ts";
 import type { DaemonEvent, EventName, Position, Snapshot } from "./types.ts";
 
@@ -39,6 +40,8 @@ export class EventStream<Name extends EventName = EventName>
   /** Events count only when it is live; what comes while it asks is looked at when the answer is there. */
   #state: "lost" | "asking" | "live" | "leaving" = "lost";
   #held: Notification[] = [];
+  /** More has come meanwhile than is held. */
+  #isOverfull = false;
   /** Until then events may be those of the stream before this one. */
   #before: Promise<void> | undefined;
   /** When the daemon has answered that it sends no more. */
@@ -95,8 +98,10 @@ export class EventStream<Name extends EventName = EventName>
 
   /** A notification has come. */
   receive(notification: Notification): void {
-    if (this.#state === "asking") this.#held.push(notification);
-    else if (this.#state === "live") this.#take(notification);
+    if (this.#state === "asking") {
+      this.#isOverfull = this.#held.length >= this.#limit;
+      if (!this.#isOverfull) this.#held.push(notification);
+    } else if (this.#state === "live") this.#take(notification);
   }
 
   /** What waits can still be read; then comes the failure, or the end. */
@@ -114,15 +119,25 @@ export class EventStream<Name extends EventName = EventName>
     if (this.#before) await this.#before;
     this.#before = undefined;
     this.#held = [];
+    this.#isOverfull = false;
     try {
       const since = this.#position && { since: this.#position };
       const answer = await this.#ask("subscribe", { ...(this.#names && { events: this.#names }), ...since });
-      this.#answered(answer as Subscription);
+      if (this.#isSubscription(answer)) this.#answered(answer);
+      else this.end(fault.noSubscription());
     } catch (error) {
       this.#state = "lost";
       // Of a connection that is lost the client tells, in one way or the other.
       if (error instanceof DaemonError) this.end(error);
     }
+  }
+
+  /** Nothing could be told of events behind another answer. */
+  #isSubscription(answer: unknown): answer is Subscription {
+    const { resumed, instance, sequence, devices, contexts, ioas } = (answer ?? {}) as Partial<Subscription>;
+    if (resumed) return this.#position !== undefined;
+    const isPlace = typeof instance === "string" && Number.isSafeInteger(sequence);
+    return isPlace && [devices, contexts, ioas].every(Array.isArray);
   }
 
   #answered({ resumed, ...snapshot }: Subscription): void {
@@ -135,6 +150,7 @@ export class EventStream<Name extends EventName = EventName>
     }
     this.#state = "live";
     for (const each of this.#held.splice(0)) if (this.#state === "live") this.#take(each);
+    if (this.#isOverfull && this.#state === "live") void this.#leave();
   }
 
   #take(notification: Notification): void {

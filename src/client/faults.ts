@@ -49,6 +49,13 @@ export function garbage({ path }: Endpoint): ConnectionError {
   return new ConnectionError("GARBAGE", `${path}: iovad has sent what is no answer of this protocol's`);
 }
 
+export function noSubscription(): ConnectionError {
+  return new ConnectionError(
+    "GARBAGE",
+    "iovad has answered subscribe with what is neither a snapshot nor a thread taken up",
+  );
+}
+
 export function tooLong({ path, maxLine }: Endpoint): ConnectionError {
   return new ConnectionError("TOO_LONG", `${path}: iovad has sent a line of more than ${maxLine} bytes`);
 }

@@ -22,6 +22,11 @@ export function isNotification(message: JSONRPCResponse | Notification): message
   return "method" in message;
 }
 
+/** Whether it has what every event has, and what those who take events rely on. */
+export function isEvent({ params }: Notification): boolean {
+  return Number.isSafeInteger((params as { sequence?: unknown } | null | undefined)?.sequence);
+}
+
 /** Undefined for what is no JSON: no JSON text stands for that. */
 function parse(text: string): unknown {
   try {

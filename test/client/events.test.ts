@@ -137,6 +137,47 @@ describe("a stream of events", () => {
     expect(await stream.next()).toEqual({ value: undefined, done: true });
   });
 
+  it.each([
+    ["nothing", null],
+    ["a text", "x"],
+    ["no snapshot", { resumed: false }],
+    ["one without a place", { ...snapshot(10), sequence: "10" }],
+    ["one without devices", { ...snapshot(10), devices: 5 }],
+    ["a thread that it was not asked for", resumed(10)],
+  ])("throws when it is answered with %s, and then has ended", async (_what, result) => {
+    await join();
+    const stream = client.events();
+    peer.send({ id: (await peer.next())?.id, result });
+    await expect(stream.next()).rejects.toMatchObject({ code: "GARBAGE" });
+    expect(await stream.next()).toEqual({ value: undefined, done: true });
+  });
+
+  it.each([
+    ["no params", {}],
+    ["a list of them", { params: [11] }],
+    ["no number", { params: { sequence: "11" } }],
+  ])("throws when an event comes that has %s", async (_what, params) => {
+    await join();
+    const stream = await subscribe();
+    peer.send({ method: "DEVICE_ADDED", ...params });
+    await expect(stream.next()).rejects.toMatchObject({ code: "GARBAGE" });
+    expect(await client.closed).toMatchObject({ code: "GARBAGE" });
+  });
+
+  it("holds no more than its queue before it has begun, and asks for the others then", async () => {
+    await join();
+    const stream = client.events({ queue: 3, since: { instance: "a", sequence: 10 } });
+    const asked = (await peer.next()) as { id: number };
+    for (const sequence of [9, 10, 11, 12, 13]) peer.event("DEVICE_ADDED", sequence);
+    peer.send({ id: asked.id, result: resumed(10) });
+    await peer.answer("unsubscribe", {});
+    expect(await peer.answer("subscribe", resumed(13))).toMatchObject({
+      params: { since: { instance: "a", sequence: 11 } },
+    });
+    for (const sequence of [12, 13]) peer.event("DEVICE_ADDED", sequence);
+    expect(await read(stream, 3)).toEqual([11, 12, 13]);
+  });
+
   it("ends with the client, after what has come", async () => {
     await join();
     const stream = await subscribe();
