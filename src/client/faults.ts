@@ -40,8 +40,12 @@ export function stranger({ path }: Endpoint): ConnectionError {
   return new ConnectionError("NOT_IOVAD", `what listens at ${path} is not iovad`);
 }
 
+/** Characters of what should be a number. */
+const LONGEST_VERSION = 40;
+
 export function otherProtocol({ path }: Endpoint, theirs: unknown, ours: number): ConnectionError {
-  const message = `${path}: iovad speaks version ${JSON.stringify(theirs)} of the protocol, this client ${ours}; use both of one release`;
+  const version = `${JSON.stringify(theirs)}`.slice(0, LONGEST_VERSION);
+  const message = `${path}: iovad speaks version ${version} of the protocol, this client ${ours}; use both of one release`;
   return new ConnectionError("PROTOCOL", message);
 }
 

@@ -29,7 +29,13 @@ export function exitStatusOf(error: unknown): number {
   }
   // Of a fleet it is the store that is asked.
   if (error instanceof StoreError) return EXIT.noDaemon;
+  if (isSurprise(error)) return EXIT.noDaemon;
   if (!(error instanceof DaemonError)) return EXIT.no;
   if (error.class === "PermissionDenied") return EXIT.noPermission;
   return MISUSED.has(error.class) ? EXIT.usage : EXIT.no;
+}
+
+/** What an answer of another form than the one that is known makes of a command: no answer, and not a no. */
+export function isSurprise(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError;
 }

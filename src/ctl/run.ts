@@ -8,7 +8,7 @@ import { COMMANDS } from "./commands/index.ts";
 import { counted } from "./counted.ts";
 import { chooseDaemon } from "./daemon.ts";
 import { NoAnswer } from "./dry-run.ts";
-import { exitStatusOf } from "./exit-status.ts";
+import { exitStatusOf, isSurprise } from "./exit-status.ts";
 import { inCommands } from "./in-commands.ts";
 import { rangeText, type WireRange } from "./ranges.ts";
 import { Output } from "./terminal/output.ts";
@@ -31,13 +31,25 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     // Whoever calls methods knows them by their names.
     const isForPeople = error instanceof DaemonError && findCommand(argv).command !== "call";
     const told = isForPeople ? inCommands(message) + conflictsText(error) : message;
-    complain("iovactl", told, surroundings.stderr);
+    complain("iovactl", isSurprise(error) ? surprise(message) : told, surroundings.stderr);
     return exitStatusOf(error);
   }
 }
 
-/** Which ranges, and whose. */
-function conflictsText({ data }: DaemonError): string {
+function surprise(message: string): string {
+  return `what has come is no answer that this iovactl understands: use iovad and iovactl of one release (${message})`;
+}
+
+/** Which ranges, and whose; nothing where they have another form. */
+function conflictsText(error: DaemonError): string {
+  try {
+    return textOfConflicts(error);
+  } catch {
+    return "";
+  }
+}
+
+function textOfConflicts({ data }: DaemonError): string {
   const conflicts = (data.conflicts ?? []) as readonly (WireRange & { readonly causes: readonly Cause[] })[];
   const [first, ...others] = conflicts.map((each) => `${rangeText(each)} ${causesText(each.causes)}`);
   if (first === undefined) return "";

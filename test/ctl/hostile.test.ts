@@ -64,3 +64,33 @@ it("puts nothing into a command line that means something to a shell", async () 
   const { stdout } = await against(serve, "complete", "--", "-s", server.path, "reserved", "");
   expect(stdout).toBe("0000:01:00.0\n");
 });
+
+const FORMLESS: [string, unknown][] = [
+  ["nothing", null],
+  ["a text", "x"],
+  ["no members", {}],
+];
+it.each(
+  FORMLESS.flatMap(([what, result]) =>
+    [["devices"], ["check", "-m", "4G", "01:00.0"], ["allowed", "1"]].map((args) => ({ what, result, args })),
+  ),
+)("takes $what for no answer, and not for a no: $args.0", async ({ result, args }) => {
+  const serve = async (peer: Peer) => {
+    for (let each = await peer.next(); each; each = await peer.next()) peer.send({ id: each.id, result });
+  };
+  const { status, stderr } = await against(serve, ...args);
+  expect(status).toBe(3);
+  expect(stderr).toMatch(/^iovactl: what has come is no answer that this iovactl understands: .*\n$/);
+});
+
+it.each([5, [null], [{}], [{ causes: [null] }], "x"])(
+  "tells of a conflict also without its ranges: %j",
+  async (conflicts) => {
+    const refuse = async (peer: Peer) => {
+      const { id } = (await peer.next()) as { id: number };
+      peer.send({ id, error: { code: -32008, message: "no", data: { class: "RangeConflict", conflicts } } });
+    };
+    const { status, stderr } = await against(refuse, "devices");
+    expect({ status, stderr }).toEqual({ status: 1, stderr: "iovactl: no\n" });
+  },
+);
