@@ -57,7 +57,9 @@ export function objectOf(text: string): Record<string, unknown> {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Unreadable(text === "" ? "it is empty" : "it is no JSON, or only a part of it");
+    throw new Unreadable(
+      text === "" ? "it is empty, or cannot be read here" : "it is no JSON, or only a part of it",
+    );
   }
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new Unreadable("it is no JSON object");

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -127,6 +128,24 @@ describe("a directory", () => {
       directory = "";
     },
   );
+
+  it("waits for no file that has no end, and reads none that is too long for a host's", async () => {
+    directory = mkdtempSync(join(tmpdir(), "iovad-fleet-"));
+    const store = await openStore({ directory });
+    await store.publish(record("n1"), profile(), true);
+    execFileSync("mkfifo", [join(directory, "fifo.json")]);
+    symlinkSync("/dev/zero", join(directory, "zeros.json"));
+    writeFileSync(join(directory, "long.json"), "");
+    truncateSync(join(directory, "long.json"), 2 ** 32);
+    const hosts = (await snapshot(store, Date.now)).hosts(Date.now());
+    expect(hosts.map(({ host, state }) => [host, state])).toEqual([
+      ["fifo", "unreadable"],
+      ["long", "unreadable"],
+      ["n1", "fresh"],
+      ["zeros", "unreadable"],
+    ]);
+    expect(await store.read("fifo")).toMatchObject({ text: "" });
+  });
 });
 
 describe.skipIf(!HAS_NATS)("NATS", () => {

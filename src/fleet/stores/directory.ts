@@ -1,4 +1,4 @@
-import { watch as watchDirectory } from "node:fs";
+import { constants, watch as watchDirectory } from "node:fs";
 import { open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { inDirectory, isMissing } from "../in-directory.ts";
@@ -14,6 +14,8 @@ import {
 const SUFFIX = ".json";
 /** Milliseconds between two looks: of a change on another machine (NFS, rsync) the kernel says nothing. */
 const LOOK = 1000;
+/** Bytes of the longest file that is read: the profile of a host of 50,000 devices. */
+const LONGEST = 16 * 1024 * 1024;
 /** How many files are read at a time. */
 const SIDE_BY_SIDE = 32;
 
@@ -163,13 +165,22 @@ function hostOf(name: string): string | undefined {
   return HOST_NAME.test(host) ? host : undefined;
 }
 
+/**
+ * All hosts write there, so anything may have a host's name: a FIFO, which nobody waits for, a device without an end, or a
+ * file that is no host's for its length. Of such there is no text.
+ */
 async function readValue(path: string): Promise<StoredValue | undefined> {
-  const file = await open(path).catch(unlessMissing);
+  // Before it is opened: that alone does something to some devices.
+  const before = await stat(path).catch(unlessMissing);
+  if (!before) return undefined;
+  if (!before.isFile()) return { text: "", stored: before.mtimeMs };
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(unlessMissing);
   if (!file) return undefined;
   try {
     // Of the file that is read, not of the one that may have taken its name since.
-    const { mtimeMs } = await file.stat();
-    return { text: await file.readFile("utf8"), stored: mtimeMs };
+    const status = await file.stat();
+    const isRead = status.isFile() && status.size > 0 && status.size <= LONGEST;
+    return { text: isRead ? await file.readFile("utf8") : "", stored: status.mtimeMs };
   } finally {
     await file.close();
   }
