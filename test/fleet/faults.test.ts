@@ -1,7 +1,10 @@
+import { jetstream } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { Fleet } from "../../src/fleet/fleet.ts";
 import { type FleetChange, follow, snapshot } from "../../src/fleet/follow.ts";
 import { NatsStore } from "../../src/fleet/stores/nats.ts";
+import { watchBucket } from "../../src/fleet/stores/nats-watch.ts";
 import { openStore } from "../../src/fleet/stores/open.ts";
 import type { FleetStore } from "../../src/fleet/stores/store.ts";
 import { profile, record } from "./hosts.ts";
@@ -120,6 +123,38 @@ describe.skipIf(!HAS_NATS)("with NATS", () => {
     // Whoever publishes it makes it good.
     await store.publish(record("changed", { digest: narrow.digest }), profile("d3"), true);
     expect((await snapshot(store, Date.now)).host("changed", Date.now())?.state).toBe("fresh");
+  });
+
+  it("what is purged, and what is put again, before a snapshot is told keep nobody waiting", async () => {
+    const store = await open();
+    for (const host of ["n1", "n2"]) await store.publish(record(host), profile(), true);
+    const connection = await connect({ servers: server.url });
+    const client = jetstream(connection);
+    const manager = await client.jetstreamManager();
+    const { consumers } = client;
+    const make = consumers.getPushConsumer.bind(consumers);
+    vi.spyOn(consumers, "getPushConsumer").mockImplementation(async (...args) => {
+      await manager.streams.purge("KV_iovad-hosts", { filter: "$KV.iovad-hosts.n2" });
+      const consumer = await make(...args);
+      const consume = consumer.consume.bind(consumer);
+      consumer.consume = async (options) => {
+        for (let n = 0; n < 2; n++) await store.publish(record("n1"), profile(), false);
+        return consume(options);
+      };
+      return consumer;
+    });
+    const told: string[] = [];
+    for await (const change of watchBucket(
+      client,
+      "iovad-hosts",
+      new AbortController().signal,
+      () => () => {},
+    )) {
+      told.push(change.kind);
+      if (change.kind === "settled") break;
+    }
+    expect(told).toEqual(["begin", "host", "settled"]);
+    await connection.close();
   });
 
   it("a server that is not there, or has no JetStream, is said to be so", async () => {

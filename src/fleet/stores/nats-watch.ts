@@ -1,5 +1,4 @@
 import { AckPolicy, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
-import { nanos } from "@nats-io/transport-node";
 import { Queue } from "./queue.ts";
 import type { StoreChange } from "./store.ts";
 
@@ -11,6 +10,11 @@ const LOST: ReadonlySet<string> = new Set([
   "consumer_deleted",
   "ordered_consumer_recreated",
 ]);
+
+/** Milliseconds between two looks at what is still untold: the client's own heartbeats come every 30 s, and not to the busy. */
+const LOOK = 2000;
+/** After so many of them without a word in between the server is taken to have lost the thread. */
+const PATIENCE = 3;
 
 /**
  * What there is in a bucket and what changes, until the thread is lost, the signal, or whoever calls what `cut` is given.
@@ -25,21 +29,24 @@ export async function* watchBucket(
 ): AsyncIterable<StoreChange> {
   const prefix = `$KV.${bucket}.`;
   const manager = await jetstream.jetstreamManager(false);
-  const { state } = await manager.streams.info(`KV_${bucket}`, { subjects_filter: `${prefix}>` });
+  const subjects = async () => {
+    const { state } = await manager.streams.info(`KV_${bucket}`, { subjects_filter: `${prefix}>` });
+    return new Set(Object.keys(state.subjects ?? {}));
+  };
   // Neither by what the server (2.9) counts as pending, where what is put again before it is told counts twice for ever;
   // nor by the place in the stream, for that has then gone behind what was the newest.
-  const untold = new Set(Object.keys(state.subjects ?? {}));
+  const untold = await subjects();
   const consumer = await jetstream.consumers.getPushConsumer(`KV_${bucket}`, {
     filter_subjects: `${prefix}>`,
     deliver_policy: DeliverPolicy.LastPerSubject,
     ack_policy: AckPolicy.None,
     flow_control: true,
-    idle_heartbeat: nanos(2000),
   } as Parameters<JetStreamClient["consumers"]["getPushConsumer"]>[1]);
   const info = await consumer.info(true);
   const queue = new Queue<StoreChange>(signal);
   let isSettled = false;
-  let pending = info.num_pending;
+  /** Looks since something has come. */
+  let inVain = 0;
   const settle = () => {
     if (!isSettled) queue.push({ kind: "settled" });
     isSettled = true;
@@ -48,18 +55,25 @@ export async function* watchBucket(
   const messages = await consumer.consume({
     callback: (message: JsMsg) => {
       queue.push(changeOf(message, message.subject.slice(prefix.length)));
-      pending = message.info.pending;
+      inVain = 0;
       untold.delete(message.subject);
       if (untold.size === 0) settle();
     },
   });
   const end = () => queue.end();
   const forget = cut(end);
+  /** What is still untold may have been purged since. */
+  const look = async () => {
+    if (isSettled) return;
+    const there = await subjects();
+    for (const subject of untold) if (!there.has(subject)) untold.delete(subject);
+    if (untold.size === 0) settle();
+    else if (++inVain > PATIENCE) end();
+  };
+  const clock = setInterval(() => look().catch(end), LOOK);
   void (async () => {
     for await (const { type } of messages.status()) {
       if (LOST.has(type)) end();
-      // Nothing more is to come: what is still untold has been purged since.
-      if (type === "heartbeat" && pending === 0) settle();
     }
     end();
   })();
@@ -67,6 +81,7 @@ export async function* watchBucket(
     yield { kind: "begin", now: new Date(info.created).getTime() };
     yield* queue;
   } finally {
+    clearInterval(clock);
     forget();
     messages.stop();
   }
