@@ -12,6 +12,12 @@ const SUMMARY = ["exact", "hint", "iova-alignment", "allowed", "devices", "lists
 /** What only its long form has, of which the digest is not. */
 const LONG = new Set(["schema-version", "kernel", "excluded"]);
 
+/**
+ * Ranges of a list. What a kernel reserves cuts a list into a few; an answer about a pool names every host of it for each
+ * piece of each list.
+ */
+const MOST_RANGES = 1024;
+
 /** So much of what hosts have in common is remembered. */
 const MOST = 200_000;
 
@@ -42,6 +48,11 @@ export class ProfileReader {
   }
 
   #ranges(list: unknown): RangeSet {
+    if (Array.isArray(list) && list.length > MOST_RANGES) {
+      throw new Unreadable(
+        `a list of it is in ${list.length} ranges, and no more than ${MOST_RANGES} are read`,
+      );
+    }
     return kept(this.#lists, hash("sha1", JSON.stringify(list) ?? "", "base64"), () =>
       RangeSet.from(listOf(list, "a list of ranges").map(rangeOf)),
     );

@@ -12,8 +12,11 @@ const NAMED = 3;
 /** `msi: 0000:83:00.0, 0000:84:00.0`: the devices of each kind of cause, of many the first. */
 export function causesText(causes: readonly Cause[]): string {
   const kinds = new Map<string, string[]>();
-  for (const cause of causes)
-    kinds.set(kindOf(cause), [...(kinds.get(kindOf(cause)) ?? []), ...whoseOf(cause)]);
+  for (const cause of causes) {
+    const who = kinds.get(kindOf(cause)) ?? [];
+    kinds.set(kindOf(cause), who);
+    who.push(...whoseOf(cause));
+  }
   return Array.from(kinds, ([kind, who]) => (who.length === 0 ? kind : `${kind}: ${some(who)}`)).join("; ");
 }
 

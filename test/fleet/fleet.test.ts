@@ -88,6 +88,15 @@ describe("a value that this version cannot read", () => {
       /starts above/,
     ],
     ["a list of nonsense", JSON.stringify({ ...record("n1"), ...profile(), allowed: [7] }), /no address/],
+    [
+      "a list in more pieces than any kernel's",
+      JSON.stringify({
+        ...record("n1"),
+        ...profile(),
+        allowed: Array(1025).fill({ start: "0x0", last: "0x1" }),
+      }),
+      /in 1025 ranges/,
+    ],
     ["a newer profile", JSON.stringify({ ...record("n1"), ...profile(), "schema-version": 2 }), /version 2/],
     ["a device without a list", JSON.stringify({ ...record("n1"), ...profile(), lists: [] }), /devices\[0\]/],
   ];

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { laneOfAllowed, laneOfWindows, notesOf } from "../../src/picture/answers.ts";
+import { causesText } from "../../src/picture/causes.ts";
 import { type Lane, mergeAlike, type Part, rowsOf } from "../../src/picture/picture.ts";
 import { drawSvg, escapeXml } from "../../src/picture/svg.ts";
 import { drawText } from "../../src/picture/text.ts";
@@ -128,6 +129,13 @@ it("lanes that show the same are one, which says how many more there are", () =>
   const lane = laneOfAllowed("a", ANSWER);
   const other = laneOfAllowed("c", { ranges: [], excluded: [] });
   expect(mergeAlike([lane, { ...lane, title: "b" }, other]).map(({ title }) => title)).toEqual(["a +1", "c"]);
+});
+
+it("says whose fault it is in time that grows with how many they are", () => {
+  const many = Array.from({ length: 200_000 }, (_, i) => ({ kind: "host", host: `n${i}` }));
+  const begin = performance.now();
+  expect(causesText(many)).toBe("host: n0, n1, n2 and 199997 more");
+  expect(performance.now() - begin).toBeLessThan(3000);
 });
 
 it("an SVG has its text as text, and nothing of it can break out", () => {

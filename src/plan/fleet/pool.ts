@@ -39,6 +39,8 @@ export class Pool {
   readonly hosts: readonly PoolHost[];
   readonly limits: readonly Limit[];
   readonly #byKey: ReadonlyMap<string, Limit>;
+  /** Of which there may be few, and each may stand for all of the hosts many times over. */
+  readonly #causes = new Map<string, Cause[]>();
 
   /** @param hosts each name once */
   constructor(hosts: Iterable<PoolHost>) {
@@ -68,7 +70,14 @@ export class Pool {
   }
 
   /** The hosts that a cause of this pool's plan stands for, in the planner's words and order. */
-  causesOf(causes: readonly Cause[]): Cause[] {
+  causesOf(causes: readonly Cause[]): readonly Cause[] {
+    const key = causes.map(({ host }) => host).join(" ");
+    const known = this.#causes.get(key) ?? this.#named(causes);
+    this.#causes.set(key, known);
+    return known;
+  }
+
+  #named(causes: readonly Cause[]): Cause[] {
     const hosts = causes.flatMap(({ host }) => this.#byKey.get(host as string)?.hosts ?? []);
     const named = hosts.map(({ host }): Cause => ({ kind: "host", host }));
     return causes.length > 1 ? named.sort((a, b) => (`${a.host}` < `${b.host}` ? -1 : 1)) : named;

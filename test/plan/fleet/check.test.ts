@@ -145,6 +145,18 @@ it("who is in the way of many can be left out", () => {
   ]);
 });
 
+it("one host in many pieces does not have all the others written down for each", () => {
+  const wide = { digest: "a", allowed: excluding(), alignment: 1n, exact: true, devices: [] };
+  const pieces = Array.from({ length: 16 }, (_, i) => [4 * i, 4 * i] as const);
+  const narrow = { ...wide, digest: "b", allowed: excluding([0, 63]) };
+  const hosts: PoolHost[] = [narrow, narrow, { ...wide, digest: "c", allowed: excluding(...pieces) }].map(
+    (profile, i) => ({ host: `n${i}`, state: "fresh", age: 0, profile }),
+  );
+  const { excluded } = predictPool(new Pool(hosts));
+  expect(excluded.length).toBe(33);
+  expect(new Set(excluded.map(({ causes }) => causes)).size).toBe(2);
+});
+
 function merged(conflicts: readonly { start: bigint; last: bigint }[]) {
   return [...RangeSet.from(conflicts)];
 }
