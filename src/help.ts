@@ -18,7 +18,7 @@ daemon's own user may do everything. With any of them given, everybody may conne
 is sent away; without, only the members of the socket's group may connect.
 ${section(ACCESS)}
 
-Limits, each answered with LimitExceeded and its name in data.limit:
+Limits. What is refused for one is answered with LimitExceeded and its name in data.limit:
 ${section(LIMIT_SETTINGS)}
 
 It speaks JSON-RPC 2.0, one JSON value a line:

@@ -28,7 +28,8 @@ export const LIMITS = {
   "max-buffered-per-uid": bytes("of the same, of one user", 24 * MiB, MiB),
   "max-partial-seconds": {
     unit: "SECONDS",
-    about: "that an unfinished line may stand still before its connection ends",
+    about:
+      "that an unfinished line may stand still before its connection ends, without a word; looked at every 5 seconds",
     default: 60,
     min: 1,
     max: 86_400,

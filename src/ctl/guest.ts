@@ -1,18 +1,9 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../command-line.ts";
-import type { Machine } from "../plan/machines.ts";
 import type { OptionDefinitions, Values } from "./command.ts";
 import { parseIoasName } from "./ioas-name.ts";
+import { MACHINE_TYPES, parseMachine } from "./machine.ts";
 import { parseRange } from "./ranges.ts";
-
-/** Completed and told without loading the planner's tables. */
-const MACHINE_TYPES = Object.keys({
-  q35: 0,
-  pc: 0,
-  virt: 0,
-  microvm: 0,
-  "cloud-hypervisor": 0,
-} satisfies Record<Machine["type"], 0>);
 
 /** The options that say what a guest's memory map is. */
 export const GUEST_OPTIONS = {
@@ -89,63 +80,6 @@ export function sourceParams(devices: readonly string[], { ioas }: Values<typeof
 export function someSource(devices: readonly string[], options: Values<typeof IOAS_OPTION>) {
   if (devices.length > 0 || options.ioas !== undefined) return sourceParams(devices, options);
   throw new UsageError("for which device? name it, or give --ioas (iovactl devices lists the devices)");
-}
-
-/** QEMU's full names: pc-q35-9.0, pc-i440fx-9.0, virt-9.0. */
-const FULL_NAME = /^(pc-q35|pc-i440fx|virt)-(\d+\.\d+)$/;
-const FULL_TYPES: Readonly<Record<string, string>> = { "pc-q35": "q35", "pc-i440fx": "pc", virt: "virt" };
-const INTEGERS: ReadonlySet<string> = new Set(["slots", "phys-bits"]);
-const FLAGS: Readonly<Record<string, boolean>> = {
-  on: true,
-  off: false,
-  yes: true,
-  no: false,
-  true: true,
-  false: false,
-};
-
-/** What the daemon takes as a machine; which types and options there are, it knows. @throws UsageError */
-function parseMachine(text: string, memory: string | undefined): MachineParam {
-  const [name = "", ...options] = text.split(",");
-  const [, full, version] = FULL_NAME.exec(name) ?? [];
-  const type = full === undefined ? name.replace(/^type=/, "") : (FULL_TYPES[full] as string);
-  const members = Object.fromEntries(options.filter((option) => option !== "").map(machineOption));
-  return {
-    type,
-    ...(version === undefined ? {} : { version }),
-    ...members,
-    ...(memory === undefined ? {} : parseMemory(memory)),
-  } as MachineParam;
-}
-
-/** The daemon checks more than a type could. */
-type MachineParam = { readonly type: "q35"; readonly memory: string };
-
-function machineOption(text: string): [string, unknown] {
-  const [name = "", value = "on"] = text.split("=", 2);
-  if (INTEGERS.has(name) && /^\d+$/.test(value)) return [name, Number(value)];
-  return [name, name === "version" ? value : (FLAGS[value] ?? value)];
-}
-
-/** `8G`, `4096` (MiB, as QEMU has it), `size=4G,slots=2,maxmem=8G`. @throws UsageError */
-function parseMemory(text: string): Record<string, unknown> {
-  const members: Record<string, unknown> = {};
-  for (const [at, part] of text.split(",").entries()) {
-    const [name = "", value] = part.split("=", 2);
-    if (value === undefined && at === 0) members.memory = inMegabytes(name);
-    else if (name === "size" && value !== undefined) members.memory = inMegabytes(value);
-    else if (name === "maxmem" && value !== undefined) members["max-memory"] = inMegabytes(value);
-    else if (name === "slots" && /^\d+$/.test(value ?? "")) members.slots = Number(value);
-    else
-      throw new UsageError(
-        `-m ${text}: "${part}" is not known; write SIZE, or size=SIZE,slots=N,maxmem=SIZE`,
-      );
-  }
-  return members;
-}
-
-function inMegabytes(size: string): string {
-  return /^\d+(\.\d*)?$/.test(size) ? `${size}M` : size;
 }
 
 function parseWindow(text: string) {

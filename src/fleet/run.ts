@@ -15,7 +15,7 @@ const say = (message: string) => complain("iovad-fleet", message);
 /** Publishes until SIGTERM or SIGINT; resolves to the exit status. */
 export async function run(options: FleetOptions): Promise<number> {
   const end = new AbortController();
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => end.abort());
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => end.abort());
   const client = await connectAtLast(options.socket, end.signal);
   if (!client) return 0;
   let status = 0;

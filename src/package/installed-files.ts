@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { documentFor } from "./documents.ts";
 import { licencesOf } from "./licences.ts";
 import { type PackageJson, programs, ROOT } from "./programs.ts";
 import type { TreeFile } from "./tree.ts";
@@ -17,7 +18,13 @@ const OF_SYSTEMD: Readonly<Record<string, string>> = {
   "iovad.sysusers": "usr/lib/sysusers.d/iovad.conf",
   "60-iovad.rules": "lib/udev/rules.d/60-iovad.rules",
   "hardened.conf": `${DOCUMENTS}/examples/hardened.conf`,
-  "README.md": `${DOCUMENTS}/README.md`,
+};
+
+/** Whoever has the package is an operator. */
+const OF_READERS: Readonly<Record<string, string>> = {
+  "systemd/README.md": `${DOCUMENTS}/README.md`,
+  "src/fleet/README.md": `${DOCUMENTS}/fleet.md`,
+  "README.md": `${DOCUMENTS}/iovad.md`,
 };
 
 /** Where a shell looks for the completion of a command. */
@@ -34,6 +41,7 @@ export function installedFiles(about: PackageJson, changelog: string): TreeFile[
     ...koffi(),
     ...commands(about),
     ...Object.entries(OF_SYSTEMD).map(([name, path]) => copy(`systemd/${name}`, path)),
+    ...documents(),
     file("etc/iovad/iovad.json", "{}\n"),
     ...below("schemas").map((path) => copy(path, `usr/share/iovad/${path}`)),
     ...manual(),
@@ -85,6 +93,17 @@ function commands({ bin }: PackageJson): TreeFile[] {
     content: `../lib/iovad/${path}`,
     kind: "link",
   }));
+}
+
+function documents(): TreeFile[] {
+  const ofSystemd = Object.entries(OF_SYSTEMD).map(([name, path]) => [`systemd/${name}`, path] as const);
+  const schemas = ["schemas/methods", "schemas/events", ...below("schemas")];
+  const installed = new Map([
+    ...ofSystemd,
+    ...schemas.map((path) => [path, `usr/share/iovad/${path}`] as const),
+    ...Object.entries(OF_READERS),
+  ]);
+  return Object.entries(OF_READERS).map(([path, place]) => file(place, documentFor(path, installed)));
 }
 
 /** dist/man/NAME.SECTION, where there are any. */

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { DEFAULT_SOCKET } from "../../src/client/index.ts";
 import { FakeServer } from "../client/fake-server.ts";
@@ -69,4 +70,18 @@ it("ends when it is told to, also while a daemon that does not greet has it wait
   await end(child);
   expect(said).toBe("");
   await server.stop();
+});
+
+it("takes its host out however often it is told to end", async () => {
+  const features = join(directory, "features.d");
+  const child = await published("--socket", daemon.socket, "--features", features);
+  const ended = once(child, "close");
+  for (let times = 0; times < 20; times++) {
+    child.kill("SIGTERM");
+    child.kill("SIGINT");
+    // Of those that come at once only one is seen.
+    await delay(1);
+  }
+  expect(await ended).toEqual([0, null]);
+  expect([readdirSync(join(directory, "fleet")), readdirSync(features)]).toEqual([[], []]);
 });

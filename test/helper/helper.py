@@ -107,7 +107,7 @@ def main(path, memory, device, command):
     checked = daemon.call("check-layout", machine=machine, devices=[device])
     if not checked["fits"]:
         # What keeps the device from any guest, and what would make the layout fit.
-        say("it does not fit:", *(each["detail"] for each in checked["blockers"] + checked["remedies"]))
+        say("it does not fit:", "; ".join(each["detail"] for each in checked["blockers"] + checked["remedies"]))
         return 1
     context = f"helper-{os.getpid()}"
     daemon.call("create-context", context=context, lease="connection")

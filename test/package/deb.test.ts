@@ -83,6 +83,20 @@ describe.skipIf(!HAS_DPKG)("the package", () => {
     expect(started.filter((path) => !exists(path))).toEqual([]);
   });
 
+  it("has documents whose links lead to what is installed", () => {
+    const documents = join(root, "usr/share/doc/iovad");
+    const texts = readdirSync(documents).filter((name) => name.endsWith(".md"));
+    expect(texts.sort()).toEqual(["README.md", "fleet.md", "iovad.md"]);
+    const links = texts.flatMap((name) =>
+      Array.from(
+        readFileSync(join(documents, name), "utf8").matchAll(/\]\(([^)#\s]*)/g),
+        ([, to = ""]) => to,
+      ).filter((to) => to !== "" && !/^\w+:/.test(to)),
+    );
+    expect(links).toContain("/lib/systemd/system/iovad.service");
+    expect(links.filter((to) => !to.startsWith("/") || !existsSync(root + to))).toEqual([]);
+  });
+
   it("runs without the checkout", async () => {
     const daemon = await Daemon.start({ main: `${root}/usr/lib/iovad/dist/main.cjs` });
     const client = await daemon.client();

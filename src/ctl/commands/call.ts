@@ -6,7 +6,7 @@ import { atLeastOne, noMore } from "../need.ts";
 export const call = defineCommand({
   options: {},
   details: [
-    "The params are a JSON object; - reads them from standard input. What comes is the daemon's JSON, in any case.",
+    "The params are a JSON object; - reads them from standard input. The answer is the daemon's JSON; a refusal is said in words, as of any command.",
   ],
   async run({ args, out, daemon }) {
     const [method, params, ...more] = atLeastOne(args, "the method");

@@ -10,6 +10,7 @@ import {
   someSource,
 } from "../guest.ts";
 import { conflictLines, remedyLines } from "../layout-lines.ts";
+import { MACHINE_DETAILS } from "../machine.ts";
 import type { Output } from "../terminal/output.ts";
 import { WINDOW_COLUMNS } from "../window-columns.ts";
 import { worthLines } from "../worth.ts";
@@ -24,6 +25,7 @@ export const check = defineCommand({
   },
   details: [
     `The exit status is 0 when it fits and 1 when it does not. A window that is not required (PCI holes) may miss: the guest runs, and devices cannot reach each other there. With -m and no --machine it is a ${ASSUMED_MACHINE}.`,
+    MACHINE_DETAILS,
   ],
   columns: () => WINDOW_COLUMNS,
   async run({ args, options, out, daemon }) {
