@@ -30,5 +30,12 @@ export function conflictLines(windows: readonly Window[], out: Output): string[]
 export function remedyLines(remedies: readonly Remedy[], out: Output): string[] {
   return remedies
     .filter(({ kind }) => kind !== "probe")
-    .flatMap(({ detail }) => out.note("heading", "remedy", inCommands(detail)));
+    .flatMap(({ kind, detail }) =>
+      out.note("heading", "remedy", inCommands(detail) + (TRIED_BY[kind] ?? "")),
+    );
 }
+
+/** How to ask whether it helps, where the remedy does not say so itself. */
+const TRIED_BY: Partial<Record<Remedy["kind"], string>> = {
+  "amd-vcpu": "; --machine TYPE,amd-vcpu=on shows it",
+};
