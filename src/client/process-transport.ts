@@ -5,6 +5,12 @@ import type { Dial } from "./transport.ts";
 /** What the process says of itself when it fails; of more, the last of it. In bytes. */
 const LAST_WORDS = 4096;
 
+/**
+ * Milliseconds without a word after which the end of the process is the end: what it leaves behind, as ssh does with
+ * ControlPersist, may keep its streams open for as long as it likes.
+ */
+const GRACE = 200;
+
 /** `iovactl proxy` on another host ends with it when the daemon's socket may not be opened. */
 const NO_PERMISSION = 4;
 
@@ -17,13 +23,24 @@ export function dialProcess([program, ...args]: readonly [string, ...string[]]):
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
     let words = "";
     let isDropped = false;
+    let grace: NodeJS.Timeout | undefined;
     child.stderr.on("data", (bytes) => {
       words = (words + bytes).slice(-LAST_WORDS);
+      grace?.refresh();
     });
-    child.stdout.on("data", (bytes: Buffer) => sink.received(bytes, []));
+    child.stdout.on("data", (bytes: Buffer) => {
+      grace?.refresh();
+      sink.received(bytes, []);
+    });
+    child.once("exit", () => {
+      grace = setTimeout(() => {
+        for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      }, GRACE);
+    });
     // Its end of the pipe is gone: what it has to say about that comes with its own end.
     child.stdin.on("error", () => {});
     child.once("close", (status) => {
+      clearTimeout(grace);
       if (!isDropped) sink.ended(status === 0 ? undefined : failure(program, status, words));
     });
     await once(child, "spawn");

@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { dirname, join as pathOf } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ConnectionError, type ConnectOptions, connect, DaemonError } from "../../src/client/index.ts";
@@ -328,5 +329,17 @@ describe("descriptors", () => {
       "descriptors: true",
     );
     client.destroy();
+  });
+});
+
+describe("a process that speaks for the daemon", () => {
+  // As ssh with ControlPersist leaves somebody behind who keeps its streams open.
+  it("is at its end when it has ended, whoever it leaves behind", async () => {
+    const begin = performance.now();
+    const pid = pathOf(dirname(server.path), "pid");
+    const script = `sleep 30 & echo $! > ${pid}; echo "not there" >&2; exit 3`;
+    await expect(connect({ socket: "far", via: ["sh", "-c", script] })).rejects.toThrow("far: not there");
+    expect(performance.now() - begin).toBeLessThan(8000);
+    process.kill(Number(readFileSync(pid, "utf8")), "SIGKILL");
   });
 });
