@@ -43,6 +43,11 @@ export class Calls {
     return { result, fds };
   }
 
+  /** Whether everything that was asked has been answered. */
+  get isIdle(): boolean {
+    return this.#waiting.size === 0;
+  }
+
   /** False when nobody waits for it. Descriptors that nobody wants are closed. */
   receive(response: JSONRPCResponse, fds: readonly number[]): boolean {
     // An error without an id is about no request of these: the daemon makes out the id also of a line that it does not read.

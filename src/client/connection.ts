@@ -41,6 +41,7 @@ export class Connection {
   /** What the daemon has said to nobody, before it hung up. */
   #lastWord = "";
   #isClosing = false;
+  #parting: NodeJS.Timeout | undefined;
   #greeted = () => {};
   #over: (reason: EndReason) => void = () => {};
 
@@ -83,11 +84,18 @@ export class Connection {
     return this.#calls.request(method, params, wantsDescriptors);
   }
 
-  /** Resolves when the daemon has answered what it was sent, and has ended, too. */
+  /** Resolves when the daemon has answered what it was sent, and has ended, too, or has had the time to. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#transport?.end();
+    this.#part();
     await this.ended;
+  }
+
+  /** When everything is answered, nobody is waited for any longer than for a greeting. */
+  #part(): void {
+    if (!this.#isClosing || this.#failure || !this.#calls.isIdle) return;
+    this.#parting ??= setTimeout(() => this.destroy(), this.#options.patience);
   }
 
   /** Drops everything that is under way. */
@@ -129,6 +137,7 @@ export class Connection {
     const message = parseMessage(line);
     if (message && !isNotification(message)) {
       if (!this.#calls.receive(message, fds)) this.#unasked(message);
+      this.#part();
       return;
     }
     closeAll(fds);
@@ -164,6 +173,7 @@ export class Connection {
   #end(reason: EndReason): void {
     if (this.#failure) return;
     this.#failure = reason;
+    clearTimeout(this.#parting);
     this.#transport?.destroy();
     closeAll(this.#lines.leftOver());
     this.#calls.fail(reason);

@@ -213,6 +213,19 @@ describe.each([
     await client.close();
   });
 
+  it("closes also when a daemon that has answered everything does not end", async () => {
+    const { client, peer } = await join({ patience: 300 });
+    const asked = client.request("slow");
+    let isClosed = false;
+    const closing = client.close().then(() => (isClosed = true));
+    const { id } = (await peer.next()) as { id: number };
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(isClosed).toBe(false);
+    peer.send({ id, result: 7 });
+    expect(await asked).toBe(7);
+    await closing;
+  });
+
   it("is asked nothing more once it is to close, and what was asked is answered all the same", async () => {
     const { client, peer } = await join();
     const stream = client.events();
