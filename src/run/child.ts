@@ -11,7 +11,7 @@ const FIRST = 3;
 
 /**
  * Starts the command with the descriptors, which are closed here: a copy that stays would keep a dead guest's memory
- * pinned.
+ * pinned. Of a command that cannot be run Node.js throws some errors here, and statusOf() rejects with the others.
  */
 export function startChild(
   { command, deathSignal }: Pick<RunOptions, "command" | "deathSignal">,

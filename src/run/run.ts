@@ -29,14 +29,16 @@ async function runCommand(options: RunOptions, signals: Signals): Promise<number
   if (handedOver.isSimulated) {
     complain("iovad-run", "iovad simulates its host: the descriptors are placeholders that answer no ioctl");
   }
-  const child = startChild(options, handedOver);
-  signals.forwardTo(child);
-  hasBegun = true;
-  watch();
-  return statusOf(child).catch((error: NodeJS.ErrnoException) => {
-    complain("iovad-run", inability(error, options));
-    return error.code === "ENOENT" ? 127 : 126;
-  });
+  try {
+    const child = startChild(options, handedOver);
+    signals.forwardTo(child);
+    hasBegun = true;
+    watch();
+    return await statusOf(child);
+  } catch (error) {
+    complain("iovad-run", inability(error as NodeJS.ErrnoException, options));
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? 127 : 126;
+  }
 }
 
 /** From here on nothing of its own ends this process before the command ends. */

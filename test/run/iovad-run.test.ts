@@ -346,6 +346,19 @@ describe("iovad-run", () => {
     await left();
   });
 
+  it.each([
+    ["ENOTDIR", "/dev/null/command"],
+    ["ENAMETOOLONG", `/${"a".repeat(5000)}`],
+    ["ELOOP", "LINK"],
+  ])("tells of a command that cannot be run also where Node.js throws: %s", async (errno, path) => {
+    const link = join(dirname(daemon.path), "link");
+    symlinkSync("link", link);
+    const command = path.replace("LINK", link);
+    const { status, stderr } = await run("--device", NIC, "--", command);
+    expect({ status, stderr }).toEqual({ status: 126, stderr: `iovad-run: ${command}: ${errno}\n` });
+    await left();
+  });
+
   it.each(["KILL", "SIGTERM"])("has the command die with it when that is asked for: %s", async (signal) => {
     const script = "exec sleep 60";
     const child = start("--pdeathsig", signal, "--device", NIC, "--", "sh", "-c", `echo $$; ${script}`);
