@@ -8,7 +8,7 @@ interface Node {
 
 /** IOMMU, group, device, context: as lines. */
 export function deviceTree(devices: readonly Device[], paint: Paint): string[] {
-  const width = Math.max(0, ...devices.map((device) => driverOf(device).length));
+  const width = devices.reduce((most, device) => Math.max(most, driverOf(device).length), 0);
   const iommus = groupBy(devices, ({ iommu }) => iommu ?? "unknown IOMMU");
   return [...iommus].flatMap(([iommu, members]) => [
     paint("heading", iommu),
@@ -55,7 +55,9 @@ function groupBy<Each, Key>(list: readonly Each[], keyOf: (each: Each) => Key): 
   const groups = new Map<Key, Each[]>();
   for (const each of list) {
     const key = keyOf(each);
-    groups.set(key, [...(groups.get(key) ?? []), each]);
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    group.push(each);
   }
   return groups;
 }

@@ -94,3 +94,31 @@ it.each([5, [null], [{}], [{ causes: [null] }], "x"])(
     expect({ status, stderr }).toEqual({ status: 1, stderr: "iovactl: no\n" });
   },
 );
+
+it.each([["devices"], ["devices", "--tree"], ["history"]])(
+  "prints as much as there is: %s",
+  async (...args) => {
+    const count = 150_000;
+    const event = {
+      method: "DEVICE_ADDED",
+      params: { device: "d", sequence: 1, timestamp: { seconds: 1, microseconds: 0 } },
+    };
+    const result = {
+      devices: Array.from({ length: count }, (_, at) => ({
+        ...DEVICE,
+        device: `d${at}`,
+        users: [],
+        driver: "x",
+        iommu: "i",
+      })),
+      events: Array(count).fill(event),
+    };
+    const serve = async (peer: Peer) => {
+      const { id } = (await peer.next()) as { id: number };
+      peer.send({ id, result });
+    };
+    const { status, stdout, stderr } = await against(serve, ...args);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout.split("\n").length).toBeGreaterThan(count);
+  },
+);

@@ -81,8 +81,9 @@ export class Output {
 
   /** The daemon's answer as it is, where JSON is wanted; otherwise the lines that tell people the same. */
   answer<Answer>(answer: Answer, lines: (answer: Answer) => readonly string[]): void {
-    if (this.json === "off") this.print(...lines(answer));
-    else this.printJson(answer);
+    if (this.json !== "off") this.printJson(answer);
+    // One by one: there may be more of them than a call takes arguments.
+    else for (const line of lines(answer)) this.print(line);
   }
 
   /** What is JSON in any case goes on one line in a pipe, unless it is asked for otherwise. */

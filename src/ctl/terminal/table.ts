@@ -51,7 +51,9 @@ export function table<Row>(
     role: "heading" as Role | undefined,
   }));
   const lines = style.legend ? [headings, ...cells] : cells;
-  const widths = chosen.map((_, at) => Math.max(0, ...lines.map((line) => line[at]?.text.length ?? 0)));
+  const widths = chosen.map((_, at) =>
+    lines.reduce((width, line) => Math.max(width, line[at]?.text.length ?? 0), 0),
+  );
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0);
   const room = style.width === undefined ? Number.POSITIVE_INFINITY : Math.max(style.width - before, 8);
   return lines.flatMap((line) => {
