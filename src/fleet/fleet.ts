@@ -7,6 +7,9 @@ import { ProfileReader } from "./wire-profile.ts";
 /** So many intervals without a heartbeat make a host stale. A clock may be wrong by as much, and nobody notices. */
 const PATIENCE = 3;
 
+/** So many profiles that no host has are not looked for. */
+const SPARE = 64;
+
 /** What is known of one host. */
 interface Known {
   /** By the store's clock. */
@@ -80,6 +83,13 @@ export class Fleet {
       this.#profiles.set(digest, null);
       this.#faults.set(digest, faultOf(error));
     }
+    // A host has another with each guest that starts there: whoever watches has them all otherwise.
+    if (this.#profiles.size > 2 * this.#hosts.size + SPARE) this.forgetUnused();
+  }
+
+  /** How many profiles are known, also of hosts that have others by now. */
+  get profiles(): number {
+    return this.#profiles.size;
   }
 
   /** Forgets profiles that no host has. */

@@ -71,7 +71,10 @@ export function objectOf(text: string): Record<string, unknown> {
 export function readRecord(host: string, value: Record<string, unknown>): ReadRecord {
   refuseNewer(value.version, RECORD_VERSION);
   if (value.host !== undefined && value.host !== host) {
-    throw new Unreadable(`it says that it is of host ${JSON.stringify(value.host)}`.slice(0, 200));
+    const other = textOf(value.host);
+    throw new Unreadable(
+      `it says that it is of ${other === undefined ? "none" : `host ${JSON.stringify(other)}`}`,
+    );
   }
   const { digest, interval } = value;
   if (typeof digest !== "string" || !/^[\x21-\x7e]{1,128}$/.test(digest)) {
@@ -98,6 +101,7 @@ export function refuseNewer(version: unknown, known: number): void {
   throw new Unreadable("its version is none");
 }
 
+/** What is longer was written by none of us, and a part of it would keep all of it in memory. */
 function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ? value.slice(0, 256) : undefined;
+  return typeof value === "string" && value.length <= 256 ? value : undefined;
 }

@@ -18,8 +18,8 @@ const LONG = new Set(["schema-version", "kernel", "excluded"]);
  */
 const MOST_RANGES = 1024;
 
-/** So much of what hosts have in common is remembered. */
-const MOST = 200_000;
+/** So many ranges, and so many characters of names, are remembered: what hosts have in common is less. */
+const MOST = 2_000_000;
 
 /**
  * Reads profiles as `query-host-profile` tells them. Equal lists become one object: that is what makes questions cost
@@ -27,9 +27,9 @@ const MOST = 200_000;
  */
 export class ProfileReader {
   /** By a hash of their text, which would be longer than they are. */
-  readonly #lists = new Map<string, RangeSet>();
-  readonly #words = new Map<string, string>();
-  readonly #ids = new Map<string, ProfileDevice["pci"]>();
+  readonly #lists = new Kept<RangeSet>();
+  readonly #words = new Kept<string>();
+  readonly #ids = new Kept<ProfileDevice["pci"]>();
 
   /** @throws Unreadable, also when the digest is of something else */
   read(value: Record<string, unknown>): Profile {
@@ -53,9 +53,9 @@ export class ProfileReader {
         `a list of it is in ${list.length} ranges, and no more than ${MOST_RANGES} are read`,
       );
     }
-    return kept(this.#lists, hash("sha1", JSON.stringify(list) ?? "", "base64"), () =>
-      RangeSet.from(listOf(list, "a list of ranges").map(rangeOf)),
-    );
+    const ranges = listOf(list, "a list of ranges");
+    const key = hash("sha1", JSON.stringify(ranges), "base64");
+    return this.#lists.get(key, 1 + ranges.length, () => RangeSet.from(ranges.map(rangeOf)));
   }
 
   #device(value: unknown, index: number, lists: readonly RangeSet[]): ProfileDevice {
@@ -65,7 +65,7 @@ export class ProfileReader {
       throw new Unreadable(`devices[${index}] has no name, or no list`);
     }
     return {
-      device: kept(this.#words, device, () => device),
+      device: this.#words.get(device, device.length, () => device),
       pci: this.#pci(pci),
       assignable: assignable === true,
       available: available === true,
@@ -77,7 +77,8 @@ export class ProfileReader {
   #pci(value: unknown): ProfileDevice["pci"] {
     const { vendor, device } = (value ?? {}) as Record<string, unknown>;
     if (typeof vendor !== "string" || typeof device !== "string") return null;
-    return kept(this.#ids, `${vendor} ${device}`, () => ({ vendor, device }));
+    const key = `${vendor} ${device}`;
+    return this.#ids.get(key, key.length, () => ({ vendor, device }));
   }
 }
 
@@ -91,14 +92,24 @@ function isDigestOf(value: Record<string, unknown>, digest: string): boolean {
   return isOf(names) || (names.some((name) => !SUMMARY.includes(name)) && isOf(SUMMARY));
 }
 
-/** The one that is there, or it is made and kept. */
-function kept<T>(all: Map<string, T>, key: string, make: () => T): T {
-  const known = all.get(key);
-  if (known !== undefined) return known;
-  const made = make();
-  if (all.size >= MOST) all.clear();
-  all.set(key, made);
-  return made;
+/** Of equal things one; all are forgotten when they are too much, for whoever publishes may make up new ones for ever. */
+class Kept<T> {
+  readonly #all = new Map<string, T>();
+  #weight = 0;
+
+  /** The one that is there, or it is made and kept. */
+  get(key: string, weight: number, make: () => T): T {
+    const known = this.#all.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    this.#weight += weight;
+    if (this.#weight > MOST) {
+      this.#all.clear();
+      this.#weight = weight;
+    }
+    this.#all.set(key, made);
+    return made;
+  }
 }
 
 function alignmentOf(value: unknown): bigint | null {

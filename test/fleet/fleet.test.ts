@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ageOf, Fleet } from "../../src/fleet/fleet.ts";
+import { ProfileReader } from "../../src/fleet/wire-profile.ts";
 import { checkPool } from "../../src/plan/fleet/check.ts";
 import { Pool } from "../../src/plan/fleet/pool.ts";
 import { digested, NOW, profile, record } from "./hosts.ts";
@@ -177,4 +178,29 @@ it("hosts that were not told again when the thread was taken up are gone", () =>
   expect(fleet.names).toEqual(["n1", "n2"]);
   fleet.apply({ kind: "settled" }, NOW);
   expect(fleet.names).toEqual(["n2"]);
+});
+
+it("profiles that hosts no longer have are forgotten, also while the thread holds", () => {
+  const fleet = told(text());
+  for (let n = 0; n < 300; n++) {
+    const { digest } = profile(`d${n}`);
+    fleet.apply({ kind: "host", host: "n1", text: text({ digest }), stored: NOW }, NOW);
+    fleet.addProfile(digest, JSON.stringify(profile(`d${n}`)));
+    expect(fleet.host("n1", NOW)?.profile?.digest).toBe(digest);
+  }
+  expect(fleet.profiles).toBeLessThan(100);
+});
+
+it("what profiles have in common is remembered only as far as it is little", () => {
+  const reader = new ProfileReader();
+  const idsOf = (vendor: string) => {
+    const { digest: _, devices, ...others } = profile() as { digest: string; devices: object[] };
+    const own = { ...others, devices: devices.map((each) => ({ ...each, pci: { vendor, device: "0x1" } })) };
+    return reader.read(JSON.parse(JSON.stringify(digested(own)))).devices[0]?.pci;
+  };
+  const ids = idsOf("0x10de");
+  expect(idsOf("0x10de")).toBe(ids);
+  for (let n = 0; n < 8; n++) idsOf(`${n}${"x".repeat(300_000)}`);
+  expect(idsOf("0x10de")).toEqual(ids);
+  expect(idsOf("0x10de")).not.toBe(ids);
 });
