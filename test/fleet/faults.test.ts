@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -66,6 +68,30 @@ describe.skipIf(!HAS_NATS)("with NATS", () => {
     await until(() => heard("settled") > 1 && said.at(-1) === "all is well again");
     const { length } = changes;
     await until(() => changes.slice(length).some(({ kind }) => kind === "host"));
+    await until(() => fleet.host("n1", Date.now())?.state === "fresh");
+  });
+
+  it("a server that refuses for a while: both sides go on when it does no more", async () => {
+    const publisher = publish("n1");
+    await published(publisher);
+    const { fleet, heard } = await read();
+    await until(() => heard("settled") === 1);
+    await server.kill();
+    let refused = 0;
+    const refusing = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.write('INFO {"server_id":"s","version":"2.9.10","headers":true,"max_payload":1048576}\r\n');
+      socket.once("data", () => {
+        refused++;
+        socket.end("-ERR 'Authorization Violation'\r\n");
+      });
+    }).listen(server.port, "127.0.0.1");
+    await until(() => refused >= 6);
+    const closed = once(refusing, "close");
+    refusing.close();
+    await closed;
+    await server.start();
+    await until(() => heard("settled") > 1 && publisher.said.at(-1) === "all is well again");
     await until(() => fleet.host("n1", Date.now())?.state === "fresh");
   });
 

@@ -37,6 +37,8 @@ export async function connectToNats(options: NatsOptions, random: () => number):
       name: "iovad-fleet",
       timeout: PATIENCE,
       maxReconnectAttempts: -1,
+      // A server whose accounts are being put in order refuses for a while.
+      ignoreAuthErrorAbort: true,
       pingInterval: 10_000,
       reconnectDelayHandler: () => waits(),
       ...(authenticator.length > 0 ? { authenticator } : {}),
