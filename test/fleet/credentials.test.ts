@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { nkeys } from "@nats-io/transport-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openStore } from "../../src/fleet/stores/open.ts";
@@ -79,6 +80,26 @@ describe.skipIf(!HAS_NATS)("NATS with credentials", () => {
     const store = await openStore({ servers: [server.url], replicas: 1, creds: file("good.creds") });
     await store.publish(record("n1"), profile(), true);
     expect((await store.read("n1"))?.text).toContain('"host":"n1"');
+    await store.close();
+  });
+
+  it("is used by who has them at the time, for they are replaced", async () => {
+    const creds = file("replaced.creds");
+    copyFileSync(file("good.creds"), creds);
+    const store = await openStore({ servers: [server.url], replicas: 1, creds });
+    await store.publish(record("n1"), profile(), true);
+    const isLetIn = () =>
+      store.read("n1").then(
+        () => true,
+        () => false,
+      );
+    copyFileSync(file("bad.creds"), creds);
+    await server.kill();
+    await server.start();
+    await delay(1000);
+    expect(await isLetIn()).toBe(false);
+    copyFileSync(file("good.creds"), creds);
+    while (!(await isLetIn())) await delay(20);
     await store.close();
   });
 

@@ -1,5 +1,10 @@
 import { readFileSync } from "node:fs";
-import { connect, credsAuthenticator, type NatsConnection } from "@nats-io/transport-node";
+import {
+  type Authenticator,
+  connect,
+  credsAuthenticator,
+  type NatsConnection,
+} from "@nats-io/transport-node";
 import { backoff } from "../../client/backoff.ts";
 import { StoreError } from "./store.ts";
 
@@ -29,8 +34,7 @@ export async function connectToNats(options: NatsOptions, random: () => number):
     ...(tlsKey === undefined ? {} : { key: textOf("--tls-key", tlsKey) }),
   };
   let waits = patient(random);
-  const authenticator =
-    creds === undefined ? [] : [credsAuthenticator(new TextEncoder().encode(textOf("--creds", creds)))];
+  const authenticator = creds === undefined ? [] : [credsFrom(creds)];
   try {
     const connection = await connect({
       servers: [...servers],
@@ -53,6 +57,19 @@ export async function connectToNats(options: NatsOptions, random: () => number):
       `no NATS server at ${places(servers)}: ${(error as Error).message || "it does not answer"}`,
     );
   }
+}
+
+/** Read anew for each connection: credentials are replaced before they expire. */
+function credsFrom(file: string): Authenticator {
+  let text = textOf("--creds", file);
+  return (nonce) => {
+    try {
+      text = textOf("--creds", file);
+    } catch {
+      // What was there is as good as anything.
+    }
+    return credsAuthenticator(new TextEncoder().encode(text))(nonce);
+  };
 }
 
 /** The client asks for its wait each time that it looks whether it is over: the next one begins when this one has. */
