@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { isChosen } from "../../src/ctl/fleet/options.ts";
 import { DirectoryStore } from "../../src/fleet/stores/directory.ts";
 import type { WireProfile } from "../../src/fleet/stores/store.ts";
 import { profile, record } from "../fleet/hosts.ts";
@@ -184,4 +185,23 @@ it("as is one that no host has published at", async () => {
   const { status, stderr } = await run("hosts", "--from", empty);
   expect({ status, stderr }).toEqual({ status: 3, stderr: expect.stringContaining("no host has published") });
   rmSync(empty, { recursive: true });
+});
+
+it.each([
+  ["a-b-c", "*-?-*", true],
+  ["a-b-c", "*-?-", false],
+  ["a-b-c", "a*c", true],
+  ["a-b-c", "*b*", true],
+  ["a-b-c", "a-b-c*", true],
+  ["a-b-c", "a-b", false],
+  ["aab", "*ab", true],
+  ["a.b", "a?b", true],
+  ["a+b", "a.b", false],
+  ["a", "", false],
+  ["a", "**", true],
+  ["-".repeat(4000), "*-*-*-*-*-*-gpu", false],
+])("a pattern is of the hosts that it looks like, and finds them quickly (%#)", (host, pattern, isOne) => {
+  const begin = performance.now();
+  expect(isChosen(host, [pattern])).toBe(isOne);
+  expect(performance.now() - begin).toBeLessThan(1000);
 });

@@ -151,6 +151,18 @@ describe.skipIf(!HAS_NATS)("with NATS", () => {
     expect((await snapshot(store, Date.now)).host("changed", Date.now())?.state).toBe("fresh");
   });
 
+  it("a key that is no host's name is no host", async () => {
+    const store = await open();
+    await store.publish(record("good"), profile(), true);
+    const connection = await connect({ servers: server.url });
+    for (const key of ["__proto__", "\u001b[2J", "x".repeat(201), "a/../b"]) {
+      connection.publish(`$KV.iovad-hosts.${key}`, "{}");
+    }
+    await connection.flush();
+    await connection.close();
+    expect((await snapshot(store, Date.now)).names).toEqual(["good"]);
+  });
+
   it("what is purged, and what is put again, before a snapshot is told keep nobody waiting", async () => {
     const store = await open();
     for (const host of ["n1", "n2"]) await store.publish(record(host), profile(), true);

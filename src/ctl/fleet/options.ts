@@ -110,12 +110,28 @@ function noneOf({ place }: FleetStore, fleet: Fleet, patterns: readonly string[]
 }
 
 export function isChosen(host: string, patterns: readonly string[] | undefined): boolean {
-  return patterns === undefined || patterns.some((pattern) => patternOf(pattern).test(host));
+  return patterns === undefined || patterns.some((pattern) => isCalled(host, pattern));
 }
 
-function patternOf(pattern: string): RegExp {
-  const escaped = pattern.replace(/[\\^$.|+()[\]{}]/g, "\\$&");
-  return new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+/** Not as a regular expression, to which a name may be made up that takes it years. */
+function isCalled(host: string, pattern: string): boolean {
+  /** The last star so far, and up to where in the name it has stood for something. */
+  let star = -1;
+  let until = 0;
+  let at = 0;
+  for (let i = 0; i < host.length; ) {
+    if (pattern[at] === "*") {
+      star = at++;
+      until = i;
+    } else if (pattern[at] === "?" || pattern[at] === host[i]) {
+      at++;
+      i++;
+    } else if (star >= 0) {
+      at = star + 1;
+      i = ++until;
+    } else return false;
+  }
+  return /^\**$/.test(pattern.slice(at));
 }
 
 /** @throws UsageError */

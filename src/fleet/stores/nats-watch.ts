@@ -1,4 +1,5 @@
 import { AckPolicy, DeliverPolicy, type JetStreamClient, type JsMsg } from "@nats-io/jetstream";
+import { HOST_NAME } from "../record.ts";
 import { Queue } from "./queue.ts";
 import type { StoreChange } from "./store.ts";
 
@@ -54,7 +55,9 @@ export async function* watchBucket(
   if (untold.size === 0) settle();
   const messages = await consumer.consume({
     callback: (message: JsMsg) => {
-      queue.push(changeOf(message, message.subject.slice(prefix.length)));
+      const host = message.subject.slice(prefix.length);
+      // As in a directory, what else is there is no host's.
+      if (HOST_NAME.test(host)) queue.push(changeOf(message, host));
       inVain = 0;
       untold.delete(message.subject);
       if (untold.size === 0) settle();
