@@ -137,6 +137,15 @@ it("takes an address as the size of what lies below it", async () => {
   );
 });
 
+it.each(["constructor", "__proto__", "toString"])(
+  "has no schema of %s, which is a word of JavaScript's",
+  async (name) => {
+    const { status, stdout, stderr } = await ask("schema", name);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(`there is no method or event "${name}"`);
+  },
+);
+
 it.each([
   ["devcies", "devices"],
   ["devices --tre", "--tree"],

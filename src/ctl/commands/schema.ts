@@ -10,14 +10,14 @@ export const schema = defineCommand({
     const client = await daemon.connect();
     const { methods, events } = await client.call("query-schema");
     await client.close();
-    const found = methods[name] ?? events[name];
-    if (!found) {
+    const all: Readonly<Record<string, object>> = { ...events, ...methods };
+    if (!Object.hasOwn(all, name)) {
       const known = [...Object.keys(methods), ...Object.keys(events)];
       throw new UsageError(
         `there is no method or event "${name}"${suggestion(name, known)} (iovactl methods lists the methods)`,
       );
     }
-    out.printJson(found);
+    out.printJson(all[name]);
     return 0;
   },
 });
