@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openStore } from "../../src/fleet/stores/open.ts";
 import { IS_LONG } from "../runs.ts";
@@ -60,6 +61,28 @@ describe.skipIf(!HAS_NATS || !HAS_OPENSSL)("NATS with TLS", () => {
     });
     await store.publish(record("n1"), profile(), true);
     expect((await store.read("n1"))?.text).toContain('"host":"n1"');
+    await store.close();
+  });
+
+  it("is used by who has the certificate at the time, for certificates are replaced", async () => {
+    for (const name of ["pem", "key"]) copyFileSync(file(`client.${name}`), file(`replaced.${name}`));
+    const store = await openStore({
+      ...{ servers: [url()], replicas: 1, tlsCa: file("ca.pem") },
+      ...{ tlsCert: file("replaced.pem"), tlsKey: file("replaced.key") },
+    });
+    const isLetIn = () =>
+      store.read("n1").then(
+        () => true,
+        () => false,
+      );
+    expect(await isLetIn()).toBe(true);
+    copyFileSync(file("other.pem"), file("replaced.pem"));
+    await server.kill();
+    await server.start();
+    await delay(1000);
+    expect(await isLetIn()).toBe(false);
+    copyFileSync(file("client.pem"), file("replaced.pem"));
+    while (!(await isLetIn())) await delay(20);
     await store.close();
   });
 

@@ -28,10 +28,11 @@ const PATIENCE = 4000;
 /** A connection that comes back for as long as it takes. Rejects with StoreError when the first does not come about. */
 export async function connectToNats(options: NatsOptions, random: () => number): Promise<NatsConnection> {
   const { servers, creds, tlsCa, tlsCert, tlsKey } = options;
+  // Read anew for each connection: certificates are replaced before they expire.
   const tls = {
-    ...(tlsCa === undefined ? {} : { ca: textOf("--tls-ca", tlsCa) }),
-    ...(tlsCert === undefined ? {} : { cert: textOf("--tls-cert", tlsCert) }),
-    ...(tlsKey === undefined ? {} : { key: textOf("--tls-key", tlsKey) }),
+    ...(tlsCa === undefined ? {} : { caFile: readable("--tls-ca", tlsCa) }),
+    ...(tlsCert === undefined ? {} : { certFile: readable("--tls-cert", tlsCert) }),
+    ...(tlsKey === undefined ? {} : { keyFile: readable("--tls-key", tlsKey) }),
   };
   let waits = patient(random);
   const authenticator = creds === undefined ? [] : [credsFrom(creds)];
@@ -89,6 +90,12 @@ function patient(random: () => number): () => number {
 /** Without a password that stands in them. */
 export function places(servers: readonly string[]): string {
   return servers.map((server) => server.replace(/\/\/[^/@]*@/, "//")).join(", ");
+}
+
+/** The same file. Throws here, with the option's name, where the client would not say which it is. */
+function readable(option: string, file: string): string {
+  textOf(option, file);
+  return file;
 }
 
 function textOf(option: string, file: string): string {
