@@ -25,6 +25,9 @@ export interface ConnectionOptions {
 /** Why a connection is over. */
 export type EndReason = ConnectionError | DaemonError;
 
+/** Bytes of the longest greeting: who listens there may be anybody, and say anything for as long as it likes. */
+const MAX_GREETING = 64 * 1024;
+
 /** Milliseconds between two tries to get into a queue that is full. */
 const RETRY = 10;
 
@@ -47,7 +50,7 @@ export class Connection {
 
   private constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#lines = new Lines(options.maxLine);
+    this.#lines = new Lines(() => this.#longestLine);
     this.#calls = new Calls((text) => this.#transport?.write(text));
     this.ended = new Promise((resolve) => {
       this.#over = resolve;
@@ -72,6 +75,11 @@ export class Connection {
     }
     if (connection.#failure) throw connection.#failure;
     return connection;
+  }
+
+  get #longestLine(): number {
+    const { maxLine } = this.#options;
+    return this.#greeting ? maxLine : Math.min(maxLine, MAX_GREETING);
   }
 
   get greeting(): Greeting {
@@ -141,7 +149,7 @@ export class Connection {
       return;
     }
     closeAll(fds);
-    if (typeof line === "object") this.#end(fault.tooLong(this.#options));
+    if (typeof line === "object") this.#end(fault.tooLong(this.#options, this.#longestLine));
     else if (!message) this.#end(this.#nonsense());
     else if (this.#greeting && isEvent(message)) this.#options.notified(message);
     else if (this.#greeting) this.#end(this.#nonsense());

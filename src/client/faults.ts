@@ -6,8 +6,6 @@ interface Endpoint {
   readonly path: string;
   /** Milliseconds. */
   readonly patience: number;
-  /** Bytes. */
-  readonly maxLine: number;
 }
 
 /** What to do about the commonest reasons not to get in. */
@@ -60,8 +58,9 @@ export function noSubscription(): ConnectionError {
   );
 }
 
-export function tooLong({ path, maxLine }: Endpoint): ConnectionError {
-  return new ConnectionError("TOO_LONG", `${path}: iovad has sent a line of more than ${maxLine} bytes`);
+/** `limit` in bytes. */
+export function tooLong({ path }: Endpoint, limit: number): ConnectionError {
+  return new ConnectionError("TOO_LONG", `${path}: iovad has sent a line of more than ${limit} bytes`);
 }
 
 export function closedHere(): ConnectionError {

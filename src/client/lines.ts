@@ -18,9 +18,9 @@ export class Lines {
   /** Of the line under way. */
   #fds: readonly number[] = [];
 
-  /** `limit` in bytes of one line. */
-  constructor(limit: number) {
-    this.#reader = new LineReader(() => limit);
+  /** `limit` in bytes of one line, as it is when bytes come. */
+  constructor(limit: () => number) {
+    this.#reader = new LineReader(limit);
   }
 
   push(bytes: Buffer, fds: readonly number[]): Received[] {

@@ -147,6 +147,21 @@ describe.each([
     expect(await refusal(() => {}, { patience: 20 })).toMatchObject({ code: "SILENT" });
   });
 
+  it("takes no greeting of megabytes, and answers that are as long", async () => {
+    const long = {
+      jsonrpc: "2.0",
+      method: "greeting",
+      params: { ...GREETING, version: "x".repeat(100_000) },
+    };
+    const refused = await refusal((peer) => peer.write(`${JSON.stringify(long)}\n`));
+    expect(refused).toMatchObject({ code: "TOO_LONG", message: expect.stringContaining("65536 bytes") });
+    const { client, peer } = await join();
+    const asked = client.request("long");
+    await peer.answer("long", { text: "x".repeat(100_000) });
+    expect(await asked).toEqual({ text: "x".repeat(100_000) });
+    client.destroy();
+  });
+
   it("says what is wrong with a path, and what to do", async () => {
     const missing = await dial({ socket: `${server.path}.missing` }).catch((error: Error) => error);
     expect(missing).toMatchObject({ name: "ConnectionError", code: "ENOENT" });

@@ -44,7 +44,7 @@ function received(sent: { text: string; fds: number[] }[], rooms: () => number):
 it("each line has the descriptors that were sent with it, however the kernel cuts and joins messages", () => {
   fc.assert(
     fc.property(messages, fc.infiniteStream(fc.integer({ min: 1, max: 40 })), (sent, rooms) => {
-      const lines = new Lines(1000);
+      const lines = new Lines(() => 1000);
       const got = received(sent, () => rooms.next().value as number).flatMap(({ bytes, fds }) =>
         lines.push(bytes, fds),
       );
@@ -55,7 +55,7 @@ it("each line has the descriptors that were sent with it, however the kernel cut
 });
 
 it("the descriptors of a line that has not ended are left over", () => {
-  const lines = new Lines(1000);
+  const lines = new Lines(() => 1000);
   expect(lines.push(Buffer.from("before\nwi"), [7])).toEqual([{ line: "before", fds: [] }]);
   expect(lines.leftOver()).toEqual([7]);
 });
