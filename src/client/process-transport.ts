@@ -9,7 +9,7 @@ const LAST_WORDS = 4096;
  * Milliseconds without a word after which the end of the process is the end: what it leaves behind, as ssh does with
  * ControlPersist, may keep its streams open for as long as it likes.
  */
-const GRACE = 200;
+const GRACE = 1000;
 
 /** `iovactl proxy` on another host ends with it when the daemon's socket may not be opened. */
 const NO_PERMISSION = 4;
