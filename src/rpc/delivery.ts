@@ -17,7 +17,7 @@ export class Deliveries {
   readonly #log: Logger;
   /** What goes with the answer to the request under way. */
   #next: Delivery | undefined;
-  /** What went with the last answer that had such. */
+  /** What goes, or went, with the last answer that has such. */
   #last: Delivery | undefined;
   /** Ends the wait for the client to take them. */
   readonly #patience = new AbortController();
@@ -47,7 +47,6 @@ export class Deliveries {
       });
     }
     this.#next ??= new Delivery(this.#socket, this.#courier);
-    this.#last = this.#next;
     this.#next.add(parcel);
     return this.#next;
   }
@@ -56,6 +55,8 @@ export class Deliveries {
   async send(line: string | undefined): Promise<void> {
     const delivery = this.#next;
     this.#next = undefined;
+    // Of a notification nothing is sent, and what was sent before is as far as it was.
+    if (line !== undefined) this.#last = delivery ?? this.#last;
     try {
       await delivery?.send(line, this.#patience.signal);
     } catch (err) {
