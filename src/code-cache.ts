@@ -11,6 +11,7 @@ import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { complain } from "./command-line.ts";
 import { cachePath, compileCopy, compileDaemon, loadDaemon } from "./compiled.ts";
 import { untuneHeap } from "./heap.ts";
 import { STARTS, type Start } from "./start.ts";
@@ -34,7 +35,7 @@ function makeApart(start: Start): void {
 }
 
 function fail(message: string, status: number): void {
-  process.stderr.write(`iovad: the code cache ${message}\n`);
+  complain("iovad", `the code cache ${message}`);
   process.exitCode = status;
 }
 
@@ -59,13 +60,13 @@ async function make(start: Start): Promise<void> {
   await answer(socket);
   if (start === "supervised") {
     await rehearseRestart(daemon, host, device.device).catch(({ message }) => {
-      process.stderr.write(`iovad: a restart could not be rehearsed, and will be slower: ${message}\n`);
+      complain("iovad", `a restart could not be rehearsed, and will be slower: ${message}`);
     });
   }
   untuneHeap();
   const cache = script.createCachedData();
   if (cachePath(start) !== path || compileDaemon(cache).cachedDataRejected) {
-    process.stderr.write("iovad: this Node.js takes no code cache; the daemon works, and starts slower\n");
+    complain("iovad", "this Node.js takes no code cache; the daemon works, and starts slower");
   } else {
     keep(path, cache);
   }
@@ -90,7 +91,7 @@ function keep(path: string, cache: Buffer): void {
   } catch (error) {
     rmSync(passing, { force: true });
     const { message } = error as Error;
-    process.stderr.write(`iovad: no code cache; the daemon works, and starts slower: ${message}\n`);
+    complain("iovad", `no code cache; the daemon works, and starts slower: ${message}`);
   }
 }
 

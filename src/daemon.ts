@@ -1,5 +1,5 @@
 import { capture } from "./capture.ts";
-import { standardOutput, version } from "./command-line.ts";
+import { complain, standardOutput, version } from "./command-line.ts";
 import { help } from "./help.ts";
 import { parseOptions } from "./options.ts";
 import { serve } from "./serve.ts";
@@ -13,9 +13,7 @@ export async function main(args: readonly string[]): Promise<void> {
   try {
     await run(args);
   } catch (error) {
-    for (const line of linesOf(error as Failure)) {
-      process.stderr.write(`iovad: ${line.replace(/\s*\n\s*/g, " ")}\n`);
-    }
+    for (const line of linesOf(error as Failure)) complain("iovad", line);
     process.exit((error as Failure).problems ? 2 : 1);
   }
 }

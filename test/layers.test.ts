@@ -76,7 +76,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "start.ts": [],
   "compiled.ts": ["daemon.ts", "start.ts"],
   "main.ts": ["compiled.ts", "debugger.ts", "heap.ts", "start.ts"],
-  "code-cache.ts": ["compiled.ts", "heap.ts", "start.ts"],
+  "code-cache.ts": ["command-line.ts", "compiled.ts", "heap.ts", "start.ts"],
 };
 
 /** Objects of the simulated kernel point at each other, as those of Linux do. */

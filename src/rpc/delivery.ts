@@ -56,7 +56,7 @@ export class Deliveries {
     const delivery = this.#next;
     this.#next = undefined;
     // Of a notification nothing is sent, and what was sent before is as far as it was.
-    if (line !== undefined) this.#last = delivery ?? this.#last;
+    if (delivery && line !== undefined) this.#last = delivery;
     try {
       await delivery?.send(line, this.#patience.signal);
     } catch (err) {
