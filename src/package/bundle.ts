@@ -7,6 +7,7 @@ import { Module } from "node:module";
 import { dirname, relative } from "node:path";
 import { type InputOptions, type OutputOptions, type Plugin, rolldown } from "rolldown";
 import { licencesOf, packageOf } from "./licences.ts";
+import { placesAs } from "./places.ts";
 import { packageJson, programs, ROOT } from "./programs.ts";
 import { zodMembers } from "./zod-members.ts";
 
@@ -34,18 +35,12 @@ const OF_THE_DAEMON: More = {
 
 const MARK = "iovad-module:";
 
-/** `import.meta` goes on naming a module's place below dist/, whichever file the module is in now. */
+/** Relative to the file that a module is in now, which is known when that is written. */
 const places: Plugin = {
-  name: "places",
-  transform: {
-    filter: { id: /\/src\/.*\.ts$/, code: "import.meta." },
-    handler(code, id) {
-      const place = relative(`${ROOT}src`, id).replace(/\.ts$/, ".js");
-      return code
-        .replaceAll("import.meta.url", `new URL("${MARK}${place}", import.meta.url)`)
-        .replaceAll("import.meta.dirname", `(import.meta.dirname + "/${MARK}${dirname(place)}")`);
-    },
-  },
+  ...placesAs({
+    url: (path) => `new URL("${MARK}${path}", import.meta.url)`,
+    dirname: (path) => `(import.meta.dirname + "/${MARK}${path}")`,
+  }),
   renderChunk(code, { fileName }) {
     const place = (_: string, module: string) => relative(dirname(fileName), module);
     return code.replaceAll(new RegExp(`${MARK}([\\w./-]+)`, "g"), place);
